@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use minerva_proto::StreamNumber;
 use minerva_proto::app::app_service_server::AppService;
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, Event, Registered, ServeRequest, ServeResponse, event};
@@ -24,7 +23,7 @@ use self::instance_registry::InstanceRegistry;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
-use crate::partition::{PartitionTable, SessionHandle, SessionId};
+use crate::partition::{HeldStream, PartitionTable, SessionHandle, SessionId};
 use crate::stop::StopToken;
 use crate::stream::AppOutput;
 use crate::validation::FieldError;
@@ -120,7 +119,7 @@ impl ServeCall {
     async fn serve(
         &self,
         session: SessionHandle,
-        held: Vec<StreamNumber>,
+        held: Vec<HeldStream>,
         rest: Vec<Command>,
         incoming: Streaming<ServeRequest>,
         mut stopping: StopToken,

@@ -32,7 +32,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use crate::stream::{LinkId, SessionId, StreamCallId, StreamReply};
+pub use crate::stream::{HeldStream, LinkId, SessionId, StreamCallId, StreamReply};
 pub use counters::Counters;
 pub(crate) use event_loop::MAX_SLEEP;
 pub use event_loop::Partition;

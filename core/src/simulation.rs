@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outgoing::Pack;
 use crate::ownership::{CoreContext, Ownership};
-use crate::partition::{Mail, PartitionOptions, PartitionTable, SessionId};
+use crate::partition::{HeldStream, Mail, PartitionOptions, PartitionTable, SessionId};
 use crate::store::Store;
 use crate::stream::AppOutput;
 
@@ -33,8 +33,8 @@ pub struct Registration {
     pub instance_id: Arc<str>,
     /// Unacknowledged bytes in flight to the instance, per stream.
     pub window: usize,
-    /// Numbers of the streams that the instance already holds.
-    pub held: Vec<StreamNumber>,
+    /// The streams that the instance already holds.
+    pub held: Vec<HeldStream>,
 }
 
 /// Runs the ownership task of a core until `resign` resolves, then releases all partitions.

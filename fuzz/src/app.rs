@@ -67,6 +67,14 @@ pub mod app_command {
                 held_streams: vec![stream, stream + 1],
                 max_version: 1,
                 features: vec!["from-the-future".to_owned()],
+                held: vec![app::Held {
+                    stream,
+                    created_tag: 7,
+                    next_event: 4,
+                    event_tag: 7,
+                    next_send: 2,
+                    send_tag: 9,
+                }],
             }),
             Command::Acknowledge(app::Acknowledge { stream, event: 5 }),
             Command::Send(app::Send {
@@ -306,7 +314,7 @@ pub mod app_event {
 
     fn messages(first_event: u64, texts: &[&'static str]) -> Event {
         let messages = texts.iter().map(|text| Bytes::from(*text)).collect();
-        Event::Messages(app::Messages { stream: STREAM, first_event, messages })
+        Event::Messages(app::Messages { stream: STREAM, first_event, messages, tag: 7 })
     }
 
     fn transport_changed() -> Event {
@@ -326,6 +334,7 @@ pub mod app_event {
             bytes_left: 10,
             messages_left: 1,
             paused: true,
+            tag: 7,
         })
     }
 

@@ -45,6 +45,7 @@ pub mod edge_frame {
             number: 0,
             runs: vec![pb::Run { first: 3, messages: vec!["hello".into(), "".into()] }],
             sacks: vec![pb::Sack { acked: -1, beyond: vec![2, 5] }],
+            tag_history: vec![pb::MessageTag { first: 2, tag: 7 }],
             reset: Some(pb::Reset { reason: "bye | bye".to_owned(), application_level: true }),
             end: Some(pb::End { kill: Some(pb::KillReason::FrameCorruption.into()) }),
         };
@@ -72,6 +73,15 @@ pub mod edge_frame {
             Frame::Attach(pb::Attach { batch: Some(batch()), ..attach() }),
             Frame::Attach(pb::Attach {
                 resume: Some(pb::Resume { stream: 1 << 48, next_s2c: Some(9), tag: Some(7) }),
+                ..attach()
+            }),
+            Frame::Attach(pb::Attach {
+                create: false,
+                tag_history: vec![
+                    pb::MessageTag { first: 0, tag: 7 },
+                    pb::MessageTag { first: 4, tag: 9 },
+                ],
+                created: Some(pb::CreatedStream { stream: 1 << 48, tag: 7 }),
                 ..attach()
             }),
             Frame::Batch(batch()),
@@ -127,6 +137,7 @@ pub mod core_frame {
                 created: true,
                 sack: sack(),
                 stream: 1 << 48,
+                created_tag: 7,
             }),
             Frame::Sack(pb::SackUpdate { transport: 7, sack: sack() }),
             Frame::Messages(pb::Messages {

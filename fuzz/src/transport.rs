@@ -9,7 +9,9 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use minerva_edge::transport::{Input, Limits, Output, Transport, TransportProtocol};
 use minerva_proto::link::{Batch, Caller, CoreMessage, EdgeMessage};
-use minerva_proto::{BatchNumber, Frame, Framing, Hello, MAX_NUMBER, MessageNumber, StreamNumber};
+use minerva_proto::{
+    BatchNumber, ClaimTag, Frame, Framing, Hello, MAX_NUMBER, MessageNumber, StreamNumber,
+};
 
 /// Short, so that inputs reach the limit.
 const MAX_FRAME: usize = 512;
@@ -125,8 +127,12 @@ impl Run {
         match message {
             EdgeMessage::Attach(attach) => {
                 assert!(!std::mem::replace(&mut self.attached, true), "attached twice");
-                let opened =
-                    CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(1) };
+                let opened = CoreMessage::Opened {
+                    created: false,
+                    sack: None,
+                    stream: StreamNumber(1),
+                    created_tag: ClaimTag::UNKNOWN,
+                };
                 self.machine.handle_input(self.now, Input::Core(opened));
                 attach.batch.into_iter().for_each(|batch| self.on_batch(batch));
             }

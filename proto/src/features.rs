@@ -8,7 +8,7 @@ use std::ops::BitAnd;
 pub enum Feature {
     /// Link: the edge routes by `CoreHello.partition_key`.
     KeyedPartitions,
-    /// Link: messages have claim tags, and `Resume.tag` names that of the last written message.
+    /// Link and application API: messages have claim tags, and peers report those of the messages that they have received.
     ClaimTags,
 }
 
@@ -34,7 +34,7 @@ impl Features {
     /// The features of the link that this build supports, as edge and as core.
     pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions).with(Feature::ClaimTags);
     /// The features of the application API that this build supports, as core and as application SDK.
-    pub const APP: Self = Self::NONE;
+    pub const APP: Self = Self::NONE.with(Feature::ClaimTags);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

@@ -33,6 +33,7 @@ pub mod mutation;
 pub mod number;
 pub mod partition_hash;
 pub mod qan;
+pub mod received_tags;
 pub mod sack;
 pub mod service_name;
 pub mod stream_id;
@@ -47,6 +48,7 @@ pub use number::{
 };
 pub use partition_hash::{PartitionHash, PartitionKeyError};
 pub use qan::{QanError, QanFrame};
+pub use received_tags::{MAX_TAG_PAIRS, MessageTag, ReceivedTags, ReceivedTagsError};
 pub use sack::{Sack, SackError};
 pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};
 pub use stream_id::{ShortHash, StreamId, StreamIdError};

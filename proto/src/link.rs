@@ -26,7 +26,9 @@ use std::fmt;
 use crate::Versions;
 
 pub use core_message::{Claim, Close, CloseCause, CoreFrame, CoreMessage};
-pub use edge_message::{Attach, Batch, Caller, EdgeFrame, EdgeMessage, End, Resume, Run};
+pub use edge_message::{
+    Attach, Batch, Caller, CreatedStream, EdgeFrame, EdgeMessage, End, Resume, Run,
+};
 #[cfg(feature = "grpc")]
 pub use error::LinkFrameError;
 

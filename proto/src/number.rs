@@ -152,6 +152,11 @@ impl ClaimTag {
         Self(tag.max(1))
     }
 
+    /// The epoch of the claim, modulo 2^32.
+    pub const fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// Whether this is the tag of a claim.
     pub const fn is_known(self) -> bool {
         self.0 != 0
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn a_claim_tag_holds_the_epoch_and_a_hash_of_the_owner() {
         let tag = ClaimTag::new(7, "core-1");
-        assert_eq!(tag.0 >> 32, 7);
+        assert_eq!((tag.0 >> 32, tag.epoch()), (7, 7));
         assert_eq!(tag.0 as u32, (text_hash("core-1") >> 32) as u32);
         assert_eq!(tag, ClaimTag::new(7 | 1 << 32, "core-1"), "epochs count modulo 2^32");
         assert_ne!(tag, ClaimTag::new(7, "core-2"));

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use minerva_proto::app::command::Command as Kind;
-use minerva_proto::app::{Command, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits};
-use minerva_proto::{EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
+use minerva_proto::app::{
+    Command, Held, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits,
+};
+use minerva_proto::{ClaimTag, EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
 
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
-use crate::partition::{AttributeChange, Mail, SessionId};
+use crate::partition::{AttributeChange, HeldStream, Mail, SessionId};
 use crate::state::OutboxLimits;
 use crate::validation::{self, FieldError};
 
@@ -22,7 +24,7 @@ pub(crate) struct Registration {
     pub(crate) service: Arc<str>,
     pub(crate) instance_id: Arc<str>,
     pub(crate) window: usize,
-    pub(crate) held: Vec<StreamNumber>,
+    pub(crate) held: Vec<HeldStream>,
 }
 
 pub(crate) fn registration(register: Register) -> Result<Registration, FieldError> {
@@ -35,8 +37,21 @@ pub(crate) fn registration(register: Register) -> Result<Registration, FieldErro
         0 => DEFAULT_WINDOW,
         bytes => bytes as usize,
     };
-    let held = register.held_streams.into_iter().map(StreamNumber).collect();
+    // With tags first: of two entries with one number the first counts.
+    let numbers = register.held_streams.into_iter().map(|number| StreamNumber(number).into());
+    let held = register.held.into_iter().map(held).chain(numbers).collect();
     Ok(Registration { service, instance_id: id.into(), window, held })
+}
+
+fn held(held: Held) -> HeldStream {
+    HeldStream {
+        stream: StreamNumber(held.stream),
+        created_tag: ClaimTag(held.created_tag),
+        next_event: EventNumber(held.next_event),
+        event_tag: ClaimTag(held.event_tag),
+        next_send: MessageNumber(held.next_send),
+        send_tag: ClaimTag(held.send_tag),
+    }
 }
 
 /// Decodes a command; returns the stream number and the mail for the partition.
@@ -169,6 +184,22 @@ mod tests {
         assert_eq!(registration(register("i")).unwrap().window, 262_144);
         let small = Register { stream_window_bytes: 1, ..register("i") };
         assert_eq!(registration(small).unwrap().window, 1);
+    }
+
+    #[test]
+    fn a_held_stream_with_tags_precedes_its_number() {
+        let held =
+            Held { stream: 7, created_tag: 1, next_event: 2, event_tag: 3, ..Held::default() };
+        let register = Register { held_streams: vec![7, 8], held: vec![held], ..register("i") };
+        let with_tags = HeldStream {
+            stream: StreamNumber(7),
+            created_tag: ClaimTag(1),
+            next_event: EventNumber(2),
+            event_tag: ClaimTag(3),
+            ..HeldStream::default()
+        };
+        let expected = [with_tags, StreamNumber(7).into(), StreamNumber(8).into()];
+        assert_eq!(registration(register).unwrap().held, expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use minerva_proto::app::{
     Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started,
     TransportChanged, TransportKind,
 };
-use minerva_proto::{EventNumber, Features, MAX_MESSAGE, app};
+use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, app};
 use tonic::Status;
 
 use crate::limits::Limits;
@@ -78,9 +78,12 @@ impl Pack for AppOutput {
 fn event(output: AppOutput) -> Option<Kind> {
     Some(match output {
         AppOutput::Started(started) => Kind::Started(self::started(*started)),
-        AppOutput::Messages { stream, first_event, messages } => {
-            Kind::Messages(Messages { stream: stream.0, first_event: first_event.0, messages })
-        }
+        AppOutput::Messages { stream, first_event, messages, tag } => Kind::Messages(Messages {
+            stream: stream.0,
+            first_event: first_event.0,
+            messages,
+            tag: tag.0,
+        }),
         AppOutput::TransportChanged { stream, change } => {
             Kind::TransportChanged(TransportChanged {
                 stream: stream.0,
@@ -92,7 +95,9 @@ fn event(output: AppOutput) -> Option<Kind> {
             })
         }
         AppOutput::Ended { stream, event, end } => Kind::Ended(ended(stream, event, end)),
-        AppOutput::SendState { stream, state } => Kind::SendState(send_state(stream, state)),
+        AppOutput::SendState { stream, state, tag } => {
+            Kind::SendState(send_state(stream, state, tag))
+        }
         AppOutput::SendRefused { stream, first, reason, next_send } => {
             let reason = refused_reason(reason).into();
             Kind::SendRefused(SendRefused {
@@ -146,20 +151,22 @@ fn started(started: stream::Started) -> Started {
         peer_address: origin.peer_address.clone(),
         transport: TransportKind::from(origin.kind).into(),
         started_at_ms: origin.started_at_ms,
-        send_state: Some(send_state(started.stream, started.send_state)),
+        send_state: Some(send_state(started.stream, started.send_state, started.send_tag)),
+        created_tag: started.created_tag.0,
         epoch: started.epoch.0,
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),
     }
 }
 
-fn send_state(stream: StreamNumber, state: state::SendState) -> SendState {
+fn send_state(stream: StreamNumber, state: state::SendState, tag: ClaimTag) -> SendState {
     SendState {
         stream: stream.0,
         next_send: state.next_send.0,
         bytes_left: state.bytes_left,
         messages_left: state.messages_left,
         paused: state.paused,
+        tag: tag.0,
     }
 }
 

@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use minerva_proto::StreamNumber;
 use tokio::sync::oneshot;
 
-use crate::partition::{PartitionTable, SessionHandle, SessionId};
+use crate::partition::{HeldStream, PartitionTable, SessionHandle, SessionId};
 
 /// Service and instance id.
 type Identity = (Arc<str>, Arc<str>);
@@ -38,7 +37,7 @@ impl InstanceRegistry {
     pub(super) fn register(
         &self,
         session: SessionHandle,
-        held: Vec<StreamNumber>,
+        held: Vec<HeldStream>,
     ) -> oneshot::Receiver<()> {
         let (replaced, on_replaced) = oneshot::channel();
         let registered = Registered { id: session.id, replaced };

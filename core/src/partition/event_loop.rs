@@ -91,6 +91,7 @@ impl Partition {
         let now = (setup.clock)();
         let mut streams =
             PartitionStreams::new(&setup, epoch, recovered.streams, recovered.meta, now);
+        streams.add_claims(&recovered.claims);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let claims =
             ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
@@ -343,6 +344,7 @@ impl Partition {
         let (first, next) = (claimed.first_index, claimed.next_index());
         self.lease.restart(claimed.epoch);
         self.streams.set_epoch(claimed.epoch);
+        self.streams.add_claims(&claimed.claims);
         self.update_context(claimed.epoch.0);
         // The snapshots include the deferred records.
         self.deferred.take();

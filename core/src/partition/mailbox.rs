@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
 use crate::state::OutboxLimits;
-use crate::stream::{AppOutput, LinkId, SessionId};
+use crate::stream::{AppOutput, HeldStream, LinkId, SessionId};
 
 /// Mails in one mailbox at which attaches are refused: more than a partition handles in a second, small in memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
@@ -87,7 +87,7 @@ pub enum Mail {
     InstanceJoined {
         session: SessionHandle,
         /// Streams of this partition that the instance holds from an earlier session.
-        held: Vec<StreamNumber>,
+        held: Vec<HeldStream>,
     },
     /// A session ended. Sent to every partition.
     InstanceLeft(SessionId),

@@ -10,6 +10,7 @@ mod deadlines;
 mod dispatch;
 mod gauges;
 mod index;
+mod known_claims;
 mod push_batch;
 mod service_selection;
 mod stream_calls;
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 use self::deadlines::Deadlines;
 use self::gauges::{Gauges, Held};
 use self::index::StreamIndex;
+use self::known_claims::KnownClaims;
 use self::push_batch::PushBatch;
 use self::service_selection::ServiceSelection;
 use self::tombstones::{StreamKey, Tombstones};
@@ -38,7 +40,7 @@ use super::setup::{Clock, PartitionSetup};
 use super::subprotocols::Subprotocols;
 use crate::limits::Limits;
 use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
-use crate::store::Epoch;
+use crate::store::{Claim, Epoch};
 use crate::stream::{
     AppOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply, TransportKey,
     Turn,
@@ -70,6 +72,7 @@ pub(super) struct PartitionStreams {
     created_tags: CreatedTags,
     /// Tag of the owner's claim.
     tag: ClaimTag,
+    known_claims: KnownClaims,
     tombstones: Tombstones,
     /// The streams of the attached transports.
     transports: BTreeMap<TransportKey, StreamNumber>,
@@ -111,6 +114,7 @@ impl PartitionStreams {
             streams_made: meta.streams_made,
             created_tags: meta.created_tags.clone(),
             tag: ClaimTag::UNKNOWN,
+            known_claims: KnownClaims::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -171,6 +175,34 @@ impl PartitionStreams {
     /// Sets the tag of the claim under which the next records are made.
     pub(super) fn set_tag(&mut self, tag: ClaimTag) {
         self.tag = tag;
+    }
+
+    /// Adds the claims that a claim of this owner has found in the store.
+    pub(super) fn add_claims(&mut self, claims: &[Claim]) {
+        self.known_claims.add(claims);
+    }
+
+    /// Notes a rollback of the store if a peer of a stream reports a claim that the store has lost.
+    fn check_claims(
+        &mut self,
+        stream: Option<StreamNumber>,
+        tags: impl IntoIterator<Item = ClaimTag>,
+    ) {
+        let is_lost =
+            |tag: &ClaimTag| self.known_claims.is_lost(*tag) && !self.is_restored(stream, *tag);
+        let Some(tag) = tags.into_iter().find(is_lost) else { return };
+        self.tombstones.note_rollback(true);
+        if self.known_claims.report() {
+            let partition = self.partition;
+            tracing::warn!(partition, %tag, "a peer reports a claim that the store has lost");
+        }
+    }
+
+    /// Returns true if an owner has restored the numbers of a claim that the store had lost.
+    fn is_restored(&self, stream: Option<StreamNumber>, tag: ClaimTag) -> bool {
+        let stream = stream.and_then(|number| self.streams.get(&number));
+        stream.is_some_and(|stream| stream.state().has_tag(tag))
+            || self.created_tags.lines().any(|(_, known)| known == tag)
     }
 
     /// The meta blob of a checkpoint.

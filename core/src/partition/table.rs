@@ -12,7 +12,7 @@ use minerva_proto::{PartitionHash, StreamId, StreamNumber};
 
 use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle};
 use crate::store::Epoch;
-use crate::stream::{AppOutput, LinkId, SessionId};
+use crate::stream::{AppOutput, HeldStream, LinkId, SessionId};
 
 /// The partitions of a deployment, as far as this core serves them. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ struct Subscribers {
 struct SessionSubscriber {
     session: SessionHandle,
     /// Streams that the instance holds from an earlier session, by partition; only partitions not served here.
-    held: HashMap<u32, Vec<StreamNumber>>,
+    held: HashMap<u32, Vec<HeldStream>>,
 }
 
 impl PartitionTable {
@@ -94,7 +94,7 @@ impl PartitionTable {
     ///
     /// `held` are the streams that the instance holds from an earlier session. Streams with an impossible number are
     /// released at once.
-    pub fn add_session(&self, session: SessionHandle, held: Vec<StreamNumber>) {
+    pub fn add_session(&self, session: SessionHandle, held: Vec<HeldStream>) {
         let mut subscribers = self.subscribers();
         let mut held = self.by_partition(&session, held);
         for partition in 0..self.count() {
@@ -195,14 +195,15 @@ impl PartitionTable {
     fn by_partition(
         &self,
         session: &SessionHandle,
-        mut held: Vec<StreamNumber>,
-    ) -> HashMap<u32, Vec<StreamNumber>> {
-        held.sort_unstable();
-        held.dedup();
-        let mut by_partition: HashMap<u32, Vec<StreamNumber>> = HashMap::new();
-        for stream in held {
+        mut held: Vec<HeldStream>,
+    ) -> HashMap<u32, Vec<HeldStream>> {
+        held.sort_by_key(|held| held.stream);
+        held.dedup_by_key(|held| held.stream);
+        let mut by_partition: HashMap<u32, Vec<HeldStream>> = HashMap::new();
+        for held in held {
+            let stream = held.stream;
             match self.of_number(stream) {
-                Some(partition) => by_partition.entry(partition).or_default().push(stream),
+                Some(partition) => by_partition.entry(partition).or_default().push(held),
                 None => session.outputs.send(AppOutput::Released { stream }),
             }
         }

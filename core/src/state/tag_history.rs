@@ -108,6 +108,17 @@ impl TagHistory {
     pub(super) fn tag_of_sent(&self, number: MessageNumber) -> Option<ClaimTag> {
         self.tag_of(|first| first.s2c <= number)
     }
+
+    /// The lines of the s2c messages from `first` to `last`; `None` if a tag is unknown.
+    pub(super) fn lines_of_sent(
+        &self,
+        first: MessageNumber,
+        last: MessageNumber,
+    ) -> Option<&[TagLine]> {
+        let of = |number| self.lines.iter().rposition(|line| line.first.s2c <= number);
+        let lines = self.lines.get(of(first)?..=of(last)?)?;
+        lines.iter().all(|line| line.tag.is_known()).then_some(lines)
+    }
 }
 
 impl NextNumbers {
@@ -182,6 +193,25 @@ mod tests {
         let event = |number| history.tag_of_event(EventNumber(number));
         assert_eq!([event(2), event(3)], [Some(A), Some(B)]);
         assert_eq!(history.created(), A);
+    }
+
+    #[test]
+    fn a_range_of_messages_has_the_lines_from_the_first_to_the_last() {
+        let mut history = TagHistory::new(A);
+        history.note(B, numbers(1, 1, 4));
+        let tags = |first, last| {
+            let lines = history.lines_of_sent(MessageNumber(first), MessageNumber(last))?;
+            Some(lines.iter().map(|line| line.tag).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            [tags(0, 3), tags(3, 4), tags(4, 9)],
+            [Some(vec![A]), Some(vec![A, B]), Some(vec![B])]
+        );
+        history.prune(numbers(1, 1, 4));
+        let of = |first| history.lines_of_sent(MessageNumber(first), MessageNumber(9)).is_some();
+        assert_eq!([of(3), of(4)], [false, true], "the tag of number 3 was pruned");
+        history.note(ClaimTag::UNKNOWN, numbers(1, 1, 6));
+        assert!(history.lines_of_sent(MessageNumber(4), MessageNumber(6)).is_none());
     }
 
     #[test]

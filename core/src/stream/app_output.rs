@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber, TransportKind, TransportNumber};
+use minerva_proto::{
+    ClaimTag, EventNumber, MessageNumber, StreamNumber, TransportKind, TransportNumber,
+};
 
 use crate::state::{Ended, Origin, SendState};
 use crate::store::Epoch;
@@ -22,13 +24,20 @@ pub enum AppOutput {
         /// Event number of the first message.
         first_event: EventNumber,
         messages: Vec<Bytes>,
+        /// Tag of the claim that assigned the event numbers.
+        tag: ClaimTag,
     },
     /// A transport was attached or detached.
     TransportChanged { stream: StreamNumber, change: TransportChange },
     /// The last event of a stream.
     Ended { stream: StreamNumber, event: EventNumber, end: Ended },
     /// Sends were accepted, or the outbox has more room.
-    SendState { stream: StreamNumber, state: SendState },
+    SendState {
+        stream: StreamNumber,
+        state: SendState,
+        /// Tag of the claim that accepted the last send.
+        tag: ClaimTag,
+    },
     /// A send was rejected.
     SendRefused {
         stream: StreamNumber,
@@ -71,6 +80,10 @@ pub struct Started {
     /// The first unacknowledged event.
     pub next_event: EventNumber,
     pub send_state: SendState,
+    /// Tag of the claim that created the stream.
+    pub created_tag: ClaimTag,
+    /// Tag of the claim that accepted the last send.
+    pub send_tag: ClaimTag,
     /// Epoch of the partition; the partition sets it on the way out.
     pub epoch: Epoch,
     pub label: Option<Arc<str>>,

@@ -37,6 +37,8 @@ impl Stream {
             resumed,
             next_event,
             send_state,
+            created_tag: self.state.created_tag(),
+            send_tag: self.state.tag_of_last_send().unwrap_or_default(),
             epoch: Epoch::default(),
             label: self.state.attributes().label.clone(),
             groups: self.state.attributes().groups.iter().cloned().collect(),
@@ -149,7 +151,8 @@ impl Stream {
         if is_due || app.must_report(room, self.state.attributes().outbox.of(turn.limits)) {
             app.confirmation.flush_alone(turn.now);
             (app.reported, app.was_refused) = (room, false);
-            turn.effects.app(app.session, AppOutput::SendState { stream, state: room });
+            let tag = self.state.tag_of_last_send().unwrap_or_default();
+            turn.effects.app(app.session, AppOutput::SendState { stream, state: room, tag });
         }
     }
 
@@ -192,8 +195,7 @@ impl Stream {
         reason: RefusedReason,
         turn: &mut Turn<'_>,
     ) {
-        let (stream, next_send) =
-            (self.number, self.state.attributes().next_send(self.state.outbox()));
+        let (stream, next_send) = (self.number, self.state.next_send());
         turn.effects.app(session, AppOutput::SendRefused { stream, first, reason, next_send });
         if let Some(app) = self.app.as_mut().filter(|app| app.session == session) {
             app.was_refused |= reason == RefusedReason::ResourceExhausted;
@@ -202,8 +204,8 @@ impl Stream {
 
     /// The next output for the session: events in order, each transport change at the right place between them.
     fn next_delivery(&mut self) -> Option<(SessionId, AppOutput)> {
-        let stream = self.number;
-        let inbox = self.state.inbox();
+        let (stream, state) = (self.number, &self.state);
+        let inbox = state.inbox();
         let app = self.app.as_mut()?;
         if self.changes.front().is_some_and(|(event, _)| *event <= app.delivered)
             && let Some((_, change)) = self.changes.pop_front()
@@ -216,13 +218,16 @@ impl Stream {
         while app.delivered < until
             && let Some(message) = inbox.message(app.delivered)
             && (app.in_flight == 0 || app.in_flight + message.len() <= app.window)
+            && state.has_same_event_tag(first_event, app.delivered)
         {
             app.in_flight += message.len();
             app.delivered += 1;
             messages.push(message.clone());
         }
         if !messages.is_empty() {
-            return Some((app.session, AppOutput::Messages { stream, first_event, messages }));
+            let tag = state.tag_of_event(first_event).unwrap_or_default();
+            let output = AppOutput::Messages { stream, first_event, messages, tag };
+            return Some((app.session, output));
         }
         let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;
         app.delivered += 1;

@@ -21,7 +21,8 @@ impl Stream {
             turn.effects.close(key, cause);
             return;
         }
-        if self.store_lost_writes(&attach) {
+        let is_other = attach.created.is_some_and(|created| self.is_other_stream(created));
+        if is_other || self.store_lost_writes(&attach) {
             let cause = CloseCause::Reset(self.end_lost(turn));
             turn.effects.close(key, cause);
             return;
@@ -36,15 +37,17 @@ impl Stream {
         let is_old = |sack: &Sack| {
             attach.resume.is_some() && self.state.outbox().newly_acked(sack).is_none()
         };
-        if let Some(sack) = attach.sack.take_if(|sack| !is_old(sack))
-            && !self.recv_sack(sack, turn)
-        {
+        let agrees = self.agrees_with(&attach.tag_history, attach.sack.as_ref());
+        let sack = attach.sack.take_if(|sack| !is_old(sack));
+        if !agrees || sack.is_some_and(|sack| !self.recv_sack(sack, &attach.tag_history, turn)) {
             let cause = CloseCause::Kill(KillReason::AckedUnsentStrings);
             turn.effects.close(key, cause);
             return;
         }
         let batch = attach.batch.take();
+        let tags = std::mem::take(&mut attach.tag_history);
         self.add_transport(key, &attach, has_frames, turn);
+        self.set_received_tags(key, tags);
         if let Some(batch) = batch {
             self.on_batch(key, batch, turn);
         }
@@ -87,6 +90,7 @@ impl Stream {
             created: attach.create && is_new,
             sack: (!is_new || sack != attach.seen_ack).then_some(sack),
             stream: self.number,
+            created_tag: self.state.created_tag(),
         }
     }
 

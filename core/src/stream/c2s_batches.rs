@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::link::{Batch, CloseCause, Run};
-use minerva_proto::{KillReason, MessageNumber};
+use minerva_proto::{KillReason, MessageNumber, ReceivedTags};
 
 use super::batch_ack::BatchAck;
 use super::machine::Stream;
@@ -28,8 +28,7 @@ impl Stream {
         if self.transports.find(key).is_none() {
             return;
         }
-        let sacks = mem::take(&mut batch.sacks);
-        let bad_sack = sacks.into_iter().any(|sack| !self.recv_sack(sack, turn));
+        let bad_sack = !self.recv_sacks(key, &mut batch, turn);
         if bad_sack && self.is_recovered {
             self.end_lost(turn);
             return;
@@ -45,6 +44,27 @@ impl Stream {
             self.park(key, parked, turn);
         } else {
             self.accept(key, parked, turn);
+        }
+    }
+
+    /// Applies the SACKs of a batch with the claim tags in force; returns false at the first invalid SACK.
+    fn recv_sacks(&mut self, key: TransportKey, batch: &mut Batch, turn: &mut Turn<'_>) -> bool {
+        let sacks = mem::take(&mut batch.sacks);
+        let mut tags = mem::take(&mut batch.tag_history);
+        let has_new_tags = !tags.is_empty();
+        if let Some(transport) = self.transports.find(key).filter(|_| !has_new_tags) {
+            tags = mem::take(&mut transport.received_tags);
+        }
+        let is_valid = sacks.into_iter().all(|sack| self.recv_sack(sack, &tags, turn));
+        let agrees = !has_new_tags || self.agrees_with(&tags, None);
+        self.set_received_tags(key, tags);
+        is_valid && agrees
+    }
+
+    /// Sets the claim tags with which the client of a transport has received messages.
+    pub(super) fn set_received_tags(&mut self, key: TransportKey, tags: ReceivedTags) {
+        if let Some(transport) = self.transports.find(key) {
+            transport.received_tags = tags;
         }
     }
 

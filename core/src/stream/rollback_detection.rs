@@ -3,11 +3,14 @@
 //! A recovered stream with fewer messages than the peers report has lost acknowledged writes. Such a stream ends, so
 //! that both sides learn of the loss.
 
-use minerva_proto::link::{Attach, Resume};
+use std::borrow::Cow;
+
+use minerva_proto::link::{Attach, CreatedStream, Resume};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{MessageNumber, Reset, Sack};
+use minerva_proto::{ClaimTag, MessageNumber, ReceivedTags, Reset, Sack};
 
 use super::Turn;
+use super::held::differ;
 use super::machine::Stream;
 use crate::state::{Ended, EndedBy, STATE_LOST};
 
@@ -24,7 +27,42 @@ impl Stream {
                     && seen.acked == self.state.sack().acked
                 || seen.beyond.iter().any(|&number| !self.state.has_received(number))
                 || attach.sack.as_ref().is_some_and(|sack| !self.could_have_received(sack))
-                || attach.resume.is_some_and(|resume| self.lacks_written(resume)))
+                || attach.resume.is_some_and(|resume| self.lacks_written(resume))
+                || !self.agrees_with(&attach.tag_history, attach.sack.as_ref()))
+    }
+
+    /// Returns true if a client reports that another stream was created for its stream id.
+    pub(super) fn is_other_stream(&self, created: CreatedStream) -> bool {
+        created.stream != self.number || differ(self.state.created_tag(), created.tag)
+    }
+
+    /// Returns false if a client has received a message that this stream has never sent or has from another claim.
+    ///
+    /// Compared are the messages that a SACK names and the last message of each claim. An equal tag of a message
+    /// proves equal messages up to its number, because one owner has one history.
+    pub(super) fn agrees_with(&self, tags: &ReceivedTags, sack: Option<&Sack>) -> bool {
+        if tags.is_empty() {
+            return true;
+        }
+        let agrees = |number: MessageNumber, tag: ClaimTag| {
+            !differ(self.state.tag_of_sent(number).unwrap_or_default(), tag)
+        };
+        let mut named = sack.into_iter().flat_map(|sack| sack.acked.iter().chain(&sack.beyond));
+        tags.last_messages().all(|(last, tag)| last < self.written_end && agrees(last, tag))
+            && named.all(|&number| agrees(number, tags.tag_of(number).unwrap_or_default()))
+    }
+
+    /// The messages of a SACK that this owner can compare. A message with a tag that this owner has dropped frees
+    /// nothing.
+    pub(super) fn comparable<'a>(&self, tags: &ReceivedTags, sack: &'a Sack) -> Cow<'a, Sack> {
+        let is_comparable = |number: &MessageNumber| {
+            tags.tag_of(*number).is_none() || self.state.tag_of_sent(*number).is_some()
+        };
+        if tags.is_empty() || sack.acked.iter().chain(&sack.beyond).all(is_comparable) {
+            return Cow::Borrowed(sack);
+        }
+        let beyond = sack.beyond.iter().copied().filter(is_comparable).collect();
+        Cow::Owned(Sack { acked: sack.acked.filter(is_comparable), beyond })
     }
 
     /// Returns true if an edge has written a message that this stream does not have, or has from another claim.
@@ -33,8 +71,7 @@ impl Stream {
     fn lacks_written(&self, resume: Resume) -> bool {
         let Some(next) = resume.next_s2c else { return false };
         let own = next.previous().and_then(|last| self.state.tag_of_sent(last));
-        let has_other_tag = resume.tag.is_known() && own.is_some_and(|own| own != resume.tag);
-        next > self.written_end || has_other_tag
+        next > self.written_end || differ(own.unwrap_or_default(), resume.tag)
     }
 
     /// Returns true if the client can have received all s2c messages that a SACK names.

@@ -1,20 +1,29 @@
 //! SACKs of s2c messages, and which messages must be written again.
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{MessageNumber, Sack};
+use minerva_proto::{MessageNumber, ReceivedTags, Sack};
 
 use super::Turn;
 use super::machine::Stream;
 use crate::state::Record;
 
 impl Stream {
-    /// Applies a SACK of s2c messages; returns false if the SACK names messages that were never written.
-    pub(super) fn recv_sack(&mut self, sack: Sack, turn: &mut Turn<'_>) -> bool {
+    /// Applies a SACK of s2c messages; `tags` are those with which the client has received messages.
+    ///
+    /// Returns false if the SACK names messages that were never written, or were written by another owner.
+    pub(super) fn recv_sack(
+        &mut self,
+        sack: Sack,
+        tags: &ReceivedTags,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         self.last_sack = sack;
-        if !self.could_have_received(&self.last_sack) {
+        let sack = &self.last_sack;
+        if !self.could_have_received(sack) || !self.agrees_with(tags, Some(sack)) {
             return false;
         }
-        if let Some(news) = self.state.outbox().newly_acked(&self.last_sack) {
+        let news = self.state.outbox().newly_acked(&self.comparable(tags, sack));
+        if let Some(news) = news {
             self.commit(Record::Sacked(news), turn);
             self.slow_client.on_progress(turn.now);
         }

@@ -6,6 +6,8 @@ mod delayed_ack;
 mod harness;
 mod limits;
 mod model;
+mod received_tags;
 mod rollback_detection;
 mod service_selection;
+mod tag_model;
 mod transports;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use minerva_proto::link::{Attach, Batch, TransportId};
-use minerva_proto::{ClaimTag, MessageNumber, TransportKind, TransportNumber};
+use minerva_proto::{ClaimTag, MessageNumber, ReceivedTags, TransportKind, TransportNumber};
 
 use super::{LinkId, Millis, TransportChange};
 
@@ -33,6 +33,8 @@ pub(super) struct Transport {
     pub(super) has_messages: bool,
     /// Claim tag that the edge has for the next written message.
     pub(super) tag: ClaimTag,
+    /// Claim tags with which the client has received messages, in force for the next SACK.
+    pub(super) received_tags: ReceivedTags,
     /// The next message to write.
     pub(super) cursor: MessageNumber,
     /// End of the messages that were written before the transport was resumed; 0 without a resumption.
@@ -74,6 +76,7 @@ impl Transport {
             has_output: attach.heartbeat && attach.resume.is_none(),
             has_messages: next_s2c.is_some(),
             tag: ClaimTag::UNKNOWN,
+            received_tags: ReceivedTags::default(),
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
             resumed_end: next_s2c.unwrap_or(MessageNumber(0)),
             retransmit: None,

@@ -50,7 +50,7 @@ impl Transport {
         self.attach_pending = false;
         self.unanswered = 0;
         match core {
-            CoreMessage::Opened { created, sack, stream } => {
+            CoreMessage::Opened { created, sack, stream, .. } => {
                 self.stream = stream;
                 self.next_tag = ClaimTag::UNKNOWN;
                 self.on_opened(created, sack);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use minerva_proto::link::{Attach, EdgeMessage, End};
-use minerva_proto::{Eeds, Hello, KillReason, TransportKind};
+use minerva_proto::{Eeds, Hello, KillReason, ReceivedTags, TransportKind};
 
 use super::event::{Ending, Output};
 use super::inbound::Cut;
@@ -98,6 +98,9 @@ impl Transport {
             s2c_bytes: 0,
             resume: None,
             batch: None,
+            // No hello of version 2 reports claim tags.
+            tag_history: ReceivedTags::default(),
+            created: None,
         }));
         self.owner_due = Some(now + self.limits.hold_time);
         self.state = State::Attached;

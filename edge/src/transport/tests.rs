@@ -92,7 +92,12 @@ impl Rig {
     pub(super) fn attached() -> Self {
         let mut rig = Self::new(TransportProtocol::Tcp);
         rig.hello(",\"maxia\":0,\"eeds\":null");
-        rig.core(CoreMessage::Opened { created: false, sack: None, stream: StreamNumber(9) });
+        rig.core(CoreMessage::Opened {
+            created: false,
+            sack: None,
+            stream: StreamNumber(9),
+            created_tag: ClaimTag::UNKNOWN,
+        });
         rig.to_core.clear();
         rig
     }

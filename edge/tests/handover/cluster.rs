@@ -211,6 +211,7 @@ impl Member {
             transport: attach.transport,
             created: false,
             sack,
+            created_tag: 0,
         })];
         if attach.wants_messages {
             let former = self.transports.iter().find(|transport| transport.cursor.is_some());

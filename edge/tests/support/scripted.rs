@@ -157,8 +157,14 @@ impl Core {
     }
 
     pub(crate) async fn opened(&mut self, transport: u64, created: bool) {
-        self.say(FromCore::Opened(wire::Opened { transport, created, sack: None, stream: 1 }))
-            .await;
+        self.say(FromCore::Opened(wire::Opened {
+            transport,
+            created,
+            sack: None,
+            stream: 1,
+            created_tag: 0,
+        }))
+        .await;
     }
 
     pub(crate) async fn messages(&mut self, transport: u64, first: u64, messages: &[&str]) {

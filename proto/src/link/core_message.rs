@@ -32,6 +32,8 @@ pub enum CoreMessage {
         sack: Option<Sack>,
         /// Number of the stream, for [`Resume`](super::Resume).
         stream: StreamNumber,
+        /// Tag of the claim that created the stream, for [`CreatedStream`](super::CreatedStream).
+        created_tag: ClaimTag,
     },
     /// Write a SACK of c2s messages.
     Sack(Sack),

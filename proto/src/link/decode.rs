@@ -8,14 +8,15 @@ use bytes::Bytes;
 use super::error::FieldError;
 use super::pb::{self, close, core_frame, edge_frame};
 use super::{
-    Attach, Batch, Caller, Claim, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame,
-    EdgeMessage, End, LinkFrameError, Resume, Run, TransportId,
+    Attach, Batch, Caller, Claim, Close, CloseCause, CoreFrame, CoreMessage, CreatedStream,
+    EdgeFrame, EdgeMessage, End, LinkFrameError, Resume, Run, TransportId,
 };
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
 use crate::{
-    BatchNumber, ClaimTag, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber, Reset,
-    Sack, ServiceName, StreamId, StreamNumber, TransportNumber, is_message_allowed,
+    BatchNumber, ClaimTag, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber,
+    MessageTag, ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber, TransportNumber,
+    is_message_allowed,
 };
 
 /// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the
@@ -96,6 +97,9 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
     if attach.resume.is_some() && attach.batch.is_some() {
         return Err(FieldError::new("attach.batch", "must be absent with attach.resume"));
     }
+    if attach.created.is_some() && attach.create {
+        return Err(FieldError::new("attach.created", "must be absent with attach.create"));
+    }
     let service = ServiceName::parse(&attach.service)
         .map_err(|error| FieldError::new("attach.service", error))?;
     let stream_id = StreamId::parse(&attach.stream_id)
@@ -127,7 +131,27 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
         s2c_bytes: attach.s2c_bytes,
         resume: attach.resume.map(resume),
         batch: attach.batch.map(batch).transpose()?,
+        tag_history: tag_history("attach.tag_history", attach.tag_history)?,
+        created: attach.created.map(|created| CreatedStream {
+            stream: StreamNumber(created.stream),
+            tag: ClaimTag(created.tag),
+        }),
     })
+}
+
+fn tag_history(
+    field: &'static str,
+    pairs: Vec<pb::MessageTag>,
+) -> Result<ReceivedTags, FieldError> {
+    for pair in &pairs {
+        check_number(field, pair.first)?;
+    }
+    let pair = |pair: pb::MessageTag| MessageTag {
+        first: MessageNumber(pair.first),
+        tag: ClaimTag(pair.tag),
+    };
+    let pairs = pairs.into_iter().map(pair).collect();
+    ReceivedTags::new(pairs).map_err(|error| FieldError::new(field, error))
 }
 
 fn resume(resume: pb::Resume) -> Resume {
@@ -145,6 +169,7 @@ fn batch(batch: pb::Batch) -> Result<Batch, FieldError> {
         number: BatchNumber(batch.number),
         runs: batch.runs.into_iter().map(run).collect::<Result<_, _>>()?,
         sacks: batch.sacks.into_iter().map(sack).collect::<Result<_, _>>()?,
+        tag_history: tag_history("batch.tag_history", batch.tag_history)?,
         reset: batch.reset.map(reset).transpose()?,
         end: batch.end.map(end).transpose()?,
     })
@@ -156,7 +181,12 @@ fn end(end: pb::End) -> Result<End, FieldError> {
 
 fn opened(opened: pb::Opened) -> Result<CoreMessage, FieldError> {
     let sack = opened.sack.map(|given| sack("opened.sack", given)).transpose()?;
-    Ok(CoreMessage::Opened { created: opened.created, sack, stream: StreamNumber(opened.stream) })
+    Ok(CoreMessage::Opened {
+        created: opened.created,
+        sack,
+        stream: StreamNumber(opened.stream),
+        created_tag: ClaimTag(opened.created_tag),
+    })
 }
 
 fn sack_update(update: pb::SackUpdate) -> Result<CoreMessage, FieldError> {

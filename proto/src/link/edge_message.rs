@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::TransportId;
 use crate::{
-    BatchNumber, ClaimTag, KillReason, MessageNumber, Reset, Sack, ServiceName, StreamId,
-    StreamNumber, TransportKind, TransportNumber,
+    BatchNumber, ClaimTag, KillReason, MessageNumber, ReceivedTags, Reset, Sack, ServiceName,
+    StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 /// One message of an edge about one transport.
@@ -67,6 +67,19 @@ pub struct Attach {
     pub resume: Option<Resume>,
     /// Input behind the hello, with number 0. Absent with `resume`.
     pub batch: Option<Batch>,
+    /// Claim tags of the s2c messages that the client has received; empty if the client reports none.
+    pub tag_history: ReceivedTags,
+    /// The stream as created for the client, if the client reports so. Absent with `create`.
+    pub created: Option<CreatedStream>,
+}
+
+/// The creation of a stream, as a core has reported it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreatedStream {
+    /// Number of the stream.
+    pub stream: StreamNumber,
+    /// Tag of the claim that created the stream.
+    pub tag: ClaimTag,
 }
 
 /// Facts about a client that the edge has before the hello.
@@ -100,6 +113,8 @@ pub struct Batch {
     pub runs: Vec<Run>,
     /// SACKs of s2c messages in order of arrival.
     pub sacks: Vec<Sack>,
+    /// Claim tags in force from the SACKs of this batch on; empty if unchanged.
+    pub tag_history: ReceivedTags,
     /// The client has ended the stream. Nothing follows on this transport.
     pub reset: Option<Reset>,
     /// The edge reads no more of this transport, and expects Close.

@@ -5,7 +5,7 @@ use super::{
     Attach, Batch, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, End, Run,
     TransportId,
 };
-use crate::{ClaimTag, KillReason, Reset, Sack};
+use crate::{ClaimTag, KillReason, ReceivedTags, Reset, Sack};
 
 /// Encodes a frame of an edge.
 pub fn edge_frame(frame: EdgeFrame) -> pb::EdgeFrame {
@@ -64,7 +64,16 @@ fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
             tag: resume.tag.is_known().then_some(resume.tag.0),
         }),
         batch: attach.batch.map(|batch| self::batch(transport, batch)),
+        tag_history: tag_history(&attach.tag_history),
+        created: attach
+            .created
+            .map(|created| pb::CreatedStream { stream: created.stream.0, tag: created.tag.0 }),
     }
+}
+
+fn tag_history(tags: &ReceivedTags) -> Vec<pb::MessageTag> {
+    let pair = |pair: &crate::MessageTag| pb::MessageTag { first: pair.first.0, tag: pair.tag.0 };
+    tags.pairs().iter().map(pair).collect()
 }
 
 fn batch(transport: TransportId, batch: Batch) -> pb::Batch {
@@ -74,6 +83,7 @@ fn batch(transport: TransportId, batch: Batch) -> pb::Batch {
         number: batch.number.0,
         runs: batch.runs.into_iter().map(run).collect(),
         sacks: batch.sacks.into_iter().map(sack).collect(),
+        tag_history: tag_history(&batch.tag_history),
         reset: batch.reset.map(reset),
         end: batch
             .end
@@ -85,9 +95,10 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
     use core_frame::Frame;
     let transport = transport.0;
     match message {
-        CoreMessage::Opened { created, sack, stream } => {
-            let sack = sack.map(self::sack);
-            Frame::Opened(pb::Opened { transport, created, sack, stream: stream.0 })
+        CoreMessage::Opened { created, sack, stream, created_tag } => {
+            let (sack, stream) = (sack.map(self::sack), stream.0);
+            let created_tag = created_tag.0;
+            Frame::Opened(pb::Opened { transport, created, sack, stream, created_tag })
         }
         CoreMessage::Sack(sack) => {
             Frame::Sack(pb::SackUpdate { transport, sack: Some(self::sack(sack)) })

@@ -8,7 +8,7 @@ use crate::Sack;
 /// Bytes of a frame without texts, SACKs, runs and messages, roughly.
 const FRAME: usize = 32;
 /// Bytes of the numbers and flags of an Attach.
-const ATTACH: usize = 128;
+const ATTACH: usize = 160;
 /// Bytes of a text or a SACK beside its content: tags, length, the cumulative number.
 const FIELD: usize = 16;
 /// Bytes of a run beside its messages: tag, length, first number.
@@ -17,6 +17,8 @@ const RUN: usize = 16;
 const MESSAGE: usize = 4;
 /// Most bytes of a number up to 2^53.
 const NUMBER: usize = 8;
+/// Most bytes of a message number with a claim tag.
+const MESSAGE_TAG: usize = 24;
 /// Most bytes of a claim.
 const CLAIM: usize = 20;
 
@@ -42,6 +44,7 @@ impl Attach {
         ATTACH
             + texts.into_iter().chain(headers).map(|text| FIELD + text.len()).sum::<usize>()
             + sacks.map(sack_weight).sum::<usize>()
+            + MESSAGE_TAG * self.tag_history.pairs().len()
             + self.batch.as_ref().map_or(0, Batch::weight)
     }
 }
@@ -52,6 +55,7 @@ impl Batch {
         RUN * self.runs.len()
             + messages.map(|message| message.len() + MESSAGE).sum::<usize>()
             + self.sacks.iter().map(sack_weight).sum::<usize>()
+            + MESSAGE_TAG * self.tag_history.pairs().len()
             + self.reset.as_ref().map_or(0, |reset| FIELD + reset.reason.len())
     }
 }

@@ -50,7 +50,8 @@ pub enum Event {
 /// The end of a stream. See [`Event`] for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// The reason given by the side that ended the stream.
+    /// The reason given by the side that ended the stream; `state lost` if the store of the cores has lost a part of
+    /// the stream.
     pub reason: String,
     /// True if an application on either side decided, false after a failure below the applications.
     pub application_level: bool,

@@ -17,6 +17,7 @@
 mod answers;
 mod calls;
 mod error;
+mod event_tags;
 mod events_in;
 mod incoming;
 mod outgoing;
@@ -33,7 +34,7 @@ pub(crate) use error::{ContractError, QueueError};
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_proto::app::{Command, SetLimits, command};
+use minerva_proto::app::{Command, Held, SetLimits, command};
 use minerva_proto::{EventNumber, MAX_MESSAGE, MessageNumber, StreamNumber};
 
 use self::calls::Calls;
@@ -41,6 +42,9 @@ use self::stream::Stream;
 use self::tombstones::Tombstones;
 use crate::event::{Ended, Event};
 use crate::info::StreamInfo;
+
+/// Most streams of which a registration reports the tags: 2 MB in a request, half of the default limit of gRPC servers.
+const MAX_HELD: usize = 32_768;
 
 /// All streams of one instance.
 #[derive(Debug)]
@@ -96,6 +100,12 @@ impl Session {
         let detached = self.streams.iter().filter(|(_, stream)| is_detached(stream));
         let held = detached.map(|(&number, _)| number).chain(self.tombstones.detached()).collect();
         (self.calls.begin(), held)
+    }
+
+    /// The progress on these held streams, as far as claim tags are known; at most [`MAX_HELD`] streams.
+    pub(crate) fn held(&self, numbers: &[StreamNumber]) -> Vec<Held> {
+        let streams = numbers.iter().filter_map(|number| self.streams.get(number));
+        streams.filter_map(Stream::held).take(MAX_HELD).collect()
     }
 
     /// Ends a call and detaches all attached streams.

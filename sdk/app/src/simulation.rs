@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use minerva_proto::app::{Command, event};
+use minerva_proto::app::{Command, Held, event};
 use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 
 use crate::event::Ended;
@@ -85,6 +85,11 @@ impl Machine {
         self.begun += 1;
         self.calls.insert(self.begun, id);
         (self.begun, held)
+    }
+
+    /// The progress on these held streams for the registration.
+    pub fn held(&self, numbers: &[StreamNumber]) -> Vec<Held> {
+        self.session.held(numbers)
     }
 
     /// Ends a call.

@@ -134,6 +134,7 @@ impl App {
             service: service_name(self.service),
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
+            held: self.machine.held(&held_streams),
             held_streams: held_streams.into_iter().map(|number| number.0).collect(),
             max_version: VERSION,
             features: Features::APP.names(),
@@ -141,6 +142,7 @@ impl App {
         if self.is_old {
             net.faults.fire(Fault::OldPeer);
             (register.max_version, register.features) = (0, Vec::new());
+            register.held.clear();
         }
         let command = Command { command: Some(command::Command::Register(register)) };
         net.send(conn, Side::Caller, Content::Commands(vec![command]));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use minerva_proto::link::{Attach, CloseCause, TransportId};
-use minerva_proto::{KillReason, Reset, StreamNumber};
+use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
+use minerva_proto::{ClaimTag, KillReason, Reset, StreamNumber};
 
 use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
@@ -25,7 +25,9 @@ impl PartitionStreams {
         // An edge that reuses a transport number would leave a transport that is never detached.
         self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link);
-        let number = match (self.find(&attach), self.refusal(&attach, now)) {
+        let found = self.find(&attach);
+        self.check_claims(found, reported_tags(&attach));
+        let number = match (found, self.refusal(&attach, now)) {
             (Some(number), _) => number,
             (None, Some(cause)) => {
                 effects.close(key, cause);
@@ -100,6 +102,13 @@ impl PartitionStreams {
         if let Some(reset) = self.tombstones.reset(&key).filter(|_| has_reset(attach)) {
             return UnknownStream::Ended(reset.clone());
         }
+        match attach.created.and_then(|created| self.classify_created(created, now)) {
+            Some(UnknownStream::NotFound) if self.tombstones.is_lost(&key) => {
+                return UnknownStream::lost();
+            }
+            Some(classified) => return classified,
+            None => {}
+        }
         if self.by_id.contains_key(&key) {
             return UnknownStream::NotFound;
         }
@@ -111,6 +120,30 @@ impl PartitionStreams {
             return UnknownStream::lost();
         }
         self.tombstones.classify(&key, attach, now)
+    }
+
+    /// Classifies an unknown stream by number and tag of the creation; `None` if a tag is unknown.
+    fn classify_created(&mut self, created: CreatedStream, now: Millis) -> Option<UnknownStream> {
+        let (number, count) = (created.stream, created.stream.count());
+        if self.streams.get(&number).is_some_and(|stream| stream.is_lost()) {
+            return Some(UnknownStream::lost());
+        }
+        if self.is_unrecorded(number) || self.has_other_creation(number, created.tag) {
+            self.tombstones.note_rollback(true);
+            return Some(UnknownStream::lost());
+        }
+        // Damaged blobs may have removed the stream without a trace.
+        let is_counted = count <= self.tombstones.reported_count(self.streams_made, now);
+        let own = self.created_tags.of(count, self.streams_made)?;
+        (is_counted && own == created.tag).then_some(UnknownStream::NotFound)
+    }
+
+    /// Returns true if another claim than that of `tag` has created the stream with this number.
+    pub(super) fn has_other_creation(&self, number: StreamNumber, tag: ClaimTag) -> bool {
+        let own = self.created_tags.of(number.count(), self.streams_made);
+        u32::from(number.partition()) == self.partition
+            && tag.is_known()
+            && own.is_some_and(|own| own != tag)
     }
 
     /// Returns true if a stream number that an edge reports belongs to another stream.
@@ -156,6 +189,13 @@ impl PartitionStreams {
 /// Returns true if the client resets the stream right behind the hello.
 fn has_reset(attach: &Attach) -> bool {
     attach.batch.as_ref().is_some_and(|batch| batch.reset.is_some())
+}
+
+/// The claim tags that a client or an edge reports with a transport.
+fn reported_tags(attach: &Attach) -> impl Iterator<Item = ClaimTag> {
+    let received = attach.tag_history.pairs().iter().map(|pair| pair.tag);
+    let created = attach.created.map(|created| created.tag);
+    received.chain(created).chain(attach.resume.map(|resume| resume.tag))
 }
 
 /// The service and the id under which the stream of a transport is found.

@@ -1,13 +1,15 @@
 //! Dispatch of mail to the stream machines.
 
+use std::collections::BTreeMap;
+
 use minerva_proto::link::{Batch, TransportId};
 use minerva_proto::{MessageNumber, Reset, StreamNumber};
 
 use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
 use super::PartitionStreams;
 use crate::stream::{
-    AppOutput, ContractError, Effects, JoinOutcome, LinkId, Millis, RefusedReason, SessionId,
-    Stream, TransportKey, Turn,
+    AppOutput, ContractError, Effects, HeldStream, JoinOutcome, LinkId, Millis, RefusedReason,
+    SessionId, Stream, TransportKey, Turn,
 };
 
 impl PartitionStreams {
@@ -95,6 +97,7 @@ impl PartitionStreams {
 
     fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
         if let Some(number) = self.transports.get(&key).copied() {
+            self.check_claims(Some(number), batch.tag_history.pairs().iter().map(|pair| pair.tag));
             self.with_client_input(number, now, effects, |s, turn| s.on_batch(key, batch, turn));
         }
     }
@@ -118,7 +121,7 @@ impl PartitionStreams {
     fn on_joined(
         &mut self,
         session: SessionHandle,
-        held: &[StreamNumber],
+        held: &[HeldStream],
         now: Millis,
         effects: &mut Effects,
     ) {
@@ -126,12 +129,21 @@ impl PartitionStreams {
             self.on_left(other, now, effects);
         }
         let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
-        let joined = self.assignment.join(session, held);
+        let numbers: Vec<StreamNumber> = held.iter().map(|held| held.stream).collect();
+        let joined = self.assignment.join(session, &numbers);
         let streams_made = self.tombstones.reported_count(self.streams_made, now);
-        self.report_not_assigned(id, joined.released, streams_made, effects);
+        let held: BTreeMap<_, _> = held.iter().map(|held| (held.stream, held)).collect();
+        for held in held.values() {
+            self.check_claims(Some(held.stream), held.tags());
+            let is_other = self.is_other_held(held);
+            self.tombstones.note_rollback(is_other);
+        }
+        let released = joined.released.iter().filter_map(|stream| held.get(stream).copied());
+        self.report_not_assigned(id, released.collect(), streams_made, effects);
         for stream in joined.assigned {
+            let held = held.get(&stream).copied();
             self.with_stream(stream, now, effects, |s, turn| {
-                s.on_assigned(id, &instance, window, turn);
+                s.on_assigned_again(id, &instance, window, held, turn);
             });
         }
         let (partition, epoch) = (self.partition, self.epoch);
@@ -142,12 +154,13 @@ impl PartitionStreams {
     fn report_not_assigned(
         &mut self,
         session: SessionId,
-        held: Vec<StreamNumber>,
+        held: Vec<&HeldStream>,
         streams_made: u64,
         effects: &mut Effects,
     ) {
         let epoch = self.epoch;
-        for stream in held {
+        for held in held {
+            let stream = held.stream;
             let known = self.streams.get(&stream);
             if self.placeholders.contains(&stream) {
                 continue;
@@ -155,7 +168,7 @@ impl PartitionStreams {
             if known.is_none() && stream.count() > streams_made {
                 // The instance detects the loss by `streams_made` in `PartitionOwned`.
                 self.tombstones.note_rollback(true);
-            } else if known.is_some_and(|stream| stream.is_lost()) {
+            } else if self.is_other_held(held) || known.is_some_and(|stream| stream.is_lost()) {
                 effects.app(session, AppOutput::Lost { stream, epoch });
             } else {
                 effects.app(session, AppOutput::Released { stream });
@@ -164,6 +177,14 @@ impl PartitionStreams {
         // An instance may hold a stream without the knowledge of this core, because the partition has moved.
         for &stream in &self.placeholders {
             effects.app(session, AppOutput::Lost { stream, epoch });
+        }
+    }
+
+    /// Returns true if an instance holds another stream than the one that has had this number.
+    fn is_other_held(&self, held: &HeldStream) -> bool {
+        match self.streams.get(&held.stream) {
+            Some(stream) => stream.is_other_than(held),
+            None => self.has_other_creation(held.stream, held.created_tag),
         }
     }
 

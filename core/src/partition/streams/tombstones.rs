@@ -113,6 +113,11 @@ impl Tombstones {
         self.ends.get(key)?.reset.as_ref()
     }
 
+    /// Returns true if a forgotten stream ended because the store lost a part of the stream.
+    pub(super) fn is_lost(&self, key: &StreamKey) -> bool {
+        self.ends.get(key).is_some_and(|end| end.is_lost)
+    }
+
     fn insert(&mut self, key: StreamKey, is_lost: bool, reset: Option<Reset>) {
         if self.ends.insert(key.clone(), Tombstone { is_lost, reset }).is_none() {
             self.order.push_back(key);

@@ -186,7 +186,7 @@ impl App {
                 assert!(next_send >= MessageNumber(held.confirmed), "a confirmed send was lost");
                 held.confirmed = next_send.0;
             }
-            AppOutput::Messages { stream, first_event, messages } => {
+            AppOutput::Messages { stream, first_event, messages, .. } => {
                 let held = self.streams.get_mut(&stream).unwrap();
                 for (event, message) in (first_event.0..).zip(messages) {
                     assert_eq!(message, c2s(&held.name, event - 1));
@@ -197,7 +197,7 @@ impl App {
                     }
                 }
             }
-            AppOutput::SendState { stream, state } => {
+            AppOutput::SendState { stream, state, .. } => {
                 let held = self.streams.get_mut(&stream).unwrap();
                 held.confirmed = held.confirmed.max(state.next_send.0);
             }

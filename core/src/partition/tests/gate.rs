@@ -83,14 +83,14 @@ impl Checker {
                 AppOutput::Started(started) => {
                     streams.get(&started.stream).is_some_and(StreamState::was_assigned)
                 }
-                AppOutput::Messages { stream, first_event, messages } => {
+                AppOutput::Messages { stream, first_event, messages, .. } => {
                     let state = streams.get(stream);
                     state.is_some_and(|s| *first_event + messages.len() as u64 <= s.inbox().next())
                 }
                 AppOutput::Ended { stream, .. } => {
                     streams.get(stream).is_some_and(StreamState::is_ended)
                 }
-                AppOutput::SendState { stream, state } => {
+                AppOutput::SendState { stream, state, .. } => {
                     streams.get(stream).is_some_and(|s| state.next_send <= s.outbox().next())
                 }
                 AppOutput::TransportChanged { .. }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::link::{Attach, Batch, Caller, CoreFrame, CoreMessage, Run, TransportId};
 use minerva_proto::{
-    BatchNumber, MessageNumber, PartitionHash, Sack, StreamId, StreamNumber, TransportKind,
-    TransportNumber,
+    BatchNumber, MessageNumber, PartitionHash, ReceivedTags, Sack, StreamId, StreamNumber,
+    TransportKind, TransportNumber,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
-    Counters, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
+    Counters, HeldStream, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
     PartitionSetup, PartitionTable, SessionHandle, SessionId, output_channel,
 };
 use crate::state::VersionInForce;
@@ -106,7 +106,18 @@ impl Harness {
         instance: &str,
         held: &[u64],
     ) -> TestSession {
-        let held = held.iter().copied().map(StreamNumber).collect();
+        let held = held.iter().map(|number| StreamNumber(*number).into()).collect();
+        self.join_holding(service, id, instance, held)
+    }
+
+    /// A session of an instance that reports these streams with their tags.
+    pub(super) fn join_holding(
+        &self,
+        service: &str,
+        id: u64,
+        instance: &str,
+        held: Vec<HeldStream>,
+    ) -> TestSession {
         let (outputs, app) = output_channel();
         let handle = SessionHandle {
             id: SessionId(id),
@@ -188,6 +199,8 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
         s2c_bytes: 1 << 20,
         resume: None,
         batch: None,
+        tag_history: ReceivedTags::default(),
+        created: None,
     }
 }
 
@@ -215,6 +228,7 @@ pub(super) fn messages(number: u64, first: u64, messages: Vec<Bytes>) -> Batch {
         number: BatchNumber(number),
         runs: vec![Run { first: MessageNumber(first), messages }],
         sacks: Vec::new(),
+        tag_history: ReceivedTags::default(),
         reset: None,
         end: None,
     }

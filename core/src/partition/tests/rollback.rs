@@ -26,23 +26,23 @@ async fn rolled_back(store: &TestStore, limits: Limits) -> Harness {
     Harness::start_with(store, limits, options(), false).await
 }
 
-fn is_lost(output: &CoreFrame) -> bool {
+pub(super) fn is_lost(output: &CoreFrame) -> bool {
     matches!(output.close_cause(), Some(CloseCause::Reset(reset)) if reset.reason == "state lost")
 }
 
 /// The answer to a hello with this `seenack`.
-async fn reconnect(harness: &mut Harness, name: &str, seen_ack: Sack) -> CoreFrame {
+pub(super) async fn reconnect(harness: &mut Harness, name: &str, seen_ack: Sack) -> CoreFrame {
     harness.attach(Attach { create: false, seen_ack, ..hello(9, name) });
     run_until_idle().await;
     harness.edge_outputs().pop().unwrap()
 }
 
-fn is_attach_failure(output: &CoreFrame) -> bool {
+pub(super) fn is_attach_failure(output: &CoreFrame) -> bool {
     let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
     output.close_cause() == Some(&kill)
 }
 
-fn is_undecided(output: &CoreFrame) -> bool {
+pub(super) fn is_undecided(output: &CoreFrame) -> bool {
     matches!(output.close_cause(), Some(CloseCause::Unavailable { .. }))
 }
 

@@ -33,7 +33,7 @@ fn events(outputs: &[AppOutput]) -> Vec<String> {
     for output in outputs {
         if let AppOutput::Started(started) = output {
             texts.push(format!("{} resumed {}", started.stream, started.resumed));
-        } else if let AppOutput::Messages { stream, first_event, messages } = output {
+        } else if let AppOutput::Messages { stream, first_event, messages, .. } = output {
             texts.push(format!("{stream} event {first_event} {messages:?}"));
         } else if let AppOutput::Ended { stream, event, .. } = output {
             texts.push(format!("{stream} event {event} ended"));

@@ -7,8 +7,8 @@ use minerva_proto::link::{
     Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, End, Run, TransportId,
 };
 use minerva_proto::{
-    BatchNumber, ClaimTag, EventNumber, MessageNumber, Reset, Sack, StreamId, StreamNumber,
-    TransportKind, TransportNumber,
+    BatchNumber, ClaimTag, EventNumber, MessageNumber, ReceivedTags, Reset, Sack, StreamId,
+    StreamNumber, TransportKind, TransportNumber,
 };
 
 use crate::limits::Limits;
@@ -215,6 +215,8 @@ pub(super) fn secondary(transport: u64) -> Attach {
         s2c_bytes: 1 << 20,
         resume: None,
         batch: None,
+        tag_history: ReceivedTags::default(),
+        created: None,
     }
 }
 
@@ -243,6 +245,7 @@ pub(super) fn batch(first: u64, messages: &[&str]) -> Batch {
         number: BatchNumber(0),
         runs: if messages.is_empty() { Vec::new() } else { vec![runs] },
         sacks: Vec::new(),
+        tag_history: ReceivedTags::default(),
         reset: None,
         end: None,
     }

@@ -10,7 +10,7 @@ use minerva_proto::link::{Batch, End};
 use minerva_proto::{EventNumber, KillReason, Reset, StreamNumber};
 use proptest::prelude::*;
 
-use super::harness::bytes;
+use super::harness::{TAG, bytes};
 use crate::limits::Limits;
 use crate::stream::AppOutput;
 use world::World;
@@ -153,6 +153,7 @@ fn the_model_detects_a_duplicate_delivery() {
         stream: StreamNumber(7),
         first_event: EventNumber(1),
         messages: bytes(&["c0"]),
+        tag: TAG,
     };
     let session = world.session.unwrap();
     let doubled = std::panic::AssertUnwindSafe(|| world.on_app(session, again));

@@ -13,6 +13,7 @@ fn opened(kind: TransportProtocol, keys: &str) -> Rig {
         created: true,
         sack: Some(Sack::NONE),
         stream: StreamNumber(9),
+        created_tag: ClaimTag::UNKNOWN,
     });
     rig
 }
@@ -96,7 +97,12 @@ fn silence_counts_only_where_the_client_promised_and_is_read() {
     let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
     rig.input(Input::OwnerFound);
     rig.hello_and(",\"maxia\":0,\"beat\":1", &[&format!("{} ", "x".repeat(1000))], false);
-    rig.core(CoreMessage::Opened { created: true, sack: None, stream: StreamNumber(9) });
+    rig.core(CoreMessage::Opened {
+        created: true,
+        sack: None,
+        stream: StreamNumber(9),
+        created_tag: ClaimTag::UNKNOWN,
+    });
     rig.pass(1000 * SECOND);
     assert_eq!(rig.ending, None, "not read while the core takes nothing");
     rig.core(CoreMessage::Taken(BatchNumber(0)));

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
-use crate::{KillReason, MAX_MESSAGE, MAX_NUMBER, MessageNumber, Sack, TransportKind};
+use crate::{
+    KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber, Sack, TransportKind,
+};
 
 fn attach() -> pb::Attach {
     pb::Attach {
@@ -118,6 +120,36 @@ fn an_invalid_attach_is_reported_by_its_field() {
         attach.batch = Some(pb::Batch::default());
     };
     assert_eq!(attach_error(both), "attach.batch");
+    let created = |attach: &mut pb::Attach| {
+        attach.create = true;
+        attach.created = Some(pb::CreatedStream { stream: 1, tag: 7 });
+    };
+    assert_eq!(attach_error(created), "attach.created");
+}
+
+/// The pairs of claim tags of an Attach and of a Batch at their limits: L-1, L, L+1.
+#[test]
+fn the_claim_tags_of_received_messages_have_limits() {
+    let pair = |first| pb::MessageTag { first, tag: 7 };
+    let is_valid = |firsts: &[u64]| {
+        let tag_history: Vec<_> = firsts.iter().copied().map(pair).collect();
+        let of_attach = pb::Attach { tag_history: tag_history.clone(), ..attach() };
+        let of_attach = decode_attach(of_attach).map_err(|error| error.field);
+        let of_batch = batch_error(|batch| batch.tag_history = tag_history);
+        let rejected = of_attach.as_ref().err().copied();
+        assert!(rejected.is_none_or(|field| field == "attach.tag_history"), "{rejected:?}");
+        assert_eq!(of_batch, rejected.map(|_| "batch.tag_history"));
+        rejected.is_none()
+    };
+    for (count, ok) in
+        [(MAX_TAG_PAIRS - 1, true), (MAX_TAG_PAIRS, true), (MAX_TAG_PAIRS + 1, false)]
+    {
+        assert_eq!(is_valid(&(0..count as u64).collect::<Vec<_>>()), ok, "{count}");
+    }
+    for (first, ok) in [(MAX_NUMBER - 1, true), (MAX_NUMBER, true), (MAX_NUMBER + 1, false)] {
+        assert_eq!(is_valid(&[first]), ok, "{first}");
+    }
+    assert!(!is_valid(&[4, 4]) && !is_valid(&[5, 4]), "the numbers ascend");
 }
 
 #[test]

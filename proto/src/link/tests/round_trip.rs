@@ -11,8 +11,8 @@ use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
 use crate::{
-    BatchNumber, ClaimTag, KillReason, MAX_NUMBER, MessageNumber, Reset, Sack, StreamId,
-    StreamNumber, TransportKind, TransportNumber,
+    BatchNumber, ClaimTag, KillReason, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber, MessageTag,
+    ReceivedTags, Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 /// Encodes to bytes and decodes again.
@@ -84,8 +84,12 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
     };
     let first = MessageNumber(MAX_NUMBER - 1000);
     let run = Run { first, messages: vec!["s".into(); 1000] };
-    let opened =
-        CoreMessage::Opened { created: true, sack: Some(sack()), stream: StreamNumber(u64::MAX) };
+    let opened = CoreMessage::Opened {
+        created: true,
+        sack: Some(sack()),
+        stream: StreamNumber(u64::MAX),
+        created_tag: ClaimTag(u64::MAX),
+    };
     let messages = [
         opened,
         CoreMessage::Sack(sack()),
@@ -115,10 +119,16 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
 fn the_longest_attach_is_not_much_longer_than_its_weight() {
     let sack = || Sack::from_numbers(Some(MAX_NUMBER), [MAX_NUMBER; MAX_BEYOND]);
     let run = || Run { first: MessageNumber(MAX_NUMBER - 1), messages: vec![Bytes::new()] };
+    let tag_history = || {
+        let first = MAX_NUMBER - MAX_TAG_PAIRS as u64..MAX_NUMBER;
+        let pair = |first| MessageTag { first: MessageNumber(first), tag: ClaimTag(u64::MAX) };
+        ReceivedTags::new(first.map(pair).collect()).unwrap()
+    };
     let batch = Batch {
         number: BatchNumber(u64::MAX),
         runs: (0..1000).map(|_| run()).collect(),
         sacks: vec![sack(); 3],
+        tag_history: tag_history(),
         reset: Some(Reset::new(&"r".repeat(255), true)),
         end: Some(End { kill: Some(KillReason::FrameCorruption) }),
     };
@@ -130,7 +140,7 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
     let attach = Attach {
         stream_id: StreamId::parse(&"i".repeat(30)).unwrap(),
         transport_number: TransportNumber(MAX_NUMBER),
-        create: true,
+        create: false,
         wants_messages: true,
         succeeds: Some(TransportNumber(MAX_NUMBER)),
         seen_ack: sack(),
@@ -144,6 +154,8 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
         s2c_bytes: u64::MAX,
         resume: None,
         batch: Some(batch),
+        tag_history: tag_history(),
+        created: Some(CreatedStream { stream: StreamNumber(u64::MAX), tag: ClaimTag(u64::MAX) }),
     };
     let message = EdgeMessage::Attach(Box::new(attach));
     let frame = EdgeFrame { transport: TransportId(u64::MAX), message };

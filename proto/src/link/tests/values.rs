@@ -38,16 +38,26 @@ fn run() -> impl Strategy<Value = Run> {
     })
 }
 
+fn tag_history() -> impl Strategy<Value = ReceivedTags> {
+    proptest::collection::btree_map(number(), any::<u64>(), 0..4).prop_map(|pairs| {
+        let pair = |(first, tag)| MessageTag { first: MessageNumber(first), tag: ClaimTag(tag) };
+        ReceivedTags::new(pairs.into_iter().map(pair).collect()).unwrap()
+    })
+}
+
 fn batch() -> impl Strategy<Value = Batch> {
     let end = option::of(kill()).prop_map(|kill| End { kill });
-    (any::<u64>(), vec(run(), 0..3), vec(sack(), 0..3), option::of(reset()), option::of(end))
-        .prop_map(|(number, runs, sacks, reset, end)| Batch {
+    let input = (vec(run(), 0..3), vec(sack(), 0..3), tag_history());
+    (any::<u64>(), input, option::of(reset()), option::of(end)).prop_map(
+        |(number, (runs, sacks, tag_history), reset, end)| Batch {
             number: BatchNumber(number),
             runs,
             sacks,
+            tag_history,
             reset,
             end,
-        })
+        },
+    )
 }
 
 fn caller() -> impl Strategy<Value = Caller> {
@@ -72,11 +82,16 @@ fn attach() -> impl Strategy<Value = Attach> {
         option::of(batch()).prop_map(|batch| (None, batch)),
     ];
     let kind = option::of(proptest::sample::select(&TransportKind::ALL[..]));
+    let created = option::of((any::<u64>(), any::<u64>()).prop_map(|(stream, tag)| {
+        CreatedStream { stream: StreamNumber(stream), tag: ClaimTag(tag) }
+    }));
+    let tags = (tag_history(), created);
     let numbers = (number(), option::of(number()), any::<u64>());
     let texts = ("[!-~]{20,30}", ".{0,20}", ".{0,20}");
-    let parts =
-        (numbers, texts, any::<[bool; 4]>(), sack(), option::of(sack()), kind, caller(), progress);
-    parts.prop_map(|(numbers, texts, flags, seen_ack, sack, kind, caller, (resume, batch))| {
+    let sacks = (sack(), option::of(sack()));
+    let parts = (numbers, texts, any::<[bool; 4]>(), sacks, kind, caller(), progress, tags);
+    parts.prop_map(|(numbers, texts, flags, (seen_ack, sack), kind, caller, progress, tags)| {
+        let ((resume, batch), (tag_history, created)) = (progress, tags);
         let [create, wants_messages, single_flush, heartbeat] = flags;
         Attach {
             stream_id: StreamId::parse(&texts.0).unwrap(),
@@ -95,6 +110,8 @@ fn attach() -> impl Strategy<Value = Attach> {
             s2c_bytes: numbers.2,
             resume,
             batch,
+            tag_history,
+            created: created.filter(|_| !create),
         }
     })
 }
@@ -131,11 +148,12 @@ fn close() -> impl Strategy<Value = Close> {
 }
 
 pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
-    let opened = (any::<bool>(), option::of(sack()), any::<u64>());
-    let opened = opened.prop_map(|(created, sack, stream)| CoreMessage::Opened {
+    let opened = (any::<bool>(), option::of(sack()), any::<u64>(), any::<u64>());
+    let opened = opened.prop_map(|(created, sack, stream, tag)| CoreMessage::Opened {
         created,
         sack,
         stream: StreamNumber(stream),
+        created_tag: ClaimTag(tag),
     });
     let message = prop_oneof![
         opened,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minerva_proto::app::app_service_client::AppServiceClient;
-use minerva_proto::app::{self, Command, Register, ServeRequest, ServeResponse, command, event};
+use minerva_proto::app::{
+    self, Command, Held, Register, ServeRequest, ServeResponse, command, event,
+};
 use minerva_proto::{Features, StreamNumber};
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
@@ -85,8 +87,9 @@ pub(super) async fn register(
     let mut client = AppServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
     // Room for one request: commands that become ready during the write are batched into the next.
     let (requests, receiver) = mpsc::channel(1);
-    let (session, held_streams) = context.shared.begin();
-    requests.try_send(registration(context, held_streams)).map_err(|_| CallError::Closed)?;
+    let (session, held_streams, held) = context.shared.begin();
+    let registration = registration(context, held_streams, held);
+    requests.try_send(registration).map_err(|_| CallError::Closed)?;
     let response = timeout(REGISTER_TIMEOUT, client.serve(ReceiverStream::new(receiver)));
     let response = response.await.map_err(|_| CallError::Timeout)?.map_err(Box::new)?;
     let responses = response.into_inner();
@@ -99,12 +102,17 @@ pub(super) async fn register(
     Ok(call)
 }
 
-fn registration(context: &Context, held_streams: Vec<StreamNumber>) -> ServeRequest {
+fn registration(
+    context: &Context,
+    held_streams: Vec<StreamNumber>,
+    held: Vec<Held>,
+) -> ServeRequest {
     let register = Register {
         service: context.service.clone(),
         instance_id: context.instance_id.clone(),
         stream_window_bytes: context.window,
         held_streams: held_streams.into_iter().map(|number| number.0).collect(),
+        held,
         max_version: app::VERSION,
         features: Features::APP.names(),
     };

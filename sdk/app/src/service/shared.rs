@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use minerva_proto::app::{Command, ServeResponse};
+use minerva_proto::app::{Command, Held, ServeResponse};
 use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 use tokio::sync::{Notify, watch};
 
@@ -127,13 +127,13 @@ impl Shared {
         Some(cell)
     }
 
-    /// Begins a call. Also returns the streams to list in the registration.
-    pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<StreamNumber>) {
-        let wake = Arc::new(Notify::new());
-        let mut state = self.lock();
-        let (id, held) = state.session.begin();
+    /// Begins a call. Also returns the streams to list in the registration, and the progress on them.
+    pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<StreamNumber>, Vec<Held>) {
+        let (wake, mut state) = (Arc::new(Notify::new()), self.lock());
+        let (id, numbers) = state.session.begin();
+        let held = state.session.held(&numbers);
         state.calls.insert(id, Arc::clone(&wake));
-        (SessionCall { shared: Arc::clone(self), id, wake }, held)
+        (SessionCall { shared: Arc::clone(self), id, wake }, numbers, held)
     }
 
     /// Whether a stop has begun and all work of the handlers is flushed.

@@ -1,7 +1,7 @@
 //! Input of the session: applies each event of a call to the streams.
 
 use minerva_proto::app::{Messages, Released, Started, event};
-use minerva_proto::{EventNumber, StreamNumber};
+use minerva_proto::{ClaimTag, EventNumber, StreamNumber};
 
 use super::calls::{CallId, Partition};
 use super::error::ContractError;
@@ -121,7 +121,8 @@ impl Session {
         let Some(stream) = self.attached(call, number) else {
             return self.check_known(call, number);
         };
-        if stream.on_messages(EventNumber(messages.first_event), messages.messages, window)? {
+        let (first, tag) = (EventNumber(messages.first_event), ClaimTag(messages.tag));
+        if stream.on_messages(first, messages.messages, tag, window)? {
             signals.push(Signal::Readable(number));
         }
         self.reschedule(number);

@@ -81,6 +81,17 @@ impl Incoming {
         Ok(new)
     }
 
+    /// Drops messages, of which the first is event `first`: the core has lost an event that was received before.
+    ///
+    /// # Errors
+    /// If events before them are missing.
+    pub(super) fn skip(&mut self, first: EventNumber, count: usize) -> Result<(), ContractError> {
+        let end = self.check(first, count)?;
+        self.expected = self.expected.max(end);
+        self.delivered = self.delivered.max(end);
+        Ok(())
+    }
+
     /// Queues the last event and returns whether the event is new.
     pub(super) fn on_ended(
         &mut self,

@@ -6,15 +6,18 @@
 //! event.
 
 mod commands_out;
+mod lost_numbers;
 
 use bytes::Bytes;
 use minerva_proto::app::{SendRefused, SendRefusedReason, SendState, Started};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, EventNumber, MessageNumber, StreamNumber};
 
+use self::lost_numbers::send_tag;
 use super::answers::Answers;
 use super::calls::CallId;
 use super::error::{ContractError, QueueError};
+use super::event_tags::{EventTags, differ};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::settings::Settings;
@@ -34,8 +37,16 @@ pub(super) struct Stream {
     /// The id chosen by the client. After a store rollback another stream may have the same number, but not
     /// the same id.
     id: String,
+    /// Tag of the claim that created the stream. After a store rollback another stream may have the same number.
+    created_tag: ClaimTag,
     incoming: Incoming,
+    /// Tags of the received events.
+    event_tags: EventTags,
     outgoing: Outgoing,
+    /// Tag of the last confirmed message.
+    send_tag: ClaimTag,
+    /// The core has lost an event that was received. The stream is reset, and later messages are dropped.
+    has_lost_events: bool,
     /// The messages in `outgoing` that are paired with the acknowledgement of an event.
     answers: Answers,
     /// The call on which Started arrived; `None` while detached.
@@ -96,8 +107,12 @@ impl Stream {
             number: StreamNumber(started.stream),
             assignment: 0,
             id: started.stream_id.clone(),
+            created_tag: ClaimTag(started.created_tag),
             incoming: Incoming::starting_at(next_event),
+            event_tags: EventTags::default(),
             outgoing: Outgoing::starting_at(next_send, started.send_state.as_ref()),
+            send_tag: send_tag(started.send_state.as_ref()),
+            has_lost_events: false,
             answers: Answers::default(),
             attachment: Some(Attachment { call, epoch: started.epoch }),
             max_message,
@@ -159,7 +174,8 @@ impl Stream {
         let next_event = EventNumber(started.next_event);
         let next_send = MessageNumber(started.next_send);
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
-        let goes_on = self.has_id(&started.stream_id);
+        let goes_on = self.has_id(&started.stream_id)
+            && !differ(self.created_tag, ClaimTag(started.created_tag));
         if !goes_on || next_event > self.incoming.expected() || next_send > *sends.end() {
             return ResumeOutcome::Replaced;
         }
@@ -170,7 +186,8 @@ impl Stream {
         self.ack_sent = next_event;
         if self.ended.is_some() {
             self.outgoing.clear();
-        } else if sends.contains(&next_send) {
+        } else if sends.contains(&next_send) && !self.has_lost_sends(started.send_state.as_ref()) {
+            self.send_tag = send_tag(started.send_state.as_ref());
             self.outgoing.resume(next_send, started.send_state.as_ref());
             self.answers.free(self.outgoing.confirmed());
             if self.outgoing.has_longer_than(max_message) {
@@ -180,16 +197,6 @@ impl Stream {
             self.discard_sends_and_reset(STATE_LOST);
         }
         ResumeOutcome::Continues
-    }
-
-    pub(super) fn on_messages(
-        &mut self,
-        first: EventNumber,
-        messages: Vec<Bytes>,
-        window: usize,
-    ) -> Result<bool, ContractError> {
-        let new = self.incoming.on_messages(first, messages, window)?;
-        Ok(self.discard_if_abandoned() && new)
     }
 
     pub(super) fn on_ended(
@@ -243,7 +250,12 @@ impl Stream {
 
     pub(super) fn on_send_state(&mut self, state: &SendState) -> Result<(), ContractError> {
         if self.ended.is_none() && !self.is_reset() {
+            if self.has_lost_sends(Some(state)) {
+                self.discard_sends_and_reset(STATE_LOST);
+                return Ok(());
+            }
             self.outgoing.confirm(state)?;
+            self.send_tag = ClaimTag(state.tag);
             self.answers.free(self.outgoing.confirmed());
         }
         Ok(())

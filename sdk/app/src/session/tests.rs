@@ -2,6 +2,7 @@
 //! order, in both directions. The same with several cores that hand the stream over. Edge cases follow in
 //! their own files.
 
+mod claim_tags;
 mod ends;
 mod model_core;
 mod one_call;

@@ -232,6 +232,7 @@ impl Stream {
             bytes_left: left(bytes, held_bytes),
             messages_left: left(messages, held_messages),
             paused: held_bytes >= bytes.div_ceil(2) || held_messages >= messages.div_ceil(2),
+            ..SendState::default()
         }
     }
 
@@ -301,7 +302,7 @@ impl Stream {
             messages.push(message.clone());
         }
         if !messages.is_empty() {
-            events.push(event::Event::Messages(Messages { stream, first_event, messages }));
+            events.push(event::Event::Messages(Messages { stream, first_event, messages, tag: 0 }));
         }
         if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered.0)
         {

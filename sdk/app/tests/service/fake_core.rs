@@ -124,7 +124,8 @@ impl Call {
 
     pub(crate) async fn messages(&self, stream: u64, first_event: u64, messages: &[&'static str]) {
         let messages = messages.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
-        self.send_event(event::Event::Messages(Messages { stream, first_event, messages })).await;
+        self.send_event(event::Event::Messages(Messages { stream, first_event, messages, tag: 0 }))
+            .await;
     }
 
     pub(crate) async fn end(&self, stream: u64, event: u64) {
@@ -136,12 +137,14 @@ impl Call {
     /// Confirms all messages below `next_send`.
     pub(crate) async fn confirm(&self, stream: u64, next_send: u64) {
         let (bytes_left, messages_left) = (1000, 100);
-        let state = SendState { stream, next_send, bytes_left, messages_left, paused: false };
+        let state =
+            SendState { stream, next_send, bytes_left, messages_left, ..SendState::default() };
         self.send_event(event::Event::SendState(state)).await;
     }
 
     pub(crate) async fn send_state(&self, next_send: u64, messages_left: u32, paused: bool) {
-        let state = SendState { stream: 1, next_send, bytes_left: 1000, messages_left, paused };
+        let state =
+            SendState { stream: 1, next_send, bytes_left: 1000, messages_left, paused, tag: 0 };
         self.send_event(event::Event::SendState(state)).await;
     }
 
@@ -232,7 +235,7 @@ pub(crate) fn started(stream: u64) -> Started {
             next_send: 0,
             bytes_left: 100_000,
             messages_left: 100,
-            paused: false,
+            ..SendState::default()
         }),
         ..Started::default()
     }

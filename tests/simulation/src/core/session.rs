@@ -109,7 +109,7 @@ fn observed(output: &AppOutput) -> InstanceOutput {
             next_event: started.next_event,
             next_send: started.send_state.next_send,
         }),
-        AppOutput::Messages { stream, first_event, messages } => InstanceOutput::Messages {
+        AppOutput::Messages { stream, first_event, messages, .. } => InstanceOutput::Messages {
             stream: *stream,
             first_event: *first_event,
             messages: messages.clone(),
@@ -125,7 +125,7 @@ fn observed(output: &AppOutput) -> InstanceOutput {
             let end = End { reason, application_level, by };
             InstanceOutput::Ended { stream: *stream, event: *event, end }
         }
-        AppOutput::SendState { stream, state } => {
+        AppOutput::SendState { stream, state, .. } => {
             InstanceOutput::Sent { stream: *stream, next_send: state.next_send }
         }
         AppOutput::SendRefused { stream, next_send, .. } => {

@@ -159,6 +159,7 @@ impl Model {
             stream: STREAM.0,
             first_event: first,
             messages,
+            tag: 0,
         }));
     }
 
@@ -248,6 +249,7 @@ impl Model {
             bytes_left: OUTBOX_BYTES.saturating_sub(bytes) as u32,
             messages_left: OUTBOX_MESSAGES.saturating_sub(messages) as u32,
             paused: messages * 2 >= OUTBOX_MESSAGES || bytes * 2 >= OUTBOX_BYTES,
+            tag: 0,
         }
     }
 }

@@ -32,12 +32,12 @@ pub(super) fn started(bytes_left: u32, messages_left: u32) -> Started {
 }
 
 pub(super) fn state(next_send: u64, bytes_left: u32, messages_left: u32) -> SendState {
-    SendState { stream: STREAM.0, next_send, bytes_left, messages_left, paused: false }
+    SendState { stream: STREAM.0, next_send, bytes_left, messages_left, ..SendState::default() }
 }
 
 pub(super) fn messages(first_event: u64, messages: &[&'static str]) -> event::Event {
     let messages = messages.iter().map(|message| Bytes::from_static(message.as_bytes())).collect();
-    event::Event::Messages(Messages { stream: STREAM.0, first_event, messages })
+    event::Event::Messages(Messages { stream: STREAM.0, first_event, messages, tag: 0 })
 }
 
 pub(super) fn ended(event: u64) -> event::Event {
@@ -292,7 +292,7 @@ fn contract_violations_are_reported() {
     let outcome = unregistered.on_event(event::Event::Started(started(1, 1)), &mut signals);
     assert_eq!(outcome, Err(ContractError::NotRegistered));
     let bad_id = Started { stream_id: "short".to_owned(), ..started(1, 1) };
-    let unknown = Messages { stream: 77, first_event: 1, messages: Vec::new() };
+    let unknown = Messages { stream: 77, first_event: 1, ..Messages::default() };
     let cases = [
         (messages(2, &["b"]), ContractError::Gap),
         (ended(2), ContractError::Gap),
@@ -317,7 +317,7 @@ fn exceeding_the_window_is_a_contract_violation() {
     let mut outcomes = Vec::new();
     for event in 1..=4 {
         let messages = vec![half.clone()];
-        let messages = Messages { stream: STREAM.0, first_event: event, messages };
+        let messages = Messages { stream: STREAM.0, first_event: event, messages, tag: 0 };
         let messages = event::Event::Messages(messages);
         outcomes.push(session.on_event(messages, &mut Vec::new()));
     }

@@ -1,0 +1,113 @@
+//! The claims of a partition that the owner knows, as tags: detects tags of claims that the store has lost.
+//!
+//! Such a tag proves a rollback of the store, though not the loss of a particular stream. Pure; used for each tag that
+//! a client, an edge or an app instance reports.
+
+use std::collections::VecDeque;
+
+use minerva_proto::ClaimTag;
+
+use crate::store::{CLAIMS_KEPT, Claim};
+
+/// Limit of known claims: those of the store, and as many of this owner after rollbacks.
+const MAX_KNOWN: usize = 2 * CLAIMS_KEPT;
+
+/// The last claims of a partition, in order.
+#[derive(Debug, Default)]
+pub(super) struct KnownClaims {
+    tags: VecDeque<ClaimTag>,
+    /// A lost claim was reported.
+    is_reported: bool,
+}
+
+impl KnownClaims {
+    /// Adds the claims that a claim of this owner has found in the store.
+    pub(super) fn add(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            let tag = ClaimTag::new(claim.epoch.0, &claim.owner);
+            if !self.tags.contains(&tag) {
+                self.tags.push_back(tag);
+            }
+        }
+        let excess = self.tags.len().saturating_sub(MAX_KNOWN);
+        self.tags.drain(..excess);
+    }
+
+    /// Returns true if no known claim has this tag, although the claim is not older than the known ones.
+    pub(super) fn is_lost(&self, tag: ClaimTag) -> bool {
+        let Some(oldest) = self.tags.front() else { return false };
+        // Epochs count modulo 2^32.
+        let age = oldest.epoch().wrapping_sub(tag.epoch());
+        let is_older = age != 0 && age < 1 << 31;
+        tag.is_known() && !is_older && !self.tags.contains(&tag)
+    }
+
+    /// Notes that a peer has reported a lost claim; returns true the first time.
+    pub(super) fn report(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_reported, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minerva_proto::LogIndex;
+
+    use super::*;
+    use crate::store::Epoch;
+
+    fn claim(epoch: u64, owner: &str) -> Claim {
+        Claim { epoch: Epoch(epoch), next_index: LogIndex(0), owner: owner.to_owned() }
+    }
+
+    fn claims(epochs: std::ops::Range<u64>) -> Vec<Claim> {
+        epochs.map(|epoch| claim(epoch, "a")).collect()
+    }
+
+    #[test]
+    fn an_unknown_claim_that_is_not_older_is_lost() {
+        let mut known = KnownClaims::default();
+        assert!(!known.is_lost(ClaimTag::new(5, "b")), "no claim is known");
+        known.add(&[claim(5, "a"), claim(6, "b")]);
+        for (epoch, owner, is_lost) in [
+            (4, "b", false),
+            (5, "a", false),
+            (5, "b", true),
+            (6, "b", false),
+            (6, "a", true),
+            (7, "a", true),
+        ] {
+            assert_eq!(known.is_lost(ClaimTag::new(epoch, owner)), is_lost, "{epoch} {owner}");
+        }
+        assert!(!known.is_lost(ClaimTag::UNKNOWN));
+        known.add(&[claim(7, "a")]);
+        assert!(!known.is_lost(ClaimTag::new(7, "a")));
+        assert!(!known.is_lost(ClaimTag::new(5, "a")), "claims that the store forgot stay known");
+    }
+
+    #[test]
+    fn epochs_count_modulo_2_to_the_32() {
+        let mut known = KnownClaims::default();
+        known.add(&claims((1 << 32) - 1..(1 << 32) + 1));
+        for (epoch, is_lost) in [((1 << 32) - 2, false), ((1 << 32) + 1, true)] {
+            assert_eq!(known.is_lost(ClaimTag::new(epoch, "b")), is_lost, "{epoch}");
+        }
+    }
+
+    #[test]
+    fn the_known_claims_are_bounded() {
+        let most = MAX_KNOWN as u64;
+        for (count, kept) in [(most - 1, most - 1), (most, most), (most + 1, most)] {
+            let mut known = KnownClaims::default();
+            known.add(&claims(1..count + 1));
+            assert_eq!(known.tags.len() as u64, kept);
+            known.add(&claims(1..count + 1));
+            assert_eq!(known.tags.len() as u64, kept, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_lost_claim_is_reported_once() {
+        let mut known = KnownClaims::default();
+        assert_eq!([known.report(), known.report()], [true, false]);
+    }
+}

@@ -1,0 +1,69 @@
+//! Numbers that the core has lost and assigned again, detected by claim tags, and the report of the received numbers.
+//!
+//! A lost event, or a lost confirmed message, resets the stream with `state lost`.
+
+use bytes::Bytes;
+use minerva_proto::app::{Held, SendState};
+use minerva_proto::{ClaimTag, EventNumber};
+
+use super::super::error::ContractError;
+use super::super::event_tags::differ;
+use super::{STATE_LOST, Stream};
+
+impl Stream {
+    /// Queues messages of the client. Returns whether any of them is new.
+    pub(in crate::session) fn on_messages(
+        &mut self,
+        first: EventNumber,
+        messages: Vec<Bytes>,
+        tag: ClaimTag,
+        window: usize,
+    ) -> Result<bool, ContractError> {
+        let expected = self.incoming.expected();
+        let end = first.saturating_add(messages.len() as u64);
+        if self.ended.is_none() && self.event_tags.contradict(first, end.min(expected), tag) {
+            self.has_lost_events = true;
+            self.discard_sends_and_reset(STATE_LOST);
+        }
+        if self.has_lost_events {
+            self.incoming.skip(first, messages.len())?;
+            self.discard_if_abandoned();
+            return Ok(false);
+        }
+        let new = self.incoming.on_messages(first, messages, window)?;
+        if new {
+            self.event_tags.note(expected, tag);
+        }
+        Ok(self.discard_if_abandoned() && new)
+    }
+
+    /// The progress to report to the next core; `None` if no claim tag is known.
+    pub(in crate::session) fn held(&self) -> Option<Held> {
+        let (stream, created_tag) = (self.number.0, self.created_tag.0);
+        // The numbers of an ended or reset stream are not those of received events and confirmed messages.
+        let held = if self.is_over() {
+            Held { stream, created_tag, ..Held::default() }
+        } else {
+            Held {
+                stream,
+                created_tag,
+                next_event: self.incoming.expected().0,
+                event_tag: self.event_tags.last().0,
+                next_send: self.confirmed().0,
+                send_tag: self.send_tag.0,
+            }
+        };
+        (held.created_tag | held.event_tag | held.send_tag != 0).then_some(held)
+    }
+
+    /// Whether the last confirmed message has another tag at the core: the core has lost this message.
+    pub(super) fn has_lost_sends(&self, state: Option<&SendState>) -> bool {
+        let same_number = |state: &&SendState| state.next_send == self.confirmed().0;
+        differ(self.send_tag, send_tag(state.filter(same_number)))
+    }
+}
+
+/// Tag of the last message below the next send.
+pub(super) fn send_tag(state: Option<&SendState>) -> ClaimTag {
+    state.map_or(ClaimTag::UNKNOWN, |state| ClaimTag(state.tag))
+}
