@@ -34,7 +34,11 @@ pub(super) async fn claim_again(
         // An empty store would accept the partition count of any core that starts next, and an operator may still
         // correct a wrong one. The state of this owner is the only copy, so the claim is retried.
         if let Err(error) = store.partitions(setup.count).await {
-            tracing::error!(partition = setup.partition, %error, "cannot write the streams yet");
+            tracing::error!(
+                partition = setup.partition,
+                %error,
+                "cannot write the streams yet; this core has the only copy, do not stop it"
+            );
             sleep(10 * PAUSE).await;
             continue;
         }

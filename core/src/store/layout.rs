@@ -38,7 +38,7 @@ pub(super) fn check_partitions(stored: Option<u32>, wanted: u32) -> Result<u32, 
     match stored {
         Some(stored) if stored != wanted => Err(StoreError::Config(format!(
             "--partitions {wanted}: the store has {stored} partitions, a number that cannot change; \
-             use --partitions {stored} or an empty store"
+             use --partitions {stored}; only a new store can have another number, which leaves the streams behind"
         ))),
         Some(_) | None => Ok(wanted),
     }

@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, OptionFuture, ready};
 use futures_util::{FutureExt, TryFutureExt};
 use minerva_proto::{LogIndex, StreamNumber};
 use redis::Cmd;
@@ -55,6 +55,7 @@ use self::load_partition::{ClaimReply, load_partition};
 use self::pipeline::{Append, Command};
 use self::request::Reply;
 use self::scripts::Script;
+use super::fault_log::warn_fault;
 use super::layout::check_partitions;
 use super::quarantine::LIMITS;
 use super::{
@@ -121,8 +122,16 @@ impl Store for RedisStore {
         command.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
         command.arg(member.stored_version);
         self.lease_ms.fetch_max(to_ms(lease), Ordering::Relaxed);
+        let restored = self.layout.restore(&self.client);
         let reply = self.client.send_lease(store_slot(), command);
-        async move { reply::parse(reply.await?, None).and_then(reply::membership) }.boxed()
+        async move {
+            // A failure is no failure of the heartbeat: this core may have the only copy of its streams.
+            if let Some(Err(StoreError::Config(problem))) = OptionFuture::from(restored).await {
+                warn_fault(&problem);
+            }
+            reply::parse(reply.await?, None).and_then(reply::membership)
+        }
+        .boxed()
     }
 
     fn claim(

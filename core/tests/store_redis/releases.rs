@@ -116,8 +116,38 @@ async fn a_living_core_restores_the_hash_key_of_an_emptied_store() {
     assert_eq!(store.partitions(64).await, Ok(layout));
     server.command(&["FLUSHALL"]);
     server.store("").partitions(64).await.unwrap();
-    let other = store.partitions(64).await;
-    assert!(matches!(other, Err(StoreError::Config(_))), "{other:?}");
+    for count in [64, 32] {
+        let Err(StoreError::Config(text)) = store.partitions(count).await else {
+            panic!("another hash key");
+        };
+        assert!(text.contains("do not stop it"), "{text}");
+    }
+    // The operator decides for the streams of the living core.
+    server.command(&["FLUSHALL"]);
+    assert_eq!(store.partitions(64).await, Ok(layout));
+}
+
+/// The core that starts first in an emptied store would set up another layout.
+#[tokio::test]
+async fn a_heartbeat_restores_the_layout_of_an_emptied_store() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let beat = async |number| {
+        let member = Member { name: "a".to_owned(), is_standby: false, stored_version: 2 };
+        store.heartbeat(member, number, Duration::from_secs(2)).await.unwrap();
+    };
+    beat(1).await;
+    assert_eq!(store.partition_count().await, Ok(None), "no layout is known");
+    let layout = store.partitions(64).await.unwrap();
+    server.command(&["FLUSHALL"]);
+    beat(2).await;
+    assert_eq!(server.store("").partitions(64).await, Ok(layout));
+    assert!(server.store("").partitions(32).await.is_err());
+    // Another layout does not end the core.
+    server.command(&["FLUSHALL"]);
+    server.store("").partitions(32).await.unwrap();
+    beat(3).await;
+    assert_eq!(store.partition_count().await, Ok(Some(32)));
 }
 
 async fn left(store: &dyn Store, owner: &str) -> Duration {

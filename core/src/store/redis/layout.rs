@@ -1,10 +1,11 @@
 //! The layout of a store in Redis: sets number of partitions and hash key at the first use, and checks them later.
 //!
-//! `redis.rs` is the caller. The handle remembers the layout, because a store can lose it in a rollback.
+//! `redis.rs` is the caller. The handle remembers the layout, because a store can lose it in a rollback. Each heartbeat
+//! restores a lost layout: a core that starts with another one could not read the streams that living cores write again.
 
 use std::sync::{Mutex, PoisonError};
 
-use redis::{Value, cmd};
+use redis::{Cmd, Value, cmd};
 
 use super::super::StoreError;
 use super::super::layout::{HashKey, PartitionLayout, check_partitions, random_key};
@@ -26,28 +27,65 @@ impl KnownLayout {
         client: &Client,
         wanted: u32,
     ) -> Result<PartitionLayout, StoreError> {
-        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         let key = match known {
             Some(known) => known.hash_key,
             None => Some(random_key()?),
         };
-        let prefix = client.prefix();
-        let mut command = Script::Partitions.call(&[&partitions_key(prefix), &format_key(prefix)]);
-        command.arg(wanted).arg(key.map(to_hex).unwrap_or_default());
-        let reply = client.send(store_slot(), Command::Single(command), 0, true).await?;
-        let mut parts = reply::parse(reply, None)?;
-        let mut next = || reply::text(parts.next());
-        let (count, key, version) = (next()?, next()?, next()?);
-        check_version(version.parse().unwrap_or_default())?;
-        let found = parse(&count, &key)?;
-        check_partitions(Some(found.count), wanted)?;
+        let command = Command::Single(script(client, wanted, key));
+        let reply = client.send(store_slot(), command, 0, true).await?;
+        let (found, version) = parse_reply(reply)?;
+        check_version(version)?;
         if known.is_some_and(|known| known != found) {
-            let text = "the store now has another hash key; was it emptied? Restart this core";
-            return Err(StoreError::Config(text.to_owned()));
+            return Err(replaced());
         }
+        check_partitions(Some(found.count), wanted)?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(found)
     }
+
+    /// Restores the known layout in a store that has none; `None` if this handle knows none.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] if the store has another layout.
+    pub(super) fn restore(
+        &self,
+        client: &Client,
+    ) -> Option<impl Future<Output = Result<(), StoreError>> + Send + use<>> {
+        let known = self.known()?;
+        let reply = client.send_lease(store_slot(), script(client, known.count, known.hash_key));
+        Some(async move {
+            let (found, _) = parse_reply(reply.await?)?;
+            if found == known { Ok(()) } else { Err(replaced()) }
+        })
+    }
+
+    fn known(&self) -> Option<PartitionLayout> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn script(client: &Client, count: u32, key: Option<HashKey>) -> Cmd {
+    let prefix = client.prefix();
+    let mut command = Script::Partitions.call(&[&partitions_key(prefix), &format_key(prefix)]);
+    command.arg(count).arg(key.map(to_hex).unwrap_or_default());
+    command
+}
+
+/// The layout in force and the stored version.
+fn parse_reply(reply: Value) -> Result<(PartitionLayout, u32), StoreError> {
+    let mut parts = reply::parse(reply, None)?;
+    let mut next = || reply::text(parts.next());
+    let (count, key, version) = (next()?, next()?, next()?);
+    Ok((parse(&count, &key)?, version.parse().unwrap_or_default()))
+}
+
+/// The store was emptied, and another core has set a layout since.
+fn replaced() -> StoreError {
+    let text = "the store was emptied or replaced, and another core has set up another partition layout since. \
+                This core may have the only copy of its streams: do not stop it before you have read \
+                docs/redis.md, `An emptied store`";
+    StoreError::Config(text.to_owned())
 }
 
 /// The stored number of partitions, without a check of the hash key.
