@@ -72,6 +72,23 @@ async fn confirmed_appends_need_half_of_the_sentinels() {
     }
 }
 
+/// The list names one of three Sentinels, which knows the others.
+#[tokio::test]
+async fn known_sentinels_count_and_are_queried() {
+    let primary = Server::start(&[]);
+    let [one, two, three] = ["1", "2", "3"].map(|digit| digit.repeat(40));
+    let mut other = sentinel(&primary, 0, &format!("sentinel myid {two}"));
+    let known = |port, id| format!("sentinel known-sentinel main 127.0.0.1 {port} {id}\n");
+    let others = known(other.port, &two) + &known(free_port(), &three);
+    let listed = sentinel(&primary, 0, &format!("sentinel myid {one}\n{others}"));
+    let url = url(&[&listed], "?wait=1&wait_ms=50");
+    let result = store(&url).claim(1, "me", Epoch(0)).await;
+    assert_unavailable(result, "0 of 1 replicas");
+    other.kill();
+    let result = store(&url).claim(1, "me", Epoch(0)).await;
+    assert_unavailable(result, "1 of 3 Sentinels name");
+}
+
 #[tokio::test]
 async fn sentinels_have_a_password_of_their_own() {
     let primary = Server::start(&["--requirepass", "server"]);

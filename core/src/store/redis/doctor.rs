@@ -14,7 +14,7 @@ use minerva_runtime::doctor::Finding;
 use redis::cmd;
 
 use self::findings::{ServerReport, findings};
-use self::sentinels::sentinel_findings;
+use self::sentinels::{longest_down_after, sentinel_findings};
 use super::super::StoreError;
 use super::cluster::Cluster;
 use super::connection::Connection;
@@ -30,13 +30,16 @@ pub(in super::super) async fn examine(url: &RedisUrl) -> Vec<Finding> {
         Ok(connector) => Arc::new(connector),
         Err(error) => return failed(error),
     };
-    let (mut all, nodes) = match servers(&connector).await {
+    let (mut all, nodes, failover_ms) = match servers(&connector).await {
         Ok(found) => found,
         Err(error) => return failed(error),
     };
     for node in nodes {
         match query(&connector, &node).await {
-            Ok(report) => all.extend(findings(&report, url)),
+            Ok(mut report) => {
+                report.failover_ms = report.failover_ms.or(failover_ms);
+                all.extend(findings(&report, url));
+            }
             Err(error) => {
                 all.push(Finding::fail(format!("Redis at {node}"), "unusable", error.to_string()));
             }
@@ -45,16 +48,23 @@ pub(in super::super) async fn examine(url: &RedisUrl) -> Vec<Finding> {
     all
 }
 
-/// The findings about the location of the servers, and the servers that currently receive writes.
-async fn servers(connector: &Arc<Connector>) -> Result<(Vec<Finding>, Vec<Node>), StoreError> {
+/// The findings about the location of the servers, the servers that currently receive writes, and the failover time of
+/// the Sentinels.
+type Servers = (Vec<Finding>, Vec<Node>, Option<u64>);
+
+async fn servers(connector: &Arc<Connector>) -> Result<Servers, StoreError> {
     match &connector.url().kind {
-        Kind::Single => Ok((Vec::new(), connector.url().nodes.clone())),
+        Kind::Single => Ok((Vec::new(), connector.url().nodes.clone(), None)),
         Kind::Sentinel(name) => {
             let replies = sentinel::replies(connector, name).await;
-            let located = sentinel::decide(&replies, name, connector.url().options.wait > 0)?;
-            Ok((sentinel_findings(&replies, &located), vec![located.primary]))
+            let (listed, wait) = (connector.url().nodes.len(), connector.url().options.wait);
+            let located = sentinel::decide(&replies, listed, name, wait > 0)?;
+            let findings = sentinel_findings(&replies, &located, listed);
+            Ok((findings, vec![located.primary], longest_down_after(&replies)))
         }
-        Kind::Cluster => Ok((Vec::new(), Cluster::new(Arc::clone(connector)).owners().await?)),
+        Kind::Cluster => {
+            Ok((Vec::new(), Cluster::new(Arc::clone(connector)).owners().await?, None))
+        }
     }
 }
 
@@ -66,8 +76,13 @@ async fn query(connector: &Connector, node: &Node) -> Result<ServerReport, Store
     let sent = clock::wall_ms();
     let time = cmd("TIME").query_async::<(u64, u64)>(&mut connection).await;
     let received = clock::wall_ms();
+    let node_timeout = match connector.url().kind {
+        Kind::Cluster => setting(&mut connection, "cluster-node-timeout").await,
+        Kind::Single | Kind::Sentinel(_) => None,
+    };
     Ok(ServerReport {
         server,
+        failover_ms: node_timeout.and_then(|timeout| timeout.parse().ok()),
         info,
         // Compares with the middle of the round trip.
         clock_ahead_ms: time.ok().map(|(s, us)| {

@@ -157,9 +157,9 @@ pub(super) fn unknown_primary(name: &str) -> StoreError {
 }
 
 /// Too few Sentinels have the newest configuration to exclude a failover.
-pub(super) fn sentinels_disagree(primary: &str, agreeing: usize, listed: usize) -> StoreError {
+pub(super) fn sentinels_disagree(primary: &str, agreeing: usize, total: usize) -> StoreError {
     StoreError::Unavailable(format!(
-        "only {agreeing} of {listed} Sentinels name {primary} as the primary; with wait= in --store, half of \
+        "only {agreeing} of {total} Sentinels name {primary} as the primary; with wait= in --store, half of \
          them must, so that no failover goes unseen"
     ))
 }

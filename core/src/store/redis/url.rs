@@ -68,7 +68,8 @@ pub(super) struct RedisOptions {
     pub(super) prefix: String,
     /// `wait`: number of replicas that must confirm an append.
     pub(super) wait: usize,
-    /// `wait_ms`: timeout of that confirmation, below `response`.
+    /// `wait_ms`: timeout of that confirmation, at most half of `response`: two pipelines in flight wait one after the
+    /// other.
     pub(super) wait_time: Duration,
     /// `hold_ms`: how long a replica that disconnected or fell behind stops the appends.
     pub(super) hold: Duration,
@@ -124,7 +125,10 @@ pub enum RedisUrlError {
     #[error("prefix= has at most 100 visible ASCII characters, {{ and }} not among them")]
     Prefix,
     /// An invalid `wait` or `wait_ms`.
-    #[error("wait= is 0 to 16 replicas, and wait_ms= is less than response_ms= (5000)")]
+    #[error(
+        "wait= is 0 to 16 replicas, and wait_ms= is at most half of response_ms= (5000), since the replies to two \
+         pipelines wait for slow replicas one after the other"
+    )]
     Wait,
     /// A time option out of range.
     #[error("wait_ms=, hold_ms=, connect_ms= and response_ms= are 1 to 600000 milliseconds")]
@@ -301,7 +305,7 @@ fn parse_options(query: &str) -> Result<(RedisOptions, Login), RedisUrlError> {
     if options.prefix.len() > MAX_PREFIX || !options.prefix.bytes().all(is_key) {
         return Err(RedisUrlError::Prefix);
     }
-    if options.wait > MAX_WAIT || (options.wait > 0 && options.wait_time >= options.response) {
+    if options.wait > MAX_WAIT || (options.wait > 0 && options.wait_time * 2 > options.response) {
         return Err(RedisUrlError::Wait);
     }
     Ok((options, sentinel_login))

@@ -18,6 +18,8 @@ pub(super) struct ServerReport {
     pub(super) clock_ahead_ms: Option<i64>,
     pub(super) appendfsync: Option<String>,
     pub(super) min_replicas: Option<String>,
+    /// How long a primary must be unreachable before it is replaced; `None` if unknown or without automatic failover.
+    pub(super) failover_ms: Option<u64>,
     /// Result of loading the scripts.
     pub(super) scripts: Result<(), StoreError>,
 }
@@ -54,7 +56,8 @@ pub(super) fn findings(report: &ServerReport, url: &RedisUrl) -> Vec<Finding> {
     findings.extend(write_status_findings(report));
     let fails_over = url.kind != Kind::Single;
     findings.push(replica_finding(report, url.options.wait, fails_over));
-    findings.push(min_replicas_finding(report, fails_over));
+    findings.push(min_replicas_finding(report, url.options.wait, fails_over));
+    findings.extend(hold_finding(report, url));
     findings.push(clock_finding(report));
     findings
 }
@@ -87,8 +90,11 @@ fn sync_finding(report: &ServerReport, wait: usize) -> Finding {
             Finding::ok(subject, "everysec, with confirmation by replicas")
         }
         Some("everysec") => Finding::warn(subject, "everysec, which can lose 2 seconds", fix),
-        Some(other) => {
+        Some(other) if wait > 0 => {
             Finding::warn(subject, format!("{other}, which can lose half a minute"), fix)
+        }
+        Some(other) => {
+            Finding::fail(subject, format!("{other}, which can lose half a minute"), fix)
         }
         None => unreadable(subject),
     }
@@ -133,7 +139,7 @@ fn replica_finding(report: &ServerReport, wait: usize, fails_over: bool) -> Find
     Finding::ok(subject, value)
 }
 
-fn min_replicas_finding(report: &ServerReport, fails_over: bool) -> Finding {
+fn min_replicas_finding(report: &ServerReport, wait: usize, fails_over: bool) -> Finding {
     let (subject, replicas) = (report.subject("min-replicas-to-write"), report.replicas());
     let Some(wanted) = report.min_replicas.as_deref().and_then(|text| text.parse::<u64>().ok())
     else {
@@ -143,11 +149,33 @@ fn min_replicas_finding(report: &ServerReport, fails_over: bool) -> Finding {
         let value = format!("{wanted}, with {replicas} connected: the server rejects writes");
         return Finding::fail(subject, value, "connect replicas, or lower the setting");
     }
+    if wanted < wait as u64 {
+        let value = format!("{wanted}, with wait={wait}");
+        let fix = "as many as wait= on every server, or a server without these replicas takes writes that are \
+                   never confirmed";
+        return Finding::warn(subject, value, fix);
+    }
     if wanted == 0 && replicas > 0 && fails_over {
         let fix = "1 or more on every server, or a primary that is cut off continues to write";
         return Finding::warn(subject, wanted, fix);
     }
     Finding::ok(subject, wanted)
+}
+
+/// Without a failover of its own, or with all replicas required by the server, the hold is not needed.
+fn hold_finding(report: &ServerReport, url: &RedisUrl) -> Option<Finding> {
+    let failover_ms = report.failover_ms.filter(|_| url.options.wait > 0)?;
+    let subject = report.subject("hold_ms");
+    let hold_ms = url.options.hold.as_millis();
+    let value = format!("{hold_ms}, with a failover after {failover_ms} ms");
+    let required = report.min_replicas.as_deref().and_then(|text| text.parse::<u64>().ok());
+    let requires_all = required.is_some_and(|wanted| wanted > 0 && wanted >= report.replicas());
+    if requires_all || hold_ms > u128::from(failover_ms) {
+        return Some(Finding::ok(subject, value));
+    }
+    let fix = "hold_ms= in --store above down-after-milliseconds or cluster-node-timeout, or min-replicas-to-write \
+               as many as replicas; otherwise a primary that is cut off with a core goes on before it is replaced";
+    Some(Finding::warn(subject, value, fix))
 }
 
 fn clock_finding(report: &ServerReport) -> Finding {
@@ -177,6 +205,7 @@ mod tests {
             clock_ahead_ms: Some(-1000),
             appendfsync: Some("always".to_owned()),
             min_replicas: Some("1".to_owned()),
+            failover_ms: None,
             scripts: Ok(()),
         }
     }
@@ -268,16 +297,17 @@ mod tests {
             };
             assert_eq!(verdict_of(found("1", ""), "replicas"), verdict, "{address}");
             assert_eq!(verdict_of(found("1", "?wait=1"), "replicas"), Fine, "{address}");
+            assert_eq!(verdict_of(found("0", "?wait=1"), "min-replicas-to-write"), Warn);
             let expected = if verdict == Fail { Warn } else { Fine };
-            assert_eq!(verdict_of(found("0", "?wait=1"), "min-replicas-to-write"), expected);
+            assert_eq!(verdict_of(found("0", ""), "min-replicas-to-write"), expected);
         }
     }
 
     #[test]
     fn connected_replicas_meet_the_required_number() {
-        let replicas = |count| ServerReport {
+        let replicas = |count: u32| ServerReport {
             info: INFO.replace("slaves:1", &format!("slaves:{count}")),
-            min_replicas: Some("0".to_owned()),
+            min_replicas: Some(count.to_string()),
             ..good()
         };
         for (count, query, verdict) in [
@@ -290,5 +320,55 @@ mod tests {
             let found = flaws(&replicas(count), query);
             assert_eq!(found.first().map(|(_, verdict)| *verdict), verdict, "{count} {query}");
         }
+    }
+
+    #[test]
+    fn the_server_requires_as_many_replicas_as_the_core() {
+        for (min_replicas, query, flawed) in [
+            ("0", "?wait=1", true),
+            ("1", "?wait=1", false),
+            ("1", "?wait=2", true),
+            ("2", "?wait=2", false),
+            ("2", "?wait=1", false),
+        ] {
+            let report = ServerReport {
+                info: INFO.replace("slaves:1", "slaves:2"),
+                min_replicas: Some(min_replicas.to_owned()),
+                ..good()
+            };
+            let expected = flawed.then(|| ("min-replicas-to-write".to_owned(), Warn));
+            assert_eq!(flaws(&report, query), Vec::from_iter(expected), "{min_replicas} {query}");
+        }
+    }
+
+    #[test]
+    fn the_hold_is_longer_than_a_failover() {
+        for (failover_ms, min_replicas, query, flawed) in [
+            (Some(4999), "1", "?wait=1", false),
+            (Some(5000), "1", "?wait=1", true),
+            (Some(30_000), "1", "?wait=1&hold_ms=30001", false),
+            (Some(30_000), "2", "?wait=1", false),
+            (None, "1", "?wait=1", false),
+        ] {
+            let report = ServerReport {
+                info: INFO.replace("slaves:1", "slaves:2"),
+                min_replicas: Some(min_replicas.to_owned()),
+                failover_ms,
+                ..good()
+            };
+            let expected = flawed.then(|| ("hold_ms".to_owned(), Warn));
+            assert_eq!(flaws(&report, query), Vec::from_iter(expected), "{failover_ms:?} {query}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_never_synced_needs_confirmed_writes() {
+        let never = ServerReport {
+            appendfsync: Some("no".to_owned()),
+            info: INFO.replace("slaves:1", "slaves:0"),
+            min_replicas: Some("0".to_owned()),
+            ..good()
+        };
+        assert_eq!(flaws(&never, ""), [("appendfsync".to_owned(), Fail)]);
     }
 }

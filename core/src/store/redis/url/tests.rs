@@ -107,7 +107,7 @@ fn each_defect_has_its_own_error() {
         ("redis://a?prefix={x}", RedisUrlError::Prefix),
         ("redis://a?prefix=a%20b", RedisUrlError::Prefix),
         ("redis://a?wait=x", RedisUrlError::Wait),
-        ("redis://a?wait=1&wait_ms=5000", RedisUrlError::Wait),
+        ("redis://a?wait=1&wait_ms=2501", RedisUrlError::Wait),
         ("redis://a?response_ms=0", RedisUrlError::Time),
     ] {
         assert_eq!(parse(text), Err(error), "{text}");
@@ -119,7 +119,10 @@ fn limits_are_inclusive() {
     for (option, is_valid) in [
         ("wait=16", true),
         ("wait=17", false),
-        ("wait=1&wait_ms=4999", true),
+        ("wait=1&wait_ms=2500", true),
+        ("wait=1&wait_ms=2501", false),
+        ("wait=1&wait_ms=2501&response_ms=5002", true),
+        ("wait_ms=5000", true),
         ("connect_ms=600000", true),
         ("connect_ms=600001", false),
     ] {
