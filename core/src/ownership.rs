@@ -14,6 +14,7 @@
 //! a disagreement costs a pause and no data.
 
 mod context;
+mod damage_report;
 mod error;
 mod partition_task;
 mod placement;
@@ -234,17 +235,18 @@ impl Ownership {
         let Some(partition) = self.running.remove(&id) else { return };
         let cause = match ended {
             Ok((_, Ok(()))) => None,
-            Ok((_, Err(error))) => Some(error.to_string()),
-            Err(error) => Some(format!("partition task failed: {error}")),
+            Ok((_, Err(error))) => Some((error.kind(), error.to_string())),
+            Err(error) => Some(("task", format!("partition task failed: {error}"))),
         };
-        let pause = cause.map_or(Duration::ZERO, |cause| self.on_failed(partition, cause));
+        let pause =
+            cause.map_or(Duration::ZERO, |(kind, text)| self.on_failed(partition, kind, text));
         self.states.insert(partition, PartitionState::Free(clock::now() + pause));
     }
 
-    /// Logs a partition that needs an operator, once per cause at growing intervals; returns the pause before the next
-    /// attempt.
-    fn on_failed(&self, partition: u32, cause: String) -> Duration {
-        if let Some(failures) = self.faults.record(&cause, clock::now().into_std()) {
+    /// Logs a partition that needs an operator, once per kind of cause at growing intervals; returns the pause before the
+    /// next attempt. `/readyz` names all failed partitions.
+    fn on_failed(&self, partition: u32, kind: &'static str, cause: String) -> Duration {
+        if let Some(failures) = self.faults.record(kind, clock::now().into_std()) {
             tracing::error!(partition, cause, failures, "partition cannot be served");
         }
         self.context.service.on_failed(partition, cause)

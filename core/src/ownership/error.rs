@@ -13,3 +13,15 @@ pub(crate) enum PartitionTaskError {
     #[error(transparent)]
     Recovery(RecoveryError),
 }
+
+impl PartitionTaskError {
+    /// The kind of the cause, of which there are few. The text of an error contains the partition and stored bytes.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Recovery(_) => "content of a newer program",
+            Self::Store(StoreError::Corrupt(_)) => "unreadable head",
+            Self::Store(StoreError::Config(_)) => "configuration",
+            Self::Store(_) => "store",
+        }
+    }
+}

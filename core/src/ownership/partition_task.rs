@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::context::CoreContext;
+use super::damage_report::DamageReport;
 use super::error::PartitionTaskError;
 use crate::clock::{self, StepLimitedClock};
-use crate::partition::{Clock, Damage, MAX_SLEEP, Mail, Partition, PartitionSetup, Recovered};
+use crate::partition::{Clock, MAX_SLEEP, Mail, Partition, PartitionSetup, Recovered};
 use crate::store::{Claimed, Epoch, StoreError};
 use crate::stream::Millis;
 
@@ -21,10 +22,7 @@ use crate::stream::Millis;
 const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause before the next claim after a store failure.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
-
-/// Bytes of damaged blobs in one store call; a single blob may be larger.
-const QUARANTINE_BYTES: usize = 8 << 20;
+pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) struct PartitionTask {
     context: Arc<CoreContext>,
@@ -71,47 +69,16 @@ impl PartitionTask {
             }
         };
         if !recovered.damage().is_none() {
-            match self.keep_damaged(epoch, recovered.damage()).await {
-                Ok(()) => self.report_damage(epoch, recovered.damage()),
+            let (context, damage) = (&*self.context, recovered.damage());
+            let report = DamageReport { context, partition: self.partition, epoch, damage };
+            match report.keep_and_report(&self.wanted).await {
+                Ok(()) => {}
                 // Another core has claimed the partition, or the assignment is revoked.
                 Err(StoreError::Fenced | StoreError::Unavailable(_)) => return Ok(()),
                 Err(error) => return Err(PartitionTaskError::Store(error)),
             }
         }
         self.serve(recovered, epoch).await
-    }
-
-    /// Keeps the damaged blobs aside, before the first checkpoint replaces them.
-    async fn keep_damaged(&self, epoch: Epoch, damage: &Damage) -> Result<(), StoreError> {
-        for blobs in damage.batches(QUARANTINE_BYTES) {
-            loop {
-                let call = self.context.store.quarantine(self.partition, epoch, blobs.clone());
-                match call.await {
-                    Err(StoreError::Unavailable(_)) if *self.wanted.borrow() => {
-                        sleep(STORE_PAUSE).await;
-                    }
-                    // The store accepts no blob of this size, and has stored none.
-                    Ok(()) | Err(StoreError::TooLarge { .. }) => break,
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Logs and counts the damage of a recovery.
-    fn report_damage(&self, epoch: Epoch, damage: &Damage) {
-        self.context.metrics.quarantined_streams.inc_by(damage.quarantined.len() as u64);
-        tracing::warn!(
-            partition = self.partition,
-            %epoch,
-            streams_quarantined = damage.quarantined.len(),
-            streams_kept = damage.kept,
-            first_damaged_index = damage.first_index.map(|index| index.0),
-            damaged = damage.count,
-            first_cause = damage.first_cause(),
-            "stored state is damaged; the affected streams end with `state lost`"
-        );
     }
 
     /// Claims the partition, with retries. `None` if the assignment is revoked first.

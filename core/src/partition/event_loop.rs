@@ -20,7 +20,7 @@ use super::gate::Gate;
 use super::lazy_timer::LazyTimer;
 use super::lease::{Lease, RenewalProof};
 use super::mailbox::Mail;
-use super::recovery::{PER_ENTRY, Recovered, RecoveryError};
+use super::recovery::{PER_ENTRY, Recovered, RecoveryError, expire_placeholders};
 use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
@@ -78,8 +78,14 @@ impl Partition {
     }
 
     /// A partition with recovered streams.
-    pub fn new(setup: PartitionSetup, recovered: Recovered) -> Self {
+    pub fn new(setup: PartitionSetup, mut recovered: Recovered) -> Self {
         let (store, partition, epoch) = (setup.store.clone(), setup.partition, recovered.epoch);
+        expire_placeholders(
+            &mut recovered.streams,
+            &mut recovered.changed,
+            (setup.wall_clock)().0,
+            setup.limits.keep_ended_ms(),
+        );
         let is_damaged = !recovered.damage().is_none();
         let damaged_names = recovered.damaged_names;
         let mut checkpoints =

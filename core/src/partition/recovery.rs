@@ -21,8 +21,8 @@ use crate::state::{DecodeError, Meta, StoreRollback, StreamState, sealed_epoch};
 use crate::store::{Claim, Claimed, Epoch};
 
 pub use damage::Damage;
-pub(super) use lost_stream::is_placeholder;
 pub(crate) use lost_stream::lost_state;
+pub(super) use lost_stream::{expire_placeholders, is_placeholder};
 pub(super) use stream_counts::{PER_ENTRY, is_jump};
 
 use replay::{Replay, damaged};

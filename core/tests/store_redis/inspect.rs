@@ -176,3 +176,33 @@ async fn wait_for(admin: u16, path: &str, text: &str) -> String {
     }
     panic!("{path} does not contain {text}");
 }
+
+#[tokio::test]
+async fn a_damaged_partition_is_served_although_redis_is_full() {
+    let server = Server::start(&[]);
+    drop(start(&server).await);
+    let streams = format!("minerva:{{p{PARTITION}}}:streams");
+    server.command(&["HSET", &streams, "281474976710657", "x"]);
+    server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let admin = free_port();
+    let mut command = Command::new(CORE);
+    command.args(["--link", "127.0.0.1:0", "--admin", &format!("127.0.0.1:{admin}")]);
+    command.args(["--api", "127.0.0.1:0", "--partitions", "2"]);
+    command.env("MINERVA_STORE", server.url("")).stderr(Stdio::piped()).stdout(Stdio::piped());
+    let mut core = RunningCore(command.spawn().unwrap());
+    wait_for(admin, "/metrics", "minerva_quarantined_streams_total 1").await;
+    wait_for(admin, "/metrics", "minerva_core_partitions 2").await;
+    let found = loop {
+        let found = server.store("").inspect(PARTITION).await.unwrap();
+        if found.streams.iter().any(|(_, blob)| blob.len() > 1) {
+            break found;
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(found.quarantined, [], "Redis has refused the copy");
+    core.0.kill().unwrap();
+    let mut log = String::new();
+    core.0.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+    core.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("the store refuses to keep damaged blobs aside"), "{log}");
+}

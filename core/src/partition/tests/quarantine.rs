@@ -10,7 +10,7 @@ use minerva_proto::{EventNumber, LogIndex, Sack, StreamNumber};
 use super::harness::{Harness, TestSession, hello, is_opened, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
-use crate::partition::Mail;
+use crate::partition::{Mail, Recovered};
 use crate::state::{BlobContext, Meta};
 use crate::store::{Claimed, Epoch, Store};
 use crate::stream::AppOutput;
@@ -206,6 +206,18 @@ async fn a_stream_with_a_damaged_number_is_removed_with_the_repair() {
     assert!(store.unreadable.lock().unwrap().is_empty());
     harness.stop().await.unwrap();
     let claimed = claim(&store).await;
-    let recovered = crate::partition::Recovered::from_claimed(0, &claimed).unwrap();
+    let recovered = Recovered::from_claimed(0, &claimed).unwrap();
     assert!(recovered.damage().is_none(), "{:?}", recovered.damage());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_snapshot_of_a_lost_stream_without_an_id_has_the_time_of_the_loss() {
+    let store = two_streams().await;
+    damage_snapshot(&store, DAMAGED).await;
+    let harness = Harness::start(&store).await;
+    run_until_idle().await;
+    harness.task.abort();
+    let recovered = Recovered::from_claimed(0, &claim(&store).await).unwrap();
+    let lost = &recovered.streams()[&DAMAGED];
+    assert_eq!(lost.origin().started_at_ms, 1_700_000_000_000);
 }
