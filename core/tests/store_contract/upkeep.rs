@@ -145,13 +145,17 @@ pub(crate) async fn a_reset_moves_the_data_aside(bench: Bench) {
     assert_eq!(bench.store.inspect(1).await.unwrap().quarantined, before.quarantined);
     let append = bench.store.append(1, epoch.into(), LogIndex(2), blob("c")).await;
     assert_eq!(append, Err(StoreError::Fenced));
-    bench.store.reset_partition(1).await.unwrap();
-    let again = bench.store.inspect_aside(1).await.unwrap();
-    assert_eq!(again, aside, "a repeated reset keeps the data");
+    assert_eq!(reset_again(&bench).await, aside, "a repeated reset keeps the data");
     let claimed = claim_as(&*bench.store, 1, "other", 0).await;
     assert!(claimed.epoch > epoch, "{:?}", claimed.epoch);
     assert_eq!(claimed, Claimed { first_index: LogIndex(2), ..empty(claimed.epoch.0) });
     bench.store.append(1, claimed.epoch.into(), LogIndex(2), blob("c")).await.unwrap();
+}
+
+/// The data aside after a repeated reset.
+async fn reset_again(bench: &Bench) -> StoredPartition {
+    bench.store.reset_partition(1).await.unwrap();
+    bench.store.inspect_aside(1).await.unwrap()
 }
 
 pub(crate) async fn a_partition_with_an_owner_is_not_reset(bench: Bench) {
