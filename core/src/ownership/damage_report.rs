@@ -68,7 +68,7 @@ impl DamageReport<'_> {
             };
             tracing::debug!(partition, reason, "damaged blobs are not kept aside yet");
             sleep(STORE_PAUSE).await;
-            match store.renew(partition, epoch, FIRST_LEASE, LogIndex(0)).await {
+            match store.renew(partition, epoch.into(), FIRST_LEASE, LogIndex(0)).await {
                 Ok(()) => has_renewed = true,
                 Err(StoreError::Unavailable(_)) => {}
                 Err(error) => return Err(error),
