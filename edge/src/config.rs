@@ -90,6 +90,24 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub max_connections: u32,
 
+    /// Maximum number of open connections of one client address (IPv6: of one /64 network). A loopback or private
+    /// address has no limit without --trust-forwarded-for, and proxies of that option have none.
+    #[arg(long, env = "MINERVA_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N",
+        default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub max_connections_per_address: u32,
+
+    /// Maximum rate, for each client address, of hellos for streams that do not exist, in a second; ten seconds of the
+    /// rate may come at once.
+    #[arg(long, env = "MINERVA_MAX_UNKNOWN_STREAMS", value_name = "N",
+        default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_unknown_streams: u32,
+
+    /// Maximum rate, for each stream, of transports that replace an open one, in a second; ten seconds of the rate may
+    /// come at once.
+    #[arg(long, env = "MINERVA_MAX_TAKEOVERS", value_name = "N",
+        default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_takeovers: u32,
+
     /// Length of the queue of each client port, in which connections wait until they are accepted. The kernel caps
     /// the length at net.core.somaxconn.
     #[arg(long, env = "MINERVA_LISTEN_BACKLOG", value_name = "N", global = true,
@@ -180,6 +198,9 @@ impl Default for Config {
             hosts: Vec::new(),
             require_origin: false,
             max_connections: 50_000,
+            max_connections_per_address: 256,
+            max_unknown_streams: 20,
+            max_takeovers: 5,
             listen_backlog: DEFAULT_BACKLOG,
             max_frame: minerva_proto::MAX_FRAME as u32,
             hold_time: Duration::from_secs(30),

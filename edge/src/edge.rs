@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::access::{Hosts, Origins, TrustedProxies};
+use crate::admission::{Admission, AdmissionLimits};
 use crate::clock;
 use crate::config::{Config, Port};
 use crate::files;
@@ -218,8 +219,15 @@ fn shared_state(
         hold_time: config.hold_time,
         ..Limits::default()
     };
+    let admission_limits = AdmissionLimits {
+        connections: config.max_connections_per_address,
+        unknown_streams: config.max_unknown_streams,
+        takeovers: config.max_takeovers,
+    };
+    let admission = Admission::new(admission_limits, proxies.clone(), metrics.clone());
     Ok(Shared {
         limits,
+        admission: Arc::new(admission),
         origins,
         hosts,
         proxies,

@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use self::body::Body;
 use self::connection::Connection;
 use crate::access::origin::{self, Verdict};
+use crate::admission::CONNECTION_RETRY;
 use crate::shared::{Phase, Shared};
 use crate::socket::{Rewind, Socket};
 use crate::websocket;
@@ -101,6 +102,11 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
 /// Produces the response to one request.
 async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
     let shared = Arc::clone(&connection.shared);
+    if connection.is_refused() {
+        let mut response = too_many_connections();
+        reply::set(response.headers_mut(), http::header::CONNECTION, "close");
+        return response;
+    }
     if !connection.accepts_host(request.uri(), request.headers()) {
         shared.metrics.foreign_hosts.inc();
         let text =
@@ -147,11 +153,17 @@ async fn transport(
         // Programs on the way may disagree about the end of such a body, and so about the first byte behind the upgrade.
         return reply::closing(StatusCode::BAD_REQUEST, "a WebSocket upgrade has no body\n");
     }
-    let caller = connection.caller(request.headers(), service);
+    let Some(address) = connection.admit(request.headers()) else { return too_many_connections() };
+    let client = (connection.caller(request.headers(), service), address);
     match endpoint {
-        Endpoint::Io => Box::pin(exchange::serve(request, caller, connection)).await,
-        Endpoint::Ws => websocket::upgrade(request, caller, connection),
+        Endpoint::Io => Box::pin(exchange::serve(request, client, connection)).await,
+        Endpoint::Ws => websocket::upgrade(request, client, connection),
     }
+}
+
+fn too_many_connections() -> Response<Body> {
+    let reason = "too many connections of this address";
+    reply::limited(reason, CONNECTION_RETRY)
 }
 
 fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {

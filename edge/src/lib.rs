@@ -6,6 +6,7 @@
 //! other direction takes the same files in reverse order.
 
 mod access;
+mod admission;
 mod cached_watch;
 mod clock;
 mod config;

@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::admission::Admittance;
 use crate::http;
 use crate::http::connection::Connection;
 use crate::shared::{Phase, Shared};
@@ -80,12 +81,19 @@ impl Listener {
                     continue;
                 }
             };
+            let is_proxy = matches!(self.kind, ListenerKind::Proxied);
+            let Some(admittance) = self.shared.admission.admit_peer(peer.ip(), is_proxy) else {
+                let _ = stream.set_zero_linger();
+                continue;
+            };
             // After accept: a permit taken earlier would be held by a port without clients.
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let shared = Arc::clone(&self.shared);
             let permit = ConnectionPermit::new(permit, &shared.metrics.connections);
             let (kind, service) = (self.kind.clone(), self.service.clone());
-            let accepted = Accepted { stream, peer: peer.ip(), kind, service, is_loopback, permit };
+            let peer = peer.ip();
+            let accepted =
+                Accepted { stream, peer, kind, service, is_loopback, permit, admittance };
             tokio::spawn(serve(Box::new(accepted), shared));
         }
     }
@@ -100,11 +108,12 @@ struct Accepted {
     /// Whether the port is bound to a loopback address.
     is_loopback: bool,
     permit: ConnectionPermit,
+    admittance: Admittance,
 }
 
 /// Serves one connection. The future is kept small, since every idle connection holds one.
 async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>) {
-    let Accepted { stream, peer, kind, service, is_loopback, permit } = *accepted;
+    let Accepted { stream, peer, kind, service, is_loopback, permit, admittance } = *accepted;
     configure(&stream);
     let mut phase = shared.phase.clone();
     let detection = async {
@@ -121,9 +130,11 @@ async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>) {
     };
     match protocol {
         Protocol::Socket { rest } => {
+            let Some(address) = admittance.permit(&shared.admission, peer) else { return };
+            drop(admittance);
             let peer_address = peer.to_canonical().to_string();
             let caller = Caller { service, headers: Vec::new(), peer_address };
-            Box::pin(tcp::serve(socket, rest, shared, caller)).await;
+            Box::pin(tcp::serve(socket, rest, shared, (caller, address))).await;
             drop(permit);
         }
         Protocol::Policy => {
@@ -132,7 +143,8 @@ async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>) {
         }
         Protocol::Http { read } => {
             let (permit, encrypted) = (Arc::new(permit), socket.is_encrypted());
-            let connection = Connection { shared, service, peer, encrypted, is_loopback, permit };
+            let connection =
+                Connection { shared, service, peer, encrypted, is_loopback, permit, admittance };
             Box::pin(http::serve(Rewind::new(read, socket), connection)).await;
         }
         Protocol::Garbage => refuse(socket.tcp(), &shared),

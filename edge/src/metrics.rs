@@ -23,6 +23,8 @@ pub struct Metrics {
     pub(crate) s2c_messages: Counter,
     pub(crate) foreign_origins: Counter,
     pub(crate) foreign_hosts: Counter,
+    pub(crate) takeovers: Counter,
+    pub(crate) refused: Family<Refused, Counter>,
     pub(crate) garbage: Counter,
     pub(crate) refused_frames: Family<Refusal, Counter>,
     /// Frames and enum values of later releases, received and skipped.
@@ -75,6 +77,24 @@ pub(crate) enum Cause {
     Dropped,
 }
 
+/// Label `limit` of refused connections and transports.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Refused {
+    pub(crate) limit: Limit,
+}
+
+/// The exceeded limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "these are the label's values")]
+pub(crate) enum Limit {
+    /// Open connections of an address.
+    connections,
+    /// Hellos of an address for unknown streams.
+    unknown_streams,
+    /// Takeovers of a stream.
+    takeovers,
+}
+
 /// Label: why a frame of a core was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Refusal {
@@ -85,7 +105,7 @@ pub(crate) struct Refusal {
 /// Label `how` of ended transports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Outcome {
-    /// `gone`, `complete`, `closed`, `unavailable`, `failed` or `no_hello`.
+    /// `gone`, `complete`, `closed`, `unavailable`, `limited`, `failed` or `no_hello`.
     pub(crate) how: &'static str,
 }
 
@@ -129,6 +149,10 @@ impl Metrics {
         all.register("foreign_origins", foreign, metrics.foreign_origins.clone());
         let hosts = "Requests rejected for their host name";
         all.register("foreign_hosts", hosts, metrics.foreign_hosts.clone());
+        let takeovers = "Transports that replaced an open one of their stream";
+        all.register("takeovers", takeovers, metrics.takeovers.clone());
+        let refused = "Connections and transports refused, by exceeded limit";
+        all.register("refused", refused, metrics.refused.clone());
         let garbage = "Connections with an unknown protocol";
         all.register("garbage", garbage, metrics.garbage.clone());
         let refused = "Frames of cores that break the contract, by reason";

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use minerva_proto::TransportKind;
-use minerva_proto::link::{Caller, CoreMessage, EdgeMessage};
+use minerva_proto::link::{Attach, Caller, CloseCause, CoreMessage, EdgeMessage};
+use minerva_proto::{KillReason, TransportKind};
 use tokio::time::Sleep;
 
+use crate::admission::{AddressPermit, PrimaryPermit};
 use crate::cached_watch::CachedWatch;
 use crate::clock;
 use crate::link::{Route, RouteEvent};
@@ -33,6 +34,10 @@ const MAX_LOGGED_REASON: usize = 200;
 pub(crate) struct Session {
     machine: Transport,
     shared: Arc<Shared>,
+    /// Counts the transport for its client's address.
+    address: Arc<AddressPermit>,
+    /// Counts an open transport that wants messages.
+    primary: Option<PrimaryPermit>,
     /// Set by the hello, which names the stream.
     route: Option<Route>,
     /// Cause of the lost attachment, until the next one.
@@ -52,11 +57,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(shared: &Arc<Shared>, kind: TransportProtocol, caller: Caller) -> Self {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        kind: TransportProtocol,
+        caller: Caller,
+        address: Arc<AddressPermit>,
+    ) -> Self {
         let now = clock::now();
         let machine = Transport::new(now, kind, Arc::new(caller), shared.limits.clone());
         let mut session = Self {
             machine,
+            address,
+            primary: None,
             route: None,
             detached: None,
             phase: CachedWatch::new(shared.phase.clone()),
@@ -147,14 +159,23 @@ impl Session {
         let mut next = Some(event);
         for _ in 0..CORE_BATCH {
             let Some(event) = next else { break };
-            if let CoreMessage::Messages(run) = &event {
-                self.shared.metrics.s2c_messages.inc_by(run.messages.len() as u64);
-            }
+            self.count_event(&event);
             self.machine.handle_input(now, Input::Core(event));
             next = self.route.as_mut().and_then(Route::try_next);
         }
         if let Some(event) = next {
             self.machine.handle_input(now, Input::Core(event));
+        }
+    }
+
+    fn count_event(&self, event: &CoreMessage) {
+        if let CoreMessage::Messages(run) = event {
+            self.shared.metrics.s2c_messages.inc_by(run.messages.len() as u64);
+        }
+        if let CoreMessage::Close(close) = event
+            && close.cause == CloseCause::Kill(KillReason::StreamAttachFailure)
+        {
+            self.address.on_unknown_stream();
         }
     }
 
@@ -235,15 +256,24 @@ impl Session {
                 Ending::Unavailable { reason, .. } => {
                     tracing::debug!(stream = %stream.short_hash(), reason, "a stream is unavailable");
                 }
-                Ending::Complete | Ending::Closed | Ending::NoHello => {}
+                Ending::Complete | Ending::Closed | Ending::NoHello | Ending::Limited { .. } => {}
             }
         }
+        // The next transport of a long-poll may open before this task ends.
+        self.primary = None;
         self.ending = Some(ending);
     }
 
     /// Creates the route to the stream's owner after the hello.
     fn find_route(&mut self) {
         let (None, Some(attach)) = (&self.route, self.machine.attach()) else { return };
+        if self.machine.is_over() {
+            return;
+        }
+        match admit(attach, &self.address, &self.shared) {
+            Ok(primary) => self.primary = primary,
+            Err(refusal) => return self.machine.handle_input(clock::now(), refusal),
+        }
         self.counted = attach.kind;
         self.route = Some(Route::new(&self.shared.links, &attach.stream_id));
         if let Some(kind) = self.counted.map(KindLabel::from) {
@@ -283,6 +313,28 @@ impl Session {
     }
 }
 
+/// Checks the limits of the client's address and of the stream.
+fn admit(
+    attach: &Attach,
+    address: &AddressPermit,
+    shared: &Shared,
+) -> Result<Option<PrimaryPermit>, Input> {
+    if let Some(retry_after) = (!attach.create).then(|| address.unknown_stream_wait()).flatten() {
+        let reason = "too many requests of this address for streams that do not exist";
+        return Err(Input::Limited { reason, retry_after });
+    }
+    if !attach.wants_messages {
+        return Ok(None);
+    }
+    match shared.admission.open_primary(&attach.stream_id) {
+        Ok(permit) => Ok(Some(permit)),
+        Err(retry_after) => {
+            let reason = "this stream changes its transport too often";
+            Err(Input::Limited { reason, retry_after })
+        }
+    }
+}
+
 async fn next_event(route: &mut Option<Route>) -> RouteEvent {
     match route {
         Some(route) => route.next().await,
@@ -301,6 +353,7 @@ impl Drop for Session {
             Some(Ending::Complete) => "complete",
             Some(Ending::Closed) => "closed",
             Some(Ending::Unavailable { .. }) => "unavailable",
+            Some(Ending::Limited { .. }) => "limited",
             Some(Ending::Failed { .. }) => "failed",
             Some(Ending::NoHello) => "no_hello",
         };

@@ -1,12 +1,14 @@
 //! State shared by all connections of one edge: parsed settings, links, metrics and the life-cycle phase.
 //! Made once by `edge.rs`, read by all drivers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::access::{Hosts, Origins, TrustedProxies};
+use crate::admission::Admission;
 use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
     pub(crate) hosts: Hosts,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) proxies: TrustedProxies,
     /// Request headers that are passed to applications.
     pub(crate) pass_headers: Vec<http::HeaderName>,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use minerva_proto::link::Caller;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use crate::admission::AddressPermit;
 use crate::session::Session;
 use crate::shared::{Phase, Shared};
 use crate::socket::Socket;
@@ -26,8 +27,13 @@ const POLICY_TIME: Duration = Duration::from_secs(10);
 const DISCARD: usize = 512;
 
 /// Serves one transport; `rest` are the bytes read behind the preamble.
-pub(crate) async fn serve(socket: Socket, rest: Bytes, shared: Arc<Shared>, caller: Caller) {
-    let mut session = Session::new(&shared, TransportProtocol::Tcp, caller);
+pub(crate) async fn serve(
+    socket: Socket,
+    rest: Bytes,
+    shared: Arc<Shared>,
+    (caller, address): (Caller, Arc<AddressPermit>),
+) {
+    let mut session = Session::new(&shared, TransportProtocol::Tcp, caller, address);
     if !rest.is_empty() {
         session.received(rest, false);
     }

@@ -183,6 +183,9 @@ impl Transport {
             }
             Input::LinkLost => self.on_link_lost(now),
             Input::Drain => self.on_drain(now),
+            Input::Limited { reason, retry_after } => {
+                self.over(Some(Ending::Limited { reason, retry_after }));
+            }
             Input::Core(core) => self.on_core(now, core),
         }
         self.update_deadlines(now);

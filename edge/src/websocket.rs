@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use self::read_ahead::ReadAhead;
+use crate::admission::AddressPermit;
 use crate::http::body::Body;
 use crate::http::connection::Connection;
 use crate::http::reply;
@@ -56,7 +57,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Accepts or rejects a handshake; the transport runs in a task of its own.
 pub(crate) fn upgrade(
     mut request: Request<Incoming>,
-    caller: Caller,
+    (caller, address): (Caller, Arc<AddressPermit>),
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let headers = request.headers();
@@ -88,7 +89,8 @@ pub(crate) fn upgrade(
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
         if let Some(socket) = open(upgraded, &connection).await {
-            let session = Session::new(&connection.shared, TransportProtocol::WebSocket, caller);
+            let protocol = TransportProtocol::WebSocket;
+            let session = Session::new(&connection.shared, protocol, caller, address);
             let mut driver =
                 Driver { socket, session, flushing: false, pong_pending: false, unreadable: false };
             // A second task without the memory of the opening. A block, since an `async fn` stores its arguments

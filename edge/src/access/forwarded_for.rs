@@ -47,6 +47,11 @@ impl TrustedProxies {
         Ok(Self { networks: nets.collect::<Result<_, _>>()?, header })
     }
 
+    /// Whether no proxy is trusted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
     /// Returns the client's address: the nearest address that is not a trusted proxy.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();

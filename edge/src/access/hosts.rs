@@ -42,7 +42,7 @@ impl Hosts {
     }
 
     /// Whether a request may be served. With `only_loopback`, unlisted names other than loopback names are refused.
-    /// Otherwise names are refused only if there is a list; an address is no name that could be bound again.
+    /// Otherwise names are refused only if there is a list; loopback names and addresses cannot be bound by others.
     pub(crate) fn accepts(&self, uri: &Uri, headers: &HeaderMap, only_loopback: bool) -> bool {
         if self.any {
             return true;
@@ -71,7 +71,7 @@ impl Hosts {
                     Some(_) => name.ends_with(listed.as_str()),
                     None => name == listed,
                 });
-                is_listed || if only_loopback { is_local } else { self.names.is_empty() }
+                is_local || is_listed || (self.names.is_empty() && !only_loopback)
             }
         }
     }
@@ -155,7 +155,7 @@ mod tests {
                 assert!(!accepts(&listed, host, only_loopback), "{host}");
             }
             assert!(accepts(&listed, "127.0.0.1", only_loopback));
-            assert_eq!(accepts(&listed, "localhost", only_loopback), only_loopback);
+            assert!(accepts(&listed, "localhost", only_loopback));
             assert_eq!(accepts(&listed, "10.0.0.1", only_loopback), !only_loopback);
             assert!(accepts(&hosts(&["*"]), "evil.example", only_loopback));
         }

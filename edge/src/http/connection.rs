@@ -8,6 +8,7 @@ use http::{HeaderMap, Uri};
 use minerva_proto::ServiceName;
 use minerva_proto::link::Caller;
 
+use crate::admission::{AddressPermit, Admittance};
 use crate::shared::Shared;
 use crate::socket::ConnectionPermit;
 
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) encrypted: bool,
     /// Whether the port is bound to a loopback address, which a page can reach by DNS rebinding only.
     pub(crate) is_loopback: bool,
+    /// Released before `permit`: a connection that is not counted in the gauge has no count of its address, either.
+    pub(crate) admittance: Admittance,
     pub(crate) permit: Arc<ConnectionPermit>,
 }
 
@@ -31,6 +34,17 @@ impl Connection {
     pub(crate) fn accepts_host(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let is_proxied = self.shared.proxies.trusts(self.peer.to_canonical());
         self.shared.hosts.accepts(uri, headers, self.is_loopback && !is_proxied)
+    }
+
+    /// Whether the client is within the limits of its address as far as the connection shows it.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.admittance, Admittance::Refused { .. })
+    }
+
+    /// Counts a transport for its client; `None` beyond the limit of the address.
+    pub(crate) fn admit(&self, headers: &HeaderMap) -> Option<Arc<AddressPermit>> {
+        let client = self.shared.proxies.client(self.peer, headers);
+        self.admittance.permit(&self.shared.admission, client)
     }
 
     /// Describes the client of one request to the core and the application.

@@ -15,18 +15,19 @@ use super::body::{AbortedError, Body, Piece};
 use super::connection::Connection;
 use super::reply;
 use super::upload::Upload;
+use crate::admission::AddressPermit;
 use crate::session::Session;
 use crate::transport::{Ending, Input, TransportProtocol};
 
 /// Serves one transport; returns when the response starts.
 pub(super) async fn serve(
     request: Request<Incoming>,
-    caller: Caller,
+    (caller, address): (Caller, Arc<AddressPermit>),
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let (head, response) = oneshot::channel();
     let mut exchange = Exchange {
-        session: Session::new(&connection.shared, TransportProtocol::Http, caller),
+        session: Session::new(&connection.shared, TransportProtocol::Http, caller, address),
         upload: Some(Upload::new(request.into_body())),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
@@ -165,6 +166,7 @@ impl Exchange {
                     Ending::Unavailable { reason, retry_after } => {
                         reply::unavailable(&reason, retry_after)
                     }
+                    Ending::Limited { reason, retry_after } => reply::limited(reason, retry_after),
                     Ending::Failed { reason } => {
                         let text = format!("{reason}\n");
                         reply::text(StatusCode::INTERNAL_SERVER_ERROR, text)

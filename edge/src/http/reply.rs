@@ -66,7 +66,16 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
 
 /// 503 with a reason and, if not zero, `Retry-After` in whole seconds.
 pub(super) fn unavailable(reason: &str, retry_after: Duration) -> Response<Body> {
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
+    retry_later(StatusCode::SERVICE_UNAVAILABLE, reason, retry_after)
+}
+
+/// 429 with the exceeded limit and `Retry-After`.
+pub(super) fn limited(reason: &str, retry_after: Duration) -> Response<Body> {
+    retry_later(StatusCode::TOO_MANY_REQUESTS, reason, retry_after)
+}
+
+fn retry_later(status: StatusCode, reason: &str, retry_after: Duration) -> Response<Body> {
+    let mut response = text(status, format!("{reason}\n"));
     if !retry_after.is_zero() {
         let seconds = retry_after.as_millis().div_ceil(1000);
         set(response.headers_mut(), RETRY_AFTER, &seconds.to_string());

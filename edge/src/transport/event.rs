@@ -29,6 +29,13 @@ pub enum Input {
     LinkLost,
     /// The edge drains: ask the client to move.
     Drain,
+    /// A limit of the edge refuses the transport; its Attach is not sent.
+    Limited {
+        /// For the response body.
+        reason: &'static str,
+        /// Wait before the next attempt.
+        retry_after: Duration,
+    },
     /// A message of the core.
     Core(CoreMessage),
 }
@@ -56,6 +63,14 @@ pub enum Ending {
         /// For the log and the response body.
         reason: String,
         /// Wait before the next attempt; zero without an estimate.
+        retry_after: Duration,
+    },
+    /// HTTP 429 if the response has not begun, else as [`Ending::Closed`]. Unlike 503, proxies do not pass the request on
+    /// to another edge.
+    Limited {
+        /// For the response body.
+        reason: &'static str,
+        /// Wait before the next attempt.
         retry_after: Duration,
     },
     /// A defect of the server: HTTP 500 if the response has not begun, else as [`Ending::Closed`]. Unlike 503, proxies

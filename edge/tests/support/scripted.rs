@@ -182,6 +182,12 @@ impl Core {
         self.say(FromCore::Taken(wire::Taken { transport, batch })).await;
     }
 
+    /// Closes with a kill.
+    pub(crate) async fn kill(&mut self, transport: u64, reason: wire::KillReason) {
+        let cause = Some(wire::close::Cause::Kill(reason.into()));
+        self.say(FromCore::Close(wire::Close { transport, sack: None, status: None, cause })).await;
+    }
+
     /// Closes gently.
     pub(crate) async fn close(&mut self, transport: u64, acked: i64) {
         let (sack, status) = (Some(sack(acked)), Some(sack(-1)));

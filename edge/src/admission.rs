@@ -1,0 +1,296 @@
+//! Limits by client address and stream: connections, hellos for unknown streams, takeovers. The tables are pure; this
+//! file adds lock, clock, metrics and permits. Asked by `listener.rs`, `http.rs` and `session.rs`.
+
+mod address_table;
+mod takeovers;
+mod token_bucket;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use minerva_proto::StreamId;
+
+use crate::access::TrustedProxies;
+use crate::clock;
+use crate::metrics::{Limit, Metrics, Refused};
+use address_table::{AddressKey, AddressTable, Admitted};
+use takeovers::Takeovers;
+
+/// Wait before the next attempt after a refused connection.
+pub(crate) const CONNECTION_RETRY: Duration = Duration::from_secs(10);
+
+/// Limits of the options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AdmissionLimits {
+    /// Open connections of one address.
+    pub(crate) connections: u32,
+    /// Hellos of one address for unknown streams, in each second.
+    pub(crate) unknown_streams: u32,
+    /// Takeovers of one stream, in each second.
+    pub(crate) takeovers: u32,
+}
+
+/// The tables of one edge.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: AdmissionLimits,
+    proxies: TrustedProxies,
+    metrics: Metrics,
+    addresses: Mutex<AddressTable>,
+    takeovers: Mutex<Takeovers>,
+    /// Random keys: clients choose their stream ids.
+    hasher: RandomState,
+    /// Whether the warning about an exempt address was logged.
+    has_warned: AtomicBool,
+}
+
+/// One connection, or one transport behind a proxy, of a client address. Dropping it releases the count.
+#[derive(Debug)]
+pub(crate) struct AddressPermit {
+    admission: Arc<Admission>,
+    key: AddressKey,
+    is_exempt: bool,
+}
+
+/// How the client of an accepted connection is counted.
+#[derive(Debug)]
+pub(crate) enum Admittance {
+    /// The peer is the client, and is within the limit.
+    Direct(Arc<AddressPermit>),
+    /// The peer is the client, and is beyond the limit: its requests are refused.
+    Refused {
+        /// Held until the connection closes.
+        _permit: RefusalPermit,
+    },
+    /// The peer is a trusted proxy: each transport counts for its client.
+    Proxied,
+}
+
+/// A connection beyond the limit, until its refusal is written.
+#[derive(Debug)]
+pub(crate) struct RefusalPermit {
+    admission: Arc<Admission>,
+    key: AddressKey,
+}
+
+/// An open transport that wants messages.
+#[derive(Debug)]
+pub(crate) struct PrimaryPermit {
+    admission: Arc<Admission>,
+    stream: u64,
+}
+
+/// The address has too many connections. `None` if its refusals under way have reached their limit, too.
+#[derive(Debug)]
+pub(crate) struct OverLimit(pub(crate) Option<RefusalPermit>);
+
+impl Admission {
+    pub(crate) fn new(limits: AdmissionLimits, proxies: TrustedProxies, metrics: Metrics) -> Self {
+        Self {
+            limits,
+            proxies,
+            metrics,
+            addresses: Mutex::default(),
+            takeovers: Mutex::default(),
+            hasher: RandomState::new(),
+            has_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts a connection of this address, or refuses it.
+    pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Result<AddressPermit, OverLimit> {
+        let client = client.to_canonical();
+        let (key, is_exempt) = (client.into(), self.is_exempt(client));
+        let limit = if is_exempt { u32::MAX } else { self.limits.connections };
+        let admitted = lock(&self.addresses).open(clock::now(), key, limit);
+        let admission = Arc::clone(self);
+        match admitted {
+            Admitted::Yes(count) => {
+                if count > self.limits.connections {
+                    self.warn_of_exemption(client);
+                }
+                return Ok(AddressPermit { admission, key, is_exempt });
+            }
+            Admitted::Refuse | Admitted::Close => self.count(Limit::connections),
+        }
+        let is_refused = admitted == Admitted::Refuse;
+        Err(OverLimit(is_refused.then_some(RefusalPermit { admission, key })))
+    }
+
+    /// Counts an accepted connection; `None` if it must be closed without a response.
+    pub(crate) fn admit_peer(self: &Arc<Self>, peer: IpAddr, is_proxy: bool) -> Option<Admittance> {
+        if is_proxy || self.proxies.trusts(peer.to_canonical()) {
+            return Some(Admittance::Proxied);
+        }
+        match self.admit(peer) {
+            Ok(permit) => Some(Admittance::Direct(Arc::new(permit))),
+            Err(OverLimit(refusal)) => {
+                refusal.map(|permit| Admittance::Refused { _permit: permit })
+            }
+        }
+    }
+
+    /// Trusted proxies have no limit of their own. Without any, a private peer may be a proxy for all clients.
+    fn is_exempt(&self, client: IpAddr) -> bool {
+        self.proxies.trusts(client) || (self.proxies.is_empty() && is_private(client))
+    }
+
+    fn warn_of_exemption(&self, client: IpAddr) {
+        if self.proxies.is_empty() && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                address = %client,
+                connections = self.limits.connections,
+                "this private address exceeds --max-connections-per-address and is not limited, since it may be a \
+                 proxy: list proxies in --trust-forwarded-for"
+            );
+        }
+    }
+
+    fn count(&self, limit: Limit) {
+        self.metrics.refused.get_or_create(&Refused { limit }).inc();
+    }
+
+    /// Counts a transport that wants messages; returns the wait if the stream was taken over too often.
+    pub(crate) fn open_primary(
+        self: &Arc<Self>,
+        stream: &StreamId,
+    ) -> Result<PrimaryPermit, Duration> {
+        let stream = self.hasher.hash_one(stream);
+        let opened = lock(&self.takeovers).open(clock::now(), stream, self.limits.takeovers);
+        match opened {
+            Ok(true) => drop(self.metrics.takeovers.inc()),
+            Ok(false) => {}
+            Err(_) => self.count(Limit::takeovers),
+        }
+        opened.map(|_| PrimaryPermit { admission: Arc::clone(self), stream })
+    }
+}
+
+impl Admittance {
+    /// Permit of one transport of `client`; `None` beyond the limit.
+    pub(crate) fn permit(
+        &self,
+        admission: &Arc<Admission>,
+        client: IpAddr,
+    ) -> Option<Arc<AddressPermit>> {
+        match self {
+            Self::Direct(permit) => Some(Arc::clone(permit)),
+            Self::Refused { .. } => None,
+            Self::Proxied => admission.admit(client).ok().map(Arc::new),
+        }
+    }
+}
+
+impl AddressPermit {
+    /// Counts a hello whose stream no core knows.
+    pub(crate) fn on_unknown_stream(&self) {
+        if !self.is_exempt {
+            let per_second = self.admission.limits.unknown_streams;
+            let mut addresses = lock(&self.admission.addresses);
+            addresses.on_unknown_stream(clock::now(), self.key, per_second);
+        }
+    }
+
+    /// Wait before a hello of this address that does not create its stream; `None` within the limit.
+    pub(crate) fn unknown_stream_wait(&self) -> Option<Duration> {
+        let per_second = self.admission.limits.unknown_streams;
+        let addresses = lock(&self.admission.addresses);
+        let wait = addresses.unknown_stream_wait(clock::now(), self.key, per_second)?;
+        drop(addresses);
+        self.admission.count(Limit::unknown_streams);
+        Some(wait)
+    }
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        lock(&self.admission.addresses).close(clock::now(), self.key);
+    }
+}
+
+impl Drop for RefusalPermit {
+    fn drop(&mut self) {
+        lock(&self.admission.addresses).end_refusal(clock::now(), self.key);
+    }
+}
+
+impl Drop for PrimaryPermit {
+    fn drop(&mut self) {
+        lock(&self.admission.takeovers).close(clock::now(), self.stream);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Addresses that are not on the public internet: loopback, private, link-local, and shared by a carrier.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let is_shared =
+                u32::from(address) >> 22 == u32::from(Ipv4Addr::new(100, 64, 0, 0)) >> 22;
+            address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::ForwardedHeader;
+
+    fn admission(proxies: &[&str]) -> Arc<Admission> {
+        let list: Vec<String> = proxies.iter().map(|&text| text.to_owned()).collect();
+        let proxies = TrustedProxies::new(&list, ForwardedHeader::default()).unwrap();
+        let limits = AdmissionLimits { connections: 2, unknown_streams: 1, takeovers: 1 };
+        Arc::new(Admission::new(limits, proxies, Metrics::default()))
+    }
+
+    /// Number of admitted connections of four.
+    fn admitted(proxies: &[&str], client: &str) -> usize {
+        let (admission, client) = (admission(proxies), client.parse().unwrap());
+        let permits: Vec<_> = (0..4).map(|_| admission.admit(client)).collect();
+        permits.iter().flatten().count()
+    }
+
+    #[test]
+    fn private_peers_are_exempt_without_trusted_proxies() {
+        for private in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert_eq!(admitted(&[], private), 4, "{private}");
+            assert_eq!(admitted(&["203.0.113.1"], private), 2, "{private}");
+        }
+        for public in ["1.2.3.4", "100.128.0.1", "2001:db8::1", "172.32.0.1"] {
+            assert_eq!(admitted(&[], public), 2, "{public}");
+        }
+        assert_eq!(admitted(&["203.0.113.1"], "203.0.113.1"), 4, "a trusted proxy");
+    }
+
+    #[test]
+    fn dropped_permits_make_room() {
+        let (admission, client) = (admission(&[]), "1.2.3.4".parse().unwrap());
+        for _ in 0..10 {
+            let permits: Vec<_> = (0..3).map(|_| admission.admit(client)).collect();
+            assert!(permits[1].is_ok() && matches!(permits[2], Err(OverLimit(Some(_)))));
+        }
+        let exempt = "127.0.0.1".parse().unwrap();
+        let permits: Vec<_> = (0..100).map(|_| admission.admit(exempt)).collect();
+        assert!(permits.iter().all(Result::is_ok));
+    }
+}

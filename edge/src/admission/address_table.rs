@@ -1,0 +1,194 @@
+//! Counts of each client address: open connections, refusals under way, hellos for unknown streams. Pure; owned by
+//! `admission.rs`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use super::token_bucket::TokenBucket;
+
+/// Refused connections of one address that wait for their response at the same time; more are closed without one.
+pub(super) const MAX_REFUSALS: u32 = 16;
+
+/// Entries between two sweeps of idle ones.
+const SWEEP: usize = 4096;
+
+/// A client for the purpose of limits: an IPv4 address, or the /64 network of an IPv6 address, which one client owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum AddressKey {
+    V4(Ipv4Addr),
+    /// The upper 64 bits.
+    V6(u64),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct AddressTable {
+    entries: HashMap<AddressKey, Entry>,
+    /// Number of entries at which idle ones are removed.
+    sweep_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    connections: u32,
+    refusals: u32,
+    unknown: TokenBucket,
+}
+
+/// The outcome for a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// Within the limit, as this many connections of the address.
+    Yes(u32),
+    /// Beyond the limit; the connection receives a refusal.
+    Refuse,
+    /// Beyond the limit, and enough refusals are under way.
+    Close,
+}
+
+impl From<IpAddr> for AddressKey {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
+        }
+    }
+}
+
+impl AddressTable {
+    /// Counts a new connection, or a refusal.
+    pub(super) fn open(&mut self, now: Instant, key: AddressKey, limit: u32) -> Admitted {
+        self.sweep(now);
+        let entry = self.entries.entry(key).or_default();
+        if entry.connections < limit {
+            entry.connections += 1;
+            Admitted::Yes(entry.connections)
+        } else if entry.refusals < MAX_REFUSALS {
+            entry.refusals += 1;
+            Admitted::Refuse
+        } else {
+            Admitted::Close
+        }
+    }
+
+    pub(super) fn close(&mut self, now: Instant, key: AddressKey) {
+        self.update(now, key, |entry| entry.connections -= 1);
+    }
+
+    pub(super) fn end_refusal(&mut self, now: Instant, key: AddressKey) {
+        self.update(now, key, |entry| entry.refusals -= 1);
+    }
+
+    /// Counts a hello whose stream no core knows.
+    pub(super) fn on_unknown_stream(&mut self, now: Instant, key: AddressKey, per_second: u32) {
+        self.entries.entry(key).or_default().unknown.spend(now, per_second);
+    }
+
+    /// Wait before the next hello without `new`; `None` within the limit.
+    pub(super) fn unknown_stream_wait(
+        &self,
+        now: Instant,
+        key: AddressKey,
+        per_second: u32,
+    ) -> Option<Duration> {
+        self.entries.get(&key)?.unknown.wait(now, per_second)
+    }
+
+    fn update(&mut self, now: Instant, key: AddressKey, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            change(entry);
+            if entry.is_idle(now) {
+                self.entries.remove(&key);
+            }
+        }
+    }
+
+    /// Removes idle entries whenever their number may have doubled.
+    fn sweep(&mut self, now: Instant) {
+        if self.entries.len() >= self.sweep_at.max(SWEEP) {
+            self.entries.retain(|_, entry| !entry.is_idle(now));
+            self.sweep_at = 2 * self.entries.len();
+        }
+    }
+}
+
+impl Entry {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.connections == 0 && self.refusals == 0 && self.unknown.is_idle(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u32 = 3;
+
+    #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
+    fn beginning() -> Instant {
+        Instant::now()
+    }
+
+    fn key(address: &str) -> AddressKey {
+        address.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("::ffff:10.0.0.1"), key("10.0.0.1"));
+        assert_ne!(key("10.0.0.1"), key("10.0.0.2"));
+    }
+
+    #[test]
+    fn connections_beyond_the_limit_are_refused() {
+        let (mut table, now, one) = (AddressTable::default(), beginning(), key("1.2.3.4"));
+        for number in 1..=LIMIT + 1 {
+            let expected = if number <= LIMIT { Admitted::Yes(number) } else { Admitted::Refuse };
+            assert_eq!(table.open(now, one, LIMIT), expected, "{number}");
+        }
+        assert_eq!(table.open(now, key("1.2.3.5"), LIMIT), Admitted::Yes(1), "another address");
+        table.close(now, one);
+        assert_eq!(table.open(now, one, LIMIT), Admitted::Yes(LIMIT));
+    }
+
+    #[test]
+    fn refusals_under_way_are_limited() {
+        let (mut table, now, one) = (AddressTable::default(), beginning(), key("1.2.3.4"));
+        table.open(now, one, 1);
+        for number in 1..=MAX_REFUSALS + 1 {
+            let expected = if number <= MAX_REFUSALS { Admitted::Refuse } else { Admitted::Close };
+            assert_eq!(table.open(now, one, 1), expected, "{number}");
+        }
+        table.end_refusal(now, one);
+        assert_eq!(table.open(now, one, 1), Admitted::Refuse);
+    }
+
+    #[test]
+    fn hellos_for_unknown_streams_exhaust_their_rate() {
+        let (mut table, now, one) = (AddressTable::default(), beginning(), key("1.2.3.4"));
+        for number in 1..=21 {
+            let waits = table.unknown_stream_wait(now, one, 2).is_some();
+            assert_eq!(waits, number > 20, "{number}");
+            table.on_unknown_stream(now, one, 2);
+        }
+        assert_eq!(table.unknown_stream_wait(now, key("1.2.3.5"), 2), None, "another address");
+        let later = now + Duration::from_secs(1);
+        assert_eq!(table.unknown_stream_wait(later, one, 2), None);
+    }
+
+    #[test]
+    fn idle_addresses_are_forgotten() {
+        let (mut table, now) = (AddressTable::default(), beginning());
+        let one = key("1.2.3.4");
+        table.open(now, one, LIMIT);
+        table.close(now, one);
+        assert_eq!(table.entries.len(), 0);
+        for number in 0..2 * SWEEP as u32 {
+            table.on_unknown_stream(now, AddressKey::V4(number.into()), 1);
+        }
+        table.open(now + Duration::from_secs(10), one, LIMIT);
+        assert_eq!(table.entries.len(), 1);
+    }
+}
