@@ -32,6 +32,7 @@
 //! Dropping a future does not cancel the call.
 
 mod claims;
+mod copies;
 mod data;
 mod doctor;
 mod error;

@@ -46,8 +46,9 @@ pub enum StoreError {
     /// The stored data of the partition is unreadable. An operator must intervene; other partitions are not affected.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
-    /// The store has failed for good: a sync to the disk failed, so the content of the file is uncertain. No call
-    /// succeeds any more, and the process must end. The next start recovers the content that reached the disk.
+    /// The store has failed for good: a sync to the disk failed, so the content of the file is uncertain, or the file is
+    /// damaged in a place that every write needs. No call succeeds any more, and the process must end. After a failed
+    /// sync the next start recovers the content that reached the disk.
     #[error("the store has failed: {0}")]
     Failed(String),
     /// The deployment is misconfigured. The text contains the problem and the fix.

@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod inspect;
 mod operation;
+mod raw;
 mod settings;
 mod sync_watch;
 mod tables;
@@ -40,8 +41,8 @@ pub(crate) fn exists(directory: &Path) -> bool {
     directory.join(file::NAME).is_file()
 }
 
-/// A store in a file. After a failed sync every call fails with [`StoreError::Failed`], until the file is opened by a
-/// new process. Dropping the store waits for the writes in flight and unlocks the file.
+/// A store in a file. After a failed sync, or damage that every write meets, each call fails with
+/// [`StoreError::Failed`], until the file is opened by a new process. Dropping the store waits for the writes in flight and unlocks the file.
 pub struct RedbStore {
     /// `None` only during the drop.
     queue: Option<mpsc::Sender<Request>>,
@@ -113,8 +114,9 @@ fn enqueue(queue: &mpsc::Sender<Request>, request: Request) -> Result<(), StoreE
     })
 }
 
+/// The writer runs as long as the store.
 fn writer_stopped() -> StoreError {
-    StoreError::Unavailable("the writer has stopped".to_owned())
+    StoreError::Failed(format!("the writer of {} has ended; start the program again", file::NAME))
 }
 
 impl Drop for RedbStore {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
+use redb::{Builder, Database, DatabaseError, Durability, WriteTransaction};
 
 use super::super::StoreError;
 use super::error::classify;
@@ -84,10 +84,10 @@ fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
 pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     let stored = {
-        let mut settings = transaction.open_table(SETTINGS).map_err(classify)?;
-        let stored = settings.get(settings::FORMAT).map_err(classify)?.map(|value| value.value());
+        let mut table = transaction.open_table(SETTINGS).map_err(classify)?;
+        let stored = settings::setting(&table, settings::FORMAT)?;
         if stored.is_none() {
-            settings.insert(settings::FORMAT, FORMAT).map_err(classify)?;
+            settings::set(&mut table, settings::FORMAT, FORMAT)?;
         }
         stored
     };
@@ -99,4 +99,16 @@ pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
              wrote the file or an empty directory"
         ))),
     }
+}
+
+/// Writes to the file without a change of content. An error shows damage that every write meets.
+pub(super) fn probe(database: &Database) -> Result<(), StoreError> {
+    let transaction = begin(database)?;
+    {
+        let mut table = transaction.open_table(SETTINGS).map_err(classify)?;
+        if let Some(format) = settings::setting(&table, settings::FORMAT)? {
+            settings::set(&mut table, settings::FORMAT, format)?;
+        }
+    }
+    transaction.commit().map_err(classify)
 }

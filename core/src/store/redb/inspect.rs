@@ -7,14 +7,15 @@ use redb::{ReadableTable, TableDefinition};
 use super::super::quarantine::{LIMITS, QuarantineLimits, excess};
 use super::super::{Epoch, StoreError, StoredPartition};
 use super::error::classify;
+use super::raw::NamedBlob;
 use super::tables::{Tables, rows};
 
 /// Partition and sequence number to name and damaged blob; the oldest blob has the lowest number.
-const QUARANTINE: TableDefinition<'static, (u32, u64), (&str, &[u8])> =
+const QUARANTINE: TableDefinition<'static, (u32, u64), NamedBlob> =
     TableDefinition::new("quarantine");
 
 /// Added to a partition number for the rows that a reset has moved aside. Greater than all partition numbers.
-const ASIDE: u32 = 1 << 31;
+pub(super) const ASIDE: u32 = 1 << 31;
 
 impl Tables<'_> {
     pub(super) fn quarantine(
@@ -36,15 +37,18 @@ impl Tables<'_> {
         let is_replaced = |name: &str| blobs.iter().any(|(other, _)| other == name);
         let mut table = self.transaction.open_table(QUARANTINE).map_err(classify)?;
         let all = (partition, 0)..=(partition, u64::MAX);
-        table.retain_in(all.clone(), |_, (name, _)| !is_replaced(name)).map_err(classify)?;
+        table
+            .retain_in(all.clone(), |_, stored| !is_replaced(&NamedBlob::decode(stored).0))
+            .map_err(classify)?;
         let mut sizes = Vec::new();
         for row in table.range(all).map_err(classify)? {
             let (key, value) = row.map_err(classify)?;
-            sizes.push((key.value().1, value.value().1.len()));
+            sizes.push((key.value().1, NamedBlob::decode(value.value()).1.len()));
         }
         let next = sizes.last().map_or(0, |(last, _)| last + 1);
         for (number, (name, blob)) in (next..).zip(blobs) {
-            table.insert((partition, number), (&**name, &**blob)).map_err(classify)?;
+            let stored = NamedBlob::encode(name, blob);
+            table.insert((partition, number), &*stored).map_err(classify)?;
             sizes.push((number, blob.len()));
         }
         let bytes: Vec<usize> = sizes.iter().map(|(_, bytes)| *bytes).collect();
@@ -92,8 +96,8 @@ impl Tables<'_> {
         let rows = table.range((partition, 0)..=(partition, u64::MAX)).map_err(classify)?;
         rows.map(|row| {
             let (_, value) = row.map_err(classify)?;
-            let (name, blob) = value.value();
-            Ok((name.to_owned(), Bytes::copy_from_slice(blob)))
+            let (name, blob) = NamedBlob::decode(value.value());
+            Ok((name, Bytes::copy_from_slice(blob)))
         })
         .collect()
     }

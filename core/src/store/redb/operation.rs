@@ -96,6 +96,21 @@ impl Operation {
         }
     }
 
+    /// The rows that the operation reads in full: the partition, and whether a reset has moved them aside.
+    pub(super) fn reads(&self) -> Option<(u32, bool)> {
+        match self {
+            Self::Claim { partition, .. } | Self::Reset { partition } => Some((*partition, false)),
+            Self::Inspect { partition, is_aside } => Some((*partition, *is_aside)),
+            Self::Partitions { .. }
+            | Self::PartitionCount
+            | Self::Append { .. }
+            | Self::Checkpoint { .. }
+            | Self::Lease { .. }
+            | Self::Heartbeat { .. }
+            | Self::Quarantine { .. } => None,
+        }
+    }
+
     /// Approximate number of written bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {

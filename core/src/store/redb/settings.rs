@@ -1,7 +1,8 @@
-//! The settings of a file: number of partitions, hash key and stored version.
+//! The settings of a file: number of partitions, hash key and stored version. Each has three copies, see `copies.rs`.
 
-use redb::ReadableTable;
+use redb::{ReadableTable, Table};
 
+use super::super::copies::{COPIES, majority};
 use super::super::layout::{HashKey, PartitionLayout, check_partitions, random_key};
 use super::super::version::{check_version, raise_version};
 use super::super::{Membership, StoreError};
@@ -25,7 +26,11 @@ impl Tables<'_> {
         if stored.is_none() {
             self.set(PARTITIONS, u64::from(count))?;
         }
-        Ok(PartitionLayout { count, hash_key: self.hash_key(stored.is_none())? })
+        let hash_key = self.hash_key(stored.is_none())?;
+        for name in [FORMAT, PARTITIONS, HASH_KEY[0], HASH_KEY[1], STORED_VERSION] {
+            self.complete_copies(name)?;
+        }
+        Ok(PartitionLayout { count, hash_key })
     }
 
     /// The stored number of partitions.
@@ -69,12 +74,52 @@ impl Tables<'_> {
     }
 
     fn setting(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        Ok(self.settings.get(name).map_err(classify)?.map(|value| value.value()))
+        setting(&self.settings, name)
     }
 
     fn set(&mut self, name: &str, value: u64) -> Result<(), StoreError> {
-        self.settings.insert(name, value).map_err(classify)?;
         self.changed = true;
-        Ok(())
+        set(&mut self.settings, name, value)
     }
+
+    /// Writes the copies that are missing or damaged.
+    fn complete_copies(&mut self, name: &str) -> Result<(), StoreError> {
+        let Some(value) = self.setting(name)? else { return Ok(()) };
+        if read_copies(&self.settings, name)? == [Some(value); 3] {
+            return Ok(());
+        }
+        self.set(name, value)
+    }
+}
+
+/// The value of most copies of a setting.
+pub(super) fn setting(
+    table: &impl ReadableTable<&'static str, u64>,
+    name: &str,
+) -> Result<Option<u64>, StoreError> {
+    majority(read_copies(table, name)?, name, "restore a backup of the file")
+}
+
+/// Writes all copies of a setting.
+pub(super) fn set(
+    table: &mut Table<'_, &'static str, u64>,
+    name: &str,
+    value: u64,
+) -> Result<(), StoreError> {
+    for copy in COPIES {
+        table.insert(&*format!("{name}{copy}"), value).map_err(classify)?;
+    }
+    Ok(())
+}
+
+fn read_copies(
+    table: &impl ReadableTable<&'static str, u64>,
+    name: &str,
+) -> Result<[Option<u64>; 3], StoreError> {
+    let mut copies = [None; 3];
+    for (copy, suffix) in copies.iter_mut().zip(COPIES) {
+        let stored = table.get(&*format!("{name}{suffix}")).map_err(classify)?;
+        *copy = stored.map(|value| value.value());
+    }
+    Ok(copies)
 }

@@ -4,19 +4,22 @@
 
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
+};
 
 use super::super::claims::{decode_readable, encode, push_claim};
 use super::super::head::{AppendAction, Head};
 use super::super::{Claim, Claimed, Epoch, OwnerView, StoreError, StreamChange};
 use super::error::classify;
+use super::raw::StoredText;
 
 /// Setting to value; `settings.rs` has the names.
 pub(super) const SETTINGS: TableDefinition<'static, &str, u64> = TableDefinition::new("settings");
 /// Partition to epoch, first index and next index.
 const HEADS: TableDefinition<'static, u32, (u64, u64, u64)> = TableDefinition::new("heads");
 /// Partition to claim history, as text.
-const CLAIMS: TableDefinition<'static, u32, &str> = TableDefinition::new("claims");
+const CLAIMS: TableDefinition<'static, u32, StoredText> = TableDefinition::new("claims");
 /// Partition and index to blob.
 const LOG: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::new("log");
 /// Partition to the meta blob of the checkpoint.
@@ -30,7 +33,7 @@ pub(super) struct Tables<'t> {
     pub(super) transaction: &'t WriteTransaction,
     pub(super) settings: Table<'t, &'static str, u64>,
     pub(super) heads: Table<'t, u32, (u64, u64, u64)>,
-    pub(super) claims: Table<'t, u32, &'static str>,
+    pub(super) claims: Table<'t, u32, StoredText>,
     pub(super) log: Table<'t, (u32, u64), &'static [u8]>,
     pub(super) meta: Table<'t, u32, &'static [u8]>,
     pub(super) streams: Table<'t, (u32, u64), &'static [u8]>,
@@ -69,7 +72,7 @@ impl<'t> Tables<'t> {
         // The last claim also names the epoch, so a damaged epoch is replaced.
         let exceeded = claims.last().map_or(above, |last| above.max(last.epoch));
         push_claim(&mut claims, head.claim(owner, exceeded), above);
-        self.claims.insert(partition, &*encode(&claims)).map_err(classify)?;
+        self.claims.insert(partition, encode(&claims).as_bytes()).map_err(classify)?;
         self.set_head(partition, head)?;
         let meta = self.meta.get(partition).map_err(classify)?;
         Ok(Claimed {
@@ -133,7 +136,8 @@ impl<'t> Tables<'t> {
     /// The claim history, and whether it is damaged.
     pub(super) fn claims(&self, partition: u32) -> Result<(Vec<Claim>, bool), StoreError> {
         let stored = self.claims.get(partition).map_err(classify)?;
-        Ok(stored.map_or_else(Default::default, |text| decode_readable(text.value())))
+        let decode = |text: &[u8]| decode_readable(&String::from_utf8_lossy(text));
+        Ok(stored.map_or_else(Default::default, |text| decode(text.value())))
     }
 
     pub(super) fn set_head(&mut self, partition: u32, head: Head) -> Result<(), StoreError> {
@@ -149,10 +153,12 @@ impl<'t> Tables<'t> {
     }
 
     fn read_log(&self, partition: u32, head: Head) -> Result<Vec<Bytes>, StoreError> {
-        let log = rows(&self.log, partition, head.first.0)?.collect::<Result<Vec<_>, _>>()?;
+        let log = rows(&self.log, partition, 0)?.collect::<Result<Vec<_>, _>>()?;
         let is_complete = log.iter().map(|(index, _)| *index).eq(head.first.0..head.next.0);
         if !is_complete {
-            return Err(StoreError::Corrupt("its log has gaps".to_owned()));
+            let (first, next) = (head.first, head.next);
+            let problem = format!("its log has not the entries from {first} to before {next}");
+            return Err(StoreError::Corrupt(problem));
         }
         Ok(log.into_iter().map(|(_, blob)| blob).collect())
     }
@@ -169,4 +175,37 @@ pub(super) fn rows(
         let (key, blob) = row.map_err(classify)?;
         Ok((key.value().1, Bytes::copy_from_slice(blob.value())))
     }))
+}
+
+/// Reads all rows of a partition in a read transaction.
+///
+/// redb may panic on a damaged page. A panic in a write transaction makes redb refuse to open the file again without
+/// intact checksums of all pages; after a panic in a read transaction only this partition is unreadable.
+pub(super) fn scan(database: &Database, partition: u32) -> Result<(), StoreError> {
+    let transaction = database.begin_read().map_err(classify)?;
+    for definition in [LOG, STREAMS] {
+        let Some(table) = existing(transaction.open_table(definition))? else { continue };
+        for row in table.range((partition, 0)..=(partition, u64::MAX)).map_err(classify)? {
+            row.map_err(classify)?;
+        }
+    }
+    if let Some(table) = existing(transaction.open_table(HEADS))? {
+        table.get(partition).map_err(classify)?;
+    }
+    if let Some(table) = existing(transaction.open_table(CLAIMS))? {
+        table.get(partition).map_err(classify)?;
+    }
+    if let Some(table) = existing(transaction.open_table(META))? {
+        table.get(partition).map_err(classify)?;
+    }
+    Ok(())
+}
+
+/// A new file has no tables.
+fn existing<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(classify(error)),
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use minerva_proto::LogIndex;
+use minerva_proto::{LogIndex, StreamNumber};
 use redb::StorageBackend;
 
 use super::sync_watch::SyncWatch;
@@ -153,4 +153,168 @@ async fn a_failed_sync_is_final_until_the_file_is_opened_again() {
     drop(store);
     let store = disk.store().unwrap();
     assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().log[0], blob(0));
+}
+
+impl Disk {
+    fn len(&self) -> usize {
+        self.content.lock().unwrap().len()
+    }
+
+    /// A copy with damaged bytes.
+    fn damaged(&self, damage: impl FnOnce(&mut [u8])) -> Self {
+        let copy = Self::default();
+        copy.content.lock().unwrap().clone_from(&self.content.lock().unwrap());
+        damage(&mut copy.content.lock().unwrap());
+        copy
+    }
+
+    /// Inverts one bit in each occurrence of some bytes, since freed pages keep older copies.
+    fn with_flipped(&self, bytes: &[u8], at: usize, bit: u8) -> Self {
+        self.damaged(|content| {
+            let found = content.windows(bytes.len()).enumerate().filter(|(_, it)| *it == bytes);
+            let found: Vec<usize> = found.map(|(from, _)| from).collect();
+            assert!(!found.is_empty());
+            for from in found {
+                content[from + at] ^= bit;
+            }
+        })
+    }
+}
+
+const PARTITIONS: u32 = 6;
+
+/// A closed store with a log, a checkpoint and damaged blobs in each partition.
+async fn filled() -> Disk {
+    let disk = Disk::default();
+    let store = disk.store().unwrap();
+    store.partitions(PARTITIONS).await.unwrap();
+    for partition in 0..PARTITIONS {
+        let epoch = store.claim(partition, &owner_of(partition), Epoch(0)).await.unwrap().epoch;
+        for index in 0..next_of(partition) {
+            let blob = Bytes::from(vec![b'x'; 700]);
+            store.append(partition, epoch.into(), LogIndex(index), blob).await.unwrap();
+        }
+        let changed = (0..4).map(|n| (StreamNumber(n), Some(Bytes::from(vec![b's'; 900]))));
+        let meta = Bytes::from("meta");
+        let done = store.checkpoint(partition, epoch.into(), LogIndex(2), meta, changed.collect());
+        done.await.unwrap();
+        let kept = vec![(format!("stream {partition}"), Bytes::from("kept"))];
+        store.quarantine(partition, epoch, kept).await.unwrap();
+    }
+    drop(store);
+    disk
+}
+
+fn next_of(partition: u32) -> u64 {
+    12 + u64::from(partition)
+}
+
+fn owner_of(partition: u32) -> String {
+    format!("owner-{partition}")
+}
+
+#[tokio::test]
+async fn a_claim_history_that_is_no_text_is_dropped() {
+    let disk = filled().await.with_flipped(b"owner-3", 0, 0x80);
+    let store = disk.store().unwrap();
+    for partition in 0..PARTITIONS {
+        let claimed = store.claim(partition, "me", Epoch(0)).await.unwrap();
+        assert_eq!((claimed.epoch, claimed.log.len()), (Epoch(2), next_of(partition) as usize - 2));
+    }
+    store.release(3, Epoch(2)).await.unwrap();
+    store.reset_partition(3).await.unwrap();
+    assert!(store.claim(3, "me", Epoch(0)).await.unwrap().log.is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_name_in_the_quarantine_is_readable() {
+    let disk = filled().await;
+    for (at, bit) in [(0, 0x80), (7, 0x01), (0, 0x01)] {
+        let store = disk.with_flipped(b"stream 3kept", at, bit).store().unwrap();
+        assert_eq!(store.inspect(3).await.unwrap().quarantined.len(), 1);
+        let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+        store.quarantine(3, epoch, vec![("entry 1".to_owned(), Bytes::new())]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn other_log_bounds_than_the_entries_are_damage_of_one_partition() {
+    let disk = filled().await;
+    // Epoch, first index and next index.
+    let head = |epoch: u64, first: u64, next: u64| -> Vec<u8> {
+        [epoch, first, next].iter().flat_map(|number| number.to_le_bytes()).collect()
+    };
+    let good = head(1, 2, next_of(3));
+    for (at, bit) in [(8, 1), (8, 4), (8, 2), (16, 1), (16, 2), (16, 4)] {
+        let damaged = disk.with_flipped(&good, at, bit);
+        let store = damaged.store().unwrap();
+        let mut refused = 0;
+        for partition in 0..PARTITIONS {
+            match store.claim(partition, "me", Epoch(0)).await {
+                Ok(claimed) => assert_eq!(claimed.next_index(), LogIndex(next_of(partition))),
+                Err(StoreError::Corrupt(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(refused, 1, "{at} {bit}");
+        // The store of a running owner.
+        assert_eq!(heartbeat(&store, 1).await.map(|found| found.members.len()), Ok(1));
+    }
+}
+
+async fn heartbeat(store: &RedbStore, number: u64) -> Result<Membership, StoreError> {
+    let member = Member { name: "me".to_owned(), is_standby: false, stored_version: 2 };
+    store.heartbeat(member, number, Duration::from_secs(60)).await
+}
+
+/// The call has an effect, or fails in a way that a core reports.
+fn is_decided<T>(result: &Result<T, StoreError>) -> bool {
+    let errors = |error: &StoreError| {
+        matches!(error, StoreError::Corrupt(_) | StoreError::Failed(_) | StoreError::Config(_))
+    };
+    result.as_ref().err().is_none_or(errors)
+}
+
+/// Serves a damaged file as a core does. Returns whether the store has opened and not failed as a whole.
+async fn serve_damaged(disk: &Disk) -> bool {
+    let Ok(store) = disk.store() else { return false };
+    let opened = store.partitions(PARTITIONS).await;
+    assert!(is_decided(&opened), "{opened:?}");
+    let mut is_alive = opened.is_ok();
+    for number in 1..3 {
+        let beat = heartbeat(&store, number).await;
+        assert!(matches!(beat, Ok(_) | Err(StoreError::Failed(_))), "{beat:?}");
+        is_alive &= beat.is_ok();
+        for partition in 0..PARTITIONS {
+            let claimed = store.claim(partition, "me", Epoch(0)).await;
+            assert!(is_decided(&claimed), "{claimed:?}");
+            let Ok(claimed) = claimed else { continue };
+            let (owner, next) = (claimed.epoch.into(), claimed.next_index());
+            let appended = store.append(partition, owner, next, blob(1)).await;
+            assert!(is_decided(&appended), "{appended:?}");
+        }
+    }
+    is_alive
+}
+
+/// Damage at any place of the file: each call succeeds or fails for good, and none waits for ever.
+#[tokio::test]
+async fn each_damaged_page_has_an_effect_that_a_core_reports() {
+    let disk = filled().await;
+    let (mut served, mut random) = (0, 7_u64);
+    for round in 0..60 {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let used: Vec<usize> = {
+            let content = disk.content.lock().unwrap();
+            (0..content.len()).filter(|at| content[*at] != 0).collect()
+        };
+        let at = used[(random >> 33) as usize % used.len()];
+        let damaged = disk.damaged(|content| match round % 3 {
+            0 | 1 => content[at] ^= 1 << (random >> 20 & 7),
+            _ => content[at / 4096 * 4096..][..64].fill(0xEE),
+        });
+        served += usize::from(serve_damaged(&damaged).await);
+    }
+    assert!(disk.len() > 0 && served > 10, "{served}");
 }

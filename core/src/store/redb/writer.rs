@@ -1,7 +1,8 @@
 //! The writer thread: performs all queued operations in one transaction, commits, then sends the replies.
 //!
 //! After a disk error the file is reopened before the next transaction, as redb requires. A failed sync is final, see
-//! `sync_watch.rs`. A panic of redb on a damaged page counts as damage.
+//! `sync_watch.rs`. A panic of redb on a damaged page counts as damage: of one partition if the file accepts another
+//! write, otherwise the store has failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,9 +13,10 @@ use super::super::StoreError;
 use super::super::leases::{HeartbeatTable, Leases};
 use super::error::classify;
 use super::file;
+use super::inspect::ASIDE;
 use super::operation::{Operation, Reply, Request};
 use super::sync_watch::SyncFailure;
-use super::tables::Tables;
+use super::tables::{Tables, scan};
 use crate::clock;
 
 /// Bytes beyond which a transaction takes no further operation. Amortizes the sync and bounds latency and memory.
@@ -27,6 +29,8 @@ pub(super) type Open = Box<dyn FnMut() -> Result<Database, StoreError> + Send>;
 pub(super) struct Writer {
     open: Open,
     failure: SyncFailure,
+    /// Damage that every write meets.
+    damage: Option<String>,
     /// `None` after a disk error, until the file is reopened.
     database: Option<Database>,
     leases: Leases,
@@ -39,6 +43,7 @@ impl Writer {
         Ok(Self {
             open,
             failure,
+            damage: None,
             database,
             leases: Leases::default(),
             heartbeats: HeartbeatTable::default(),
@@ -65,21 +70,23 @@ impl Writer {
             Ok(replies) => return replies,
             Err(error) => error,
         };
-        self.database = None;
-        match (operations, &error) {
-            ([_, _, ..], StoreError::Corrupt(_)) => operations
-                .iter()
-                .flat_map(|one| self.perform_all(std::slice::from_ref(one)))
-                .collect(),
-            _ => {
-                tracing::error!(%error, "transaction of the store failed");
-                let named = |operation: &Operation| match operation.partition() {
-                    Some(partition) => error.clone().in_partition(partition),
-                    None => error.clone(),
-                };
-                operations.iter().map(|operation| Err(named(operation))).collect()
+        let error = match (operations, error) {
+            ([_, _, ..], StoreError::Corrupt(_)) => {
+                let each = operations.iter();
+                return each.flat_map(|one| self.perform_all(std::slice::from_ref(one))).collect();
             }
-        }
+            ([Operation::Heartbeat { .. }], StoreError::Corrupt(problem)) => self.fail(&problem),
+            (_, StoreError::Corrupt(problem)) => self.after_damage(problem),
+            (_, error) => {
+                self.close();
+                error
+            }
+        };
+        let named = |operation: &Operation| match operation.partition() {
+            Some(partition) => error.clone().in_partition(partition),
+            None => error.clone(),
+        };
+        operations.iter().map(|operation| Err(named(operation))).collect()
     }
 
     /// As [`Self::transact`], with the errors of a failed sync and of a panic.
@@ -87,13 +94,54 @@ impl Writer {
         &mut self,
         operations: &[Operation],
     ) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+        if let Some(problem) = &self.damage {
+            return Err(file_damaged(problem));
+        }
         if self.failure.has_occurred() {
             return Err(sync_failed());
         }
-        let panicked = |_| Err(StoreError::Corrupt(format!("a page of {} is damaged", file::NAME)));
-        let result =
-            catch_unwind(AssertUnwindSafe(|| self.transact(operations))).unwrap_or_else(panicked);
+        let result = catch_panic(|| self.transact(operations));
         if self.failure.has_occurred() { Err(sync_failed()) } else { result }
+    }
+
+    /// Finds out whether damage concerns one partition, or every write: then the store has failed.
+    ///
+    /// A panic may have left locks of the open database unusable, so a failed write is repeated after a reopening.
+    fn after_damage(&mut self, problem: String) -> StoreError {
+        for _ in 0..2 {
+            match catch_panic(|| file::probe(self.database()?)) {
+                Ok(()) => return StoreError::Corrupt(problem),
+                // A disk error, which the next operation meets, too.
+                Err(StoreError::Unavailable(reason)) => {
+                    self.close();
+                    return StoreError::Unavailable(reason);
+                }
+                Err(_) => self.close(),
+            }
+        }
+        self.fail(&problem)
+    }
+
+    /// Ends the service of the file for good.
+    fn fail(&mut self, problem: &str) -> StoreError {
+        self.close();
+        self.damage = Some(problem.to_owned());
+        file_damaged(problem)
+    }
+
+    /// The open database; reopened if necessary.
+    fn database(&mut self) -> Result<&Database, StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.open)().map_err(reopen_error)?,
+        };
+        Ok(self.database.insert(database))
+    }
+
+    fn close(&mut self) {
+        let database = self.database.take();
+        // Closing writes to the file, too.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
 
     /// Performs the operations in one transaction.
@@ -109,6 +157,9 @@ impl Writer {
             None => (self.open)().map_err(reopen_error)?,
         };
         let database = self.database.insert(database);
+        for (partition, is_aside) in operations.iter().filter_map(Operation::reads) {
+            scan(database, if is_aside { partition | ASIDE } else { partition })?;
+        }
         let transaction = file::begin(database)?;
         let (replies, changed) = {
             let mut tables = Tables::open(&transaction)?;
@@ -140,9 +191,25 @@ fn sync_failed() -> StoreError {
     ))
 }
 
-/// A failure to reopen the file may be temporary.
+/// Any failure to reopen the file but damage may be temporary.
 fn reopen_error(error: StoreError) -> StoreError {
+    if matches!(error, StoreError::Corrupt(_)) {
+        return error;
+    }
     StoreError::Unavailable(error.to_string())
+}
+
+fn file_damaged(problem: &str) -> StoreError {
+    let name = file::NAME;
+    StoreError::Failed(format!(
+        "{name} is damaged beyond one partition ({problem}); keep a copy of the file, then restore a backup"
+    ))
+}
+
+/// Runs a call of redb; a panic counts as damage.
+fn catch_panic<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let panicked = |_| Err(StoreError::Corrupt(format!("a page of {} is damaged", file::NAME)));
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(panicked)
 }
 
 fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request> {
