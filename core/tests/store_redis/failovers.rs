@@ -13,11 +13,13 @@ use tokio::time::sleep;
 
 use crate::replicas::replica_of;
 use crate::server::{Server, store, wait_until};
-use crate::{assert_log, claim, content};
+use crate::{append, assert_log, claim, content};
 
 /// Environment variable with the number of failovers of each kind, for the long form.
 const ROUNDS: &str = "MINERVA_TEST_FAILOVERS";
 const PARTITIONS: u32 = 4;
+/// Longer than the detection of a failover, shorter than the time in which the old primary accepts writes.
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Number of failovers of one kind.
 fn rounds(default: u64) -> u64 {
@@ -245,6 +247,52 @@ fn promoted([_, replicas @ ..]: &[Server; 3]) -> &Server {
         found.is_some()
     });
     found.unwrap()
+}
+
+/// Renews the lease of partition 1 until the renewal fails for good or the task is aborted.
+async fn renew(store: Arc<dyn Store>, epoch: Epoch, renewed: Arc<AtomicU64>) -> StoreError {
+    loop {
+        match store.renew(1, epoch.into(), LEASE, LogIndex(20)).await {
+            Ok(()) => drop(renewed.fetch_add(1, Ordering::Relaxed)),
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => return error,
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The owner has no appends during the failover. The old primary accepts writes for some 10 s after the promotion; a lease
+/// that is renewed there would not keep another core from a claim at the new primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_survive_a_failover_by_sentinel() {
+    for _ in 0..rounds(1) {
+        let servers = start();
+        let sentinel = sentinel_of(&servers[0]);
+        let url = format!("redis-sentinel://127.0.0.1:{}/main?wait=1", sentinel.port);
+        let handle: Arc<dyn Store> = store(&url);
+        let (epoch, _) = claim(&*handle, 1, "me").await;
+        append(&*handle, 1, epoch, 0..20).await;
+        let renewed = Arc::new(AtomicU64::new(0));
+        let mut renewals = JoinSet::new();
+        renewals.spawn(renew(Arc::clone(&handle), epoch, Arc::clone(&renewed)));
+        while renewed.load(Ordering::Relaxed) < 10 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        tokio::task::block_in_place(|| sentinel.command(&["SENTINEL", "FAILOVER", "main"]));
+        let new = tokio::task::block_in_place(|| promoted(&servers));
+        let end = || new.command(&["HGET", "minerva:{p1}:head", "until"]);
+        let (at_promotion, other) = (end(), new.store(""));
+        while end() == at_promotion {
+            let claimed = other.claim(1, "other", Epoch(0)).await;
+            let claimed = claimed.map(|claimed| claimed.epoch);
+            assert!(matches!(claimed, Err(StoreError::Held { .. })), "{claimed:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(renewals.try_join_next().is_none(), "a renewal failed for good");
+        // The same claim continues at the new primary.
+        append(&*handle, 1, epoch, 20..40).await;
+        assert!(matches!(other.claim(1, "x", Epoch(0)).await, Err(StoreError::Held { .. })));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

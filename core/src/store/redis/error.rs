@@ -197,6 +197,13 @@ pub(super) fn replaced_primary(old: &str, new: &str) -> StoreError {
     StoreError::Unavailable(format!("the Sentinels name {new} as the primary instead of {old}"))
 }
 
+/// A replica has disconnected, and too few Sentinels confirm the primary.
+pub(super) fn may_be_replaced(server: &str) -> StoreError {
+    StoreError::Unavailable(format!(
+        "a replica has left Redis at {server}, and the Sentinels report a failover or too few of them reply"
+    ))
+}
+
 /// Another connection has found that the server is no longer the primary.
 pub(super) fn connection_replaced() -> StoreError {
     StoreError::Unavailable("the primary of Redis has changed".to_owned())
@@ -220,11 +227,9 @@ mod tests {
     }
 
     fn is_config(error: &StoreError) -> bool {
-        match error {
-            StoreError::Config(_) => true,
-            StoreError::Unavailable(_) => false,
-            other => panic!("{other:?}"),
-        }
+        let is_config = matches!(error, StoreError::Config(_));
+        assert!(is_config || matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        is_config
     }
 
     /// Only a fault that a retry cannot resolve may end the program.

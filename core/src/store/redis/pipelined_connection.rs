@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use minerva_runtime::tasks::InlineWake;
 use redis::{RedisResult, Value};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::StoreError;
@@ -24,6 +24,8 @@ use super::connector::{Connected, Connector, Target};
 use super::error::{
     ConnectionAction, classify, connection_replaced, queue_full, replaced_primary, unconfirmed,
 };
+use super::hooks::Hooks;
+use super::lease_proof::LeaseProof;
 use super::pipeline::{ReplyLayout, build};
 use super::replica_set::{Checked, Limits, ReplicaSet, Requirement, Unconfirmed};
 use super::request::{Reply, Request};
@@ -45,19 +47,6 @@ const REVIEW_PAUSE: Duration = Duration::from_secs(1);
 /// Consecutive reloads of the scripts before the affected requests fail.
 const MAX_RELOADS: u32 = 3;
 
-/// Called after each connection failure.
-pub(super) type OnFailure = Arc<dyn Fn() + Send + Sync>;
-
-/// Signals between a connection and its owner.
-#[derive(Default)]
-pub(super) struct Hooks {
-    pub(super) on_failure: Option<OnFailure>,
-    /// Receives the data set of each new connection, and none when the server is no longer the primary.
-    pub(super) report_data_set: Option<watch::Sender<Option<Arc<str>>>>,
-    /// Closes this connection when another data set arrives.
-    pub(super) data_set: Option<watch::Receiver<Option<Arc<str>>>>,
-}
-
 /// Sending end of the request queue. After the last handle is dropped, the connection closes once all requests have
 /// their reply.
 #[derive(Debug, Clone)]
@@ -70,6 +59,8 @@ impl PipelinedConnection {
         let options = &connector.url().options;
         let limits = Limits { wait: options.wait_time, hold: options.hold };
         let replicas = ReplicaSet::new(options.wait, limits);
+        let must_prove = hooks.data_set.is_some() && options.wait > 0 && target == Target::Primary;
+        let lease_proof = must_prove.then(LeaseProof::default);
         let worker = Worker {
             connector,
             target,
@@ -78,6 +69,7 @@ impl PipelinedConnection {
             connection: None,
             node: None,
             replicas,
+            lease_proof,
             reviewed_at: None,
             in_flight: VecDeque::new(),
             reloads: 0,
@@ -104,6 +96,8 @@ struct Worker {
     node: Option<Node>,
     /// The replicas of this server.
     replicas: ReplicaSet,
+    /// Only of the connection for leases.
+    lease_proof: Option<LeaseProof>,
     /// Time of the last review of the replicas.
     reviewed_at: Option<Instant>,
     /// Sent pipelines in order; empty without a connection.
@@ -128,7 +122,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = drive(&mut self.connection) => self.on_connection_lost(),
-                () = changed(&mut self.hooks.data_set), if self.connection.is_some() => {
+                () = self.hooks.data_set_changed(), if self.connection.is_some() => {
                     self.on_data_set();
                 }
                 result = oldest_replies(&mut self.in_flight) => self.on_replies(result).await,
@@ -170,6 +164,9 @@ impl Worker {
         if let Some(requirement) = &requirement {
             requirement.add_to(&mut pipeline, options.wait_time);
         }
+        if self.lease_proof.is_some() {
+            LeaseProof::add_to(&mut pipeline);
+        }
         let replies = connection.send(pipeline);
         self.in_flight.push_back(SentPipeline { requests, layout, requirement, replies });
         Ok(())
@@ -182,7 +179,7 @@ impl Worker {
         let connected = self.connector.connect(&self.target).await?;
         let Connected { connection, node, replication, replicas } = connected;
         self.replicas.on_connected(&node, &replication, &replicas, clock::now());
-        self.report_data_set(Some(self.replicas.data_set()));
+        self.hooks.report(Some(self.replicas.data_set()));
         self.node = Some(node);
         Ok(connection)
     }
@@ -216,6 +213,13 @@ impl Worker {
 
     async fn finish_pipeline(&mut self, sent: SentPipeline, mut values: Vec<Value>) {
         let SentPipeline { requests, layout, requirement, .. } = sent;
+        if let (Some(proof), Some(node)) = (&mut self.lease_proof, &self.node) {
+            let info = values.pop();
+            let proven = proof.check(&self.connector, node, &mut self.replicas, info).await;
+            if let Err(error) = proven {
+                return self.fail_all(requests, &error);
+            }
+        }
         let unconfirmed = requirement.and_then(|requirement| self.check(&requirement, &mut values));
         let (mut action, mut cause) = (ConnectionAction::Keep, None);
         let replies = layout.split(values).into_iter().map(|value| {
@@ -244,7 +248,7 @@ impl Worker {
         match (action, cause, unconfirmed) {
             (ConnectionAction::Reconnect, Some(cause), _)
             | (_, _, Some((Unconfirmed::NotPrimary, cause))) => {
-                self.report_data_set(None);
+                self.hooks.report(None);
                 self.fail_all(Vec::new(), &cause);
             }
             (_, _, Some(_)) => self.review_replicas().await,
@@ -289,7 +293,7 @@ impl Worker {
             match locate(&self.connector).await {
                 Ok(located) if Some(&located.primary) != self.node.as_ref() => {
                     let error = replaced_primary(&self.server_name(), &located.primary.to_string());
-                    self.report_data_set(None);
+                    self.hooks.report(None);
                     return self.fail_all(Vec::new(), &error);
                 }
                 Ok(located) if located.is_settled => {}
@@ -339,15 +343,7 @@ impl Worker {
             request.finish(Err(error.clone()));
         }
         self.connection = None;
-        if let Some(on_failure) = &self.hooks.on_failure {
-            on_failure();
-        }
-    }
-
-    fn report_data_set(&self, data_set: Option<Arc<str>>) {
-        if let Some(sender) = &self.hooks.report_data_set {
-            sender.send_replace(data_set);
-        }
+        self.hooks.on_failure();
     }
 
     fn server_name(&self) -> String {
@@ -367,16 +363,6 @@ async fn drive(connection: &mut Option<Connection>) {
         Some(connection) => connection.drive().await,
         None => std::future::pending().await,
     }
-}
-
-/// Waits for a change; pending without a source, or after its end.
-async fn changed<T>(source: &mut Option<watch::Receiver<T>>) {
-    if let Some(source) = source
-        && source.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending().await
 }
 
 /// Waits for the replies of the oldest pipeline in flight, which the caller then removes; pending without one.

@@ -52,7 +52,6 @@ pub(super) struct Limits {
 struct Tracked {
     replica: Replica,
     is_connected: bool,
-    /// Time of the last disconnection.
     disconnected_at: Instant,
     /// Was required at an earlier server, and has not connected to this one.
     is_inherited: bool,
@@ -155,6 +154,11 @@ impl ReplicaSet {
             Some(at) => drop(self.tracked.remove(at)),
             None => self.has_alias = is_promoted,
         }
+    }
+
+    /// Returns true if a required replica is not connected.
+    pub(super) fn has_disconnected(&self) -> bool {
+        self.tracked.iter().any(|tracked| tracked.is_required && !tracked.is_connected)
     }
 
     /// Identity of the data set of the last connection.

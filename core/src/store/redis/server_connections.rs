@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::connector::{Connector, Target};
-use super::pipelined_connection::{Hooks, OnFailure, PipelinedConnection};
+use super::hooks::{Hooks, OnFailure};
+use super::pipelined_connection::PipelinedConnection;
 use super::request::Request;
 
 #[derive(Debug, Clone)]

@@ -164,17 +164,16 @@ impl RedisUrl {
         // An `@` behind the hosts: an unencoded character of the password passed for the end of the hosts.
         let hosts = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
         let is_cut = rest.contains('@') && !hosts.contains('@');
-        Some(parsed.map_err(|error| match error {
-            RedisUrlError::Host
-            | RedisUrlError::Hosts
-            | RedisUrlError::Database
-            | RedisUrlError::Master
-            | RedisUrlError::Option
-                if is_cut =>
-            {
-                RedisUrlError::Encoding
-            }
-            other => other,
+        Some(parsed.map_err(|error| {
+            let is_structural = matches!(
+                error,
+                RedisUrlError::Host
+                    | RedisUrlError::Hosts
+                    | RedisUrlError::Database
+                    | RedisUrlError::Master
+                    | RedisUrlError::Option
+            );
+            if is_cut && is_structural { RedisUrlError::Encoding } else { error }
         }))
     }
 
