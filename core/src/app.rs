@@ -14,16 +14,18 @@ use std::time::Duration;
 use minerva_proto::app::app_service_server::AppService;
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, Event, Registered, ServeRequest, ServeResponse, event};
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::decode::{Registration, registration};
 use self::instance_registry::InstanceRegistry;
+use crate::clock;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
-use crate::partition::{HeldStream, PartitionTable, SessionHandle, SessionId};
+use crate::partition::{HeldStream, Mail, PartitionTable, SessionHandle, SessionId};
 use crate::stop::StopToken;
 use crate::stream::AppOutput;
 use crate::validation::FieldError;
@@ -162,7 +164,8 @@ impl ServeCall {
 
     /// Routes commands; waits while a mailbox has no room or the instance does not read events.
     ///
-    /// The connection is not read meanwhile.
+    /// The connection is not read meanwhile. A command that is invalid for the named stream is refused, see
+    /// [`Mail::InvalidCommand`].
     async fn route_all(
         &self,
         session: &SessionHandle,
@@ -175,13 +178,29 @@ impl ServeCall {
                 continue;
             }
             let (stream, mail) = decode::command(self.id, command)?;
-            let partition = self.partitions.of_number(stream).ok_or_else(|| {
-                FieldError::new("stream", format!("{stream} is not a valid stream number"))
-            })?;
+            if let Mail::InvalidCommand { command, .. } = &mail {
+                log_invalid(session, &command.detail);
+            }
             session.outputs.wait_for_room().await;
-            self.partitions.send_with_room(partition, mail).await;
+            match self.partitions.of_number(stream) {
+                Some(partition) => self.partitions.send_with_room(partition, mail).await,
+                None => {
+                    let detail = "stream: not a valid stream number".to_owned();
+                    log_invalid(session, &detail);
+                    session.outputs.send(AppOutput::CommandRefused { stream, detail });
+                }
+            }
         }
         Ok(())
+    }
+}
+
+fn log_invalid(session: &SessionHandle, detail: &str) {
+    static FAULTS: RecurringFaults = RecurringFaults::new();
+    let service = &*session.service;
+    let cause = format!("{service}: {detail}");
+    if let Some(commands) = FAULTS.record(&cause, clock::now().into_std()) {
+        tracing::warn!(service, instance = %session.instance_id, commands, detail, "invalid command refused");
     }
 }
 

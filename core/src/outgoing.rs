@@ -28,8 +28,6 @@ pub(crate) trait Pack: Sized + Unpin {
     type Message;
     /// Approximate encoded size in bytes.
     fn weight(&self) -> usize;
-    /// The status that ends the call, for an output that cannot be sent.
-    fn failure(&self) -> Option<Status>;
     /// Packs items into one message.
     fn pack(items: Vec<Self>) -> Self::Message;
     /// Merges items of a backlog that exceeds one message.
@@ -97,21 +95,16 @@ impl<T: Pack> Outgoing<T> {
         Poll::Ready(())
     }
 
-    fn next_message(&mut self) -> Option<Result<T::Message, Status>> {
-        if let Some(status) = self.waiting.front()?.failure() {
-            self.finished = true;
-            return Some(Err(status));
-        }
+    fn next_message(&mut self) -> Option<T::Message> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         while items.len() < MAX_ITEMS
             && bytes < MAX_BYTES
-            && self.waiting.front().is_some_and(|item| item.failure().is_none())
             && let Some(item) = self.waiting.pop_front()
         {
             bytes += item.weight();
             items.push(item);
         }
-        Some(Ok(T::pack(items)))
+        (!items.is_empty()).then(|| T::pack(items))
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Message, Status>>> {
@@ -136,7 +129,7 @@ impl<T: Pack> Stream for Outgoing<T> {
         }
         ready!(self.fill(cx));
         match self.next_message() {
-            Some(message) => Poll::Ready(Some(message)),
+            Some(message) => Poll::Ready(Some(Ok(message))),
             None => self.poll_end(cx),
         }
     }
@@ -148,16 +141,12 @@ mod tests {
 
     use super::*;
 
-    /// A test item: the number is the weight; an item above a million ends the call.
+    /// A test item: the number is the weight.
     impl Pack for usize {
         type Message = Vec<Self>;
 
         fn weight(&self) -> usize {
             *self
-        }
-
-        fn failure(&self) -> Option<Status> {
-            (*self > 1_000_000).then(|| Status::invalid_argument("too big"))
         }
 
         fn pack(items: Vec<Self>) -> Vec<Self> {
@@ -261,15 +250,6 @@ mod tests {
             }
         }
         panic!("no message was coalesced");
-    }
-
-    #[tokio::test]
-    async fn a_failure_ends_the_call_behind_earlier_outputs() {
-        let (control, outgoing) = sent([1, 2_000_000, 3]);
-        drop(control.greeting);
-        let expected = (vec![vec![1]], Some(tonic::Code::InvalidArgument));
-        assert_eq!(all(outgoing).await, expected);
-        drop((control.outputs, control.end));
     }
 
     #[tokio::test]

@@ -38,8 +38,7 @@ mod timeouts;
 mod transports;
 mod turn;
 
-pub use app_output::{AppOutput, RefusedReason, Started, TransportChange};
-pub use app_session::ContractError;
+pub use app_output::{AppOutput, InvalidCommand, RefusedReason, Started, TransportChange};
 pub use call_ids::{LinkId, SessionId};
 pub(crate) use end::{IDLE, SLOW};
 pub use held::HeldStream;

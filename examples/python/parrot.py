@@ -80,6 +80,8 @@ def on_event(kind, body, call):
                 stream.on_message(event, message.decode())
         elif kind == "send_state":
             stream.room = body
+        elif kind == "send_refused" and body.reason == pb.SEND_REFUSED_REASON_INVALID:
+            stream.reset("invalid message")  # a repetition would be refused again
         elif kind == "send_refused" and body.reason != pb.SEND_REFUSED_REASON_ENDED:
             raise RuntimeError(f"a Send was refused: {body.reason}")  # a defect; the next call repeats all commands
         elif kind == "ended":

@@ -92,6 +92,7 @@ function onEvent(kind: string | undefined, body: any, call: Call) {
   } else if (stream?.call === call) { // events of other calls are stale
     if (kind === "messages") body.messages.forEach((message: Buffer, i: number) => stream.onMessage(Number(body.firstEvent) + i, `${message}`));
     else if (kind === "sendState") stream.room = body;
+    else if (kind === "sendRefused" && body.reason === "SEND_REFUSED_REASON_INVALID") stream.reset("invalid message"); // for good
     else if (kind === "sendRefused" && body.reason !== "SEND_REFUSED_REASON_ENDED") {
       console.error(`parrot: a Send was refused: ${body.reason}`); // a defect; the next call repeats all commands
       return call.cancel();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{
-    Command, Held, JoinGroup, LeaveGroup, Register, Send, SetLabel, SetLimits,
+    Acknowledge, Command, Held, JoinGroup, LeaveGroup, Register, Reset, Send, SetLabel, SetLimits,
 };
 use minerva_proto::{ClaimTag, EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
 
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
 use crate::partition::{AttributeChange, HeldStream, Mail, SessionId};
 use crate::state::OutboxLimits;
+use crate::stream::InvalidCommand;
 use crate::validation::{self, FieldError};
 
 /// Delivery window per stream in bytes, if the registration has none.
@@ -55,55 +56,62 @@ fn held(held: Held) -> HeldStream {
 }
 
 /// Decodes a command; returns the stream number and the mail for the partition.
+///
+/// A command with an invalid field becomes a mail by which the partition refuses the command.
+///
+/// # Errors
+/// If the command belongs to no stream.
 pub(crate) fn command(
     session: SessionId,
     command: Command,
 ) -> Result<(StreamNumber, Mail), FieldError> {
-    match command.command {
-        Some(Kind::Register(_)) => {
-            Err(FieldError::new("register", "only allowed as the first command"))
+    let kind =
+        command.command.ok_or_else(|| FieldError::new("command", "exactly one must be set"))?;
+    let (stream, send) = match &kind {
+        Kind::Register(_) => {
+            return Err(FieldError::new("register", "only allowed as the first command"));
         }
-        Some(Kind::Acknowledge(acknowledge)) => {
-            let stream = StreamNumber(acknowledge.stream);
-            let event = EventNumber(acknowledge.event);
-            Ok((stream, Mail::Acknowledge { session, stream, event }))
+        Kind::Acknowledge(Acknowledge { stream, .. })
+        | Kind::Reset(Reset { stream, .. })
+        | Kind::SetLimits(SetLimits { stream, .. })
+        | Kind::SetLabel(SetLabel { stream, .. })
+        | Kind::JoinGroup(JoinGroup { stream, .. })
+        | Kind::LeaveGroup(LeaveGroup { stream, .. }) => (StreamNumber(*stream), None),
+        Kind::Send(send) => (StreamNumber(send.stream), Some(MessageNumber(send.first))),
+    };
+    let mail = mail(session, stream, kind).unwrap_or_else(|error| {
+        let command = InvalidCommand { send, detail: error.to_string() };
+        Mail::InvalidCommand { session, stream, command }
+    });
+    Ok((stream, mail))
+}
+
+fn mail(session: SessionId, stream: StreamNumber, kind: Kind) -> Result<Mail, FieldError> {
+    let change = |change| Mail::ChangeAttributes { session, stream, change };
+    Ok(match kind {
+        Kind::Register(_) => {
+            return Err(FieldError::new("register", "only allowed as the first command"));
         }
-        Some(Kind::Send(send)) => Ok((StreamNumber(send.stream), self::send(session, send)?)),
-        Some(Kind::Reset(reset)) => {
-            let stream = StreamNumber(reset.stream);
+        Kind::Acknowledge(acknowledge) => {
+            Mail::Acknowledge { session, stream, event: EventNumber(acknowledge.event) }
+        }
+        Kind::Send(send) => self::send(session, send)?,
+        Kind::Reset(reset) => {
             let reset = validation::reset("reset.reason", reset.reason, reset.application_level)?;
             let (reason, application_level) = (reset.reason, reset.application_level);
-            Ok((stream, Mail::Reset { session, stream, reason, application_level }))
+            Mail::Reset { session, stream, reason, application_level }
         }
-        Some(Kind::SetLimits(limits)) => {
-            Ok((StreamNumber(limits.stream), set_limits(session, &limits)?))
+        Kind::SetLimits(limits) => set_limits(session, &limits)?,
+        Kind::SetLabel(label) => {
+            change(AttributeChange::Label(validation::label("set_label.label", label.label)?))
         }
-        Some(Kind::SetLabel(SetLabel { stream, label })) => Ok((
-            StreamNumber(stream),
-            change_attributes(
-                session,
-                StreamNumber(stream),
-                AttributeChange::Label(validation::label("set_label.label", label)?),
-            ),
-        )),
-        Some(Kind::JoinGroup(JoinGroup { stream, group })) => Ok((
-            StreamNumber(stream),
-            change_attributes(
-                session,
-                StreamNumber(stream),
-                AttributeChange::Join(validation::group("join_group.group", group)?),
-            ),
-        )),
-        Some(Kind::LeaveGroup(LeaveGroup { stream, group })) => Ok((
-            StreamNumber(stream),
-            change_attributes(
-                session,
-                StreamNumber(stream),
-                AttributeChange::Leave(validation::group("leave_group.group", group)?),
-            ),
-        )),
-        None => Err(FieldError::new("command", "exactly one must be set")),
-    }
+        Kind::JoinGroup(join) => {
+            change(AttributeChange::Join(validation::group("join_group.group", join.group)?))
+        }
+        Kind::LeaveGroup(leave) => {
+            change(AttributeChange::Leave(validation::group("leave_group.group", leave.group)?))
+        }
+    })
 }
 
 fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {
@@ -118,10 +126,6 @@ fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {
         messages: send.messages,
         acknowledge: send.acknowledge.map(EventNumber),
     })
-}
-
-fn change_attributes(session: SessionId, stream: StreamNumber, change: AttributeChange) -> Mail {
-    Mail::ChangeAttributes { session, stream, change }
 }
 
 fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError> {
@@ -146,7 +150,6 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use minerva_proto::app::{Acknowledge, Reset};
     use proptest::prelude::*;
 
     use super::*;
@@ -163,10 +166,12 @@ mod tests {
 
     /// The field that the error names.
     fn rejected_field(kind: Option<Kind>) -> String {
-        let Err(invalid) = command(SESSION, Command { command: kind }) else {
-            return "none".to_owned();
+        let detail = match command(SESSION, Command { command: kind }) {
+            Err(error) => error.to_string(),
+            Ok((_, Mail::InvalidCommand { command, .. })) => command.detail,
+            Ok(_) => return "none".to_owned(),
         };
-        invalid.to_string().split(": ").next().unwrap_or_default().to_owned()
+        detail.split(": ").next().unwrap_or_default().to_owned()
     }
 
     #[test]
@@ -262,6 +267,30 @@ mod tests {
             mail,
             Mail::Acknowledge { session: SESSION, stream: StreamNumber(77), event: EventNumber(5) }
         ));
+    }
+
+    #[test]
+    fn an_invalid_command_keeps_the_stream_and_the_number_of_a_send() {
+        let invalid = |kind| match command(SESSION, Command { command: Some(kind) }).unwrap() {
+            (stream, Mail::InvalidCommand { stream: same, command, .. }) if stream == same => {
+                (stream.0, command.send.map(|first| first.0))
+            }
+            (stream, _) => panic!("valid command of stream {stream}"),
+        };
+        let messages = vec![Bytes::from_static(b"ok"), Bytes::from_static(b"\n")];
+        let send = Send { stream: 7, first: 5, messages, acknowledge: Some(1) };
+        assert_eq!(invalid(Kind::Send(send)), (7, Some(5)));
+        let (group, label) = (String::new(), "\n".to_owned());
+        let kinds = [
+            Kind::Reset(Reset { stream: 7, reason: "é".to_owned(), application_level: true }),
+            Kind::SetLimits(SetLimits { stream: 7, max_idle_ms: Some(0), ..SetLimits::default() }),
+            Kind::SetLabel(SetLabel { stream: 7, label }),
+            Kind::JoinGroup(JoinGroup { stream: 7, group: group.clone() }),
+            Kind::LeaveGroup(LeaveGroup { stream: 7, group }),
+        ];
+        for kind in kinds {
+            assert_eq!(invalid(kind), (7, None));
+        }
     }
 
     proptest! {

@@ -3,12 +3,11 @@
 use minerva_proto::StreamNumber;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
-    Ended, EndedBy, Event, GroupRefused, Header, Messages, PartitionLeft, PartitionOwned,
-    Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse, Started,
-    TransportChanged, TransportKind,
+    CommandRefused, Ended, EndedBy, Event, GroupRefused, Header, Messages, PartitionLeft,
+    PartitionOwned, Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse,
+    Started, TransportChanged, TransportKind,
 };
-use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, app};
-use tonic::Status;
+use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, MessageNumber, app};
 
 use crate::limits::Limits;
 use crate::outgoing::Pack;
@@ -56,27 +55,19 @@ impl Pack for AppOutput {
             | Self::PartitionOwned { .. }
             | Self::PartitionLeft { .. }
             | Self::GroupRefused { .. }
-            | Self::ContractViolation(_) => EVENT,
-        }
-    }
-
-    fn failure(&self) -> Option<Status> {
-        if let Self::ContractViolation(text) = self {
-            Some(Status::invalid_argument(text))
-        } else {
-            None
+            | Self::CommandRefused { .. } => EVENT,
         }
     }
 
     fn pack(items: Vec<Self>) -> ServeResponse {
         ServeResponse {
-            events: items.into_iter().map(|item| Event { event: event(item) }).collect(),
+            events: items.into_iter().map(|item| Event { event: Some(event(item)) }).collect(),
         }
     }
 }
 
-fn event(output: AppOutput) -> Option<Kind> {
-    Some(match output {
+fn event(output: AppOutput) -> Kind {
+    match output {
         AppOutput::Started(started) => Kind::Started(self::started(*started)),
         AppOutput::Messages { stream, first_event, messages, tag } => Kind::Messages(Messages {
             stream: stream.0,
@@ -99,13 +90,7 @@ fn event(output: AppOutput) -> Option<Kind> {
             Kind::SendState(send_state(stream, state, tag))
         }
         AppOutput::SendRefused { stream, first, reason, next_send } => {
-            let reason = refused_reason(reason).into();
-            Kind::SendRefused(SendRefused {
-                stream: stream.0,
-                first: first.0,
-                reason,
-                next_send: next_send.0,
-            })
+            Kind::SendRefused(send_refused(stream, first, reason, next_send))
         }
         AppOutput::Released { stream } => {
             Kind::Released(Released { stream: stream.0, ..Released::default() })
@@ -120,9 +105,10 @@ fn event(output: AppOutput) -> Option<Kind> {
         AppOutput::GroupRefused { stream, group } => {
             Kind::GroupRefused(GroupRefused { stream: stream.0, group: group.to_string() })
         }
-        // Ends the call, see `failure`.
-        AppOutput::ContractViolation(_) => return None,
-    })
+        AppOutput::CommandRefused { stream, detail } => {
+            Kind::CommandRefused(CommandRefused { stream: stream.0, detail })
+        }
+    }
 }
 
 /// Encodes the end of a stream.
@@ -178,10 +164,18 @@ fn ended_by(by: state::EndedBy) -> EndedBy {
     }
 }
 
-fn refused_reason(reason: RefusedReason) -> SendRefusedReason {
-    match reason {
-        RefusedReason::ResourceExhausted => SendRefusedReason::ResourceExhausted,
-        RefusedReason::OutOfOrder => SendRefusedReason::OutOfOrder,
-        RefusedReason::Ended => SendRefusedReason::Ended,
-    }
+fn send_refused(
+    stream: StreamNumber,
+    first: MessageNumber,
+    reason: RefusedReason,
+    next_send: MessageNumber,
+) -> SendRefused {
+    let (reason, detail) = match reason {
+        RefusedReason::ResourceExhausted => (SendRefusedReason::ResourceExhausted, String::new()),
+        RefusedReason::OutOfOrder => (SendRefusedReason::OutOfOrder, String::new()),
+        RefusedReason::Ended => (SendRefusedReason::Ended, String::new()),
+        RefusedReason::Invalid(detail) => (SendRefusedReason::Invalid, detail),
+    };
+    let (stream, first, next_send) = (stream.0, first.0, next_send.0);
+    SendRefused { stream, first, reason: reason.into(), next_send, detail }
 }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use minerva_proto::link::pb::RelayResponse;
 use minerva_proto::link::{CoreFrame, encode};
-use tonic::Status;
 
 use super::coalesce::coalesce;
 use crate::outgoing::Pack;
@@ -14,10 +13,6 @@ impl Pack for CoreFrame {
 
     fn weight(&self) -> usize {
         self.weight()
-    }
-
-    fn failure(&self) -> Option<Status> {
-        None
     }
 
     fn pack(items: Vec<Self>) -> RelayResponse {

@@ -28,6 +28,8 @@ pub struct Counters {
     pub killed: AtomicU64,
     /// Sends refused for lack of room in the outbox.
     pub sends_refused: AtomicU64,
+    /// Commands of app instances refused as invalid.
+    pub commands_refused: AtomicU64,
     /// Ended streams that were forgotten without an acknowledgement of the application.
     pub forgotten: AtomicU64,
     /// Messages received from clients.

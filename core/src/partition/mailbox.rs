@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
 use crate::state::OutboxLimits;
-use crate::stream::{AppOutput, HeldStream, LinkId, SessionId};
+use crate::stream::{AppOutput, HeldStream, InvalidCommand, LinkId, SessionId};
 
 /// Mails in one mailbox at which attaches are refused: more than a partition handles in a second, small in memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
@@ -129,6 +129,8 @@ pub enum Mail {
     },
     /// Change the label or the groups of a stream.
     ChangeAttributes { session: SessionId, stream: StreamNumber, change: AttributeChange },
+    /// A command that is refused.
+    InvalidCommand { session: SessionId, stream: StreamNumber, command: InvalidCommand },
     /// A request from outside of a session.
     StreamCall(Box<StreamCall>),
     /// Finish the turns in flight, write a checkpoint and release the partition.
@@ -265,6 +267,7 @@ impl Mail {
             | Self::Reset { .. }
             | Self::SetLimits { .. }
             | Self::ChangeAttributes { .. }
+            | Self::InvalidCommand { .. }
             | Self::Stop { .. } => 0,
         }
     }

@@ -66,8 +66,12 @@ pub enum AppOutput {
     PartitionLeft { partition: u32 },
     /// The stream is in too many groups to join another one.
     GroupRefused { stream: StreamNumber, group: Arc<str> },
-    /// The instance broke the contract. The call ends with INVALID_ARGUMENT and this text.
-    ContractViolation(String),
+    /// A command other than a send is invalid and has no effect.
+    CommandRefused {
+        stream: StreamNumber,
+        /// The wrong field and the rule.
+        detail: String,
+    },
 }
 
 /// Assignment of a stream to an app instance.
@@ -103,8 +107,17 @@ pub struct TransportChange {
     pub transports: u32,
 }
 
+/// A command of an app instance that fails the checks of its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidCommand {
+    /// Number of the first message, if the command is a send.
+    pub send: Option<MessageNumber>,
+    /// The wrong field and the rule; never the value, which may be a secret.
+    pub detail: String,
+}
+
 /// Reason of a rejected send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefusedReason {
     /// The outbox is full.
     ResourceExhausted,
@@ -112,4 +125,6 @@ pub enum RefusedReason {
     OutOfOrder,
     /// The stream has ended, or is not assigned to the instance.
     Ended,
+    /// The send is invalid: the wrong field and the rule.
+    Invalid(String),
 }

@@ -7,14 +7,9 @@ use minerva_proto::{EventNumber, MessageNumber, Reset};
 
 use super::app_side::AppSide;
 use super::machine::Stream;
-use super::{AppOutput, RefusedReason, SessionId, Started, Turn};
+use super::{AppOutput, InvalidCommand, RefusedReason, SessionId, Started, Turn};
 use crate::state::{Ended, EndedBy, Record};
 use crate::store::Epoch;
-
-/// The instance broke the contract of the application API; names the field and the problem.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ContractError(pub String);
 
 impl Stream {
     /// Assigns the stream to a session, to which all unacknowledged events are delivered.
@@ -52,42 +47,49 @@ impl Stream {
         self.app = None;
     }
 
-    /// The instance acknowledges all events up to `event`.
-    ///
-    /// # Errors
-    /// If there is no such event; nothing is changed then.
-    pub fn on_acknowledge(
-        &mut self,
-        session: SessionId,
-        event: EventNumber,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), ContractError> {
-        let Some(app) = self.app.as_ref().filter(|app| app.session == session) else {
-            return Ok(());
-        };
+    /// The instance acknowledges all events up to `event`. Refused if there is no such event.
+    pub fn on_acknowledge(&mut self, session: SessionId, event: EventNumber, turn: &mut Turn<'_>) {
+        let Some(app) = self.app.as_ref().filter(|app| app.session == session) else { return };
         if event < app.delivered {
             self.acknowledge(event, turn);
-            return Ok(());
+        } else if let Err(detail) = self.check_event_exists("acknowledge.event", event) {
+            let stream = self.number;
+            turn.effects.app(session, AppOutput::CommandRefused { stream, detail });
         }
-        self.check_event_exists(event)
     }
 
     /// Checks an acknowledged event that was not delivered in this session.
     ///
     /// Such an acknowledgement is ignored if the event exists: the command may have been in flight while the partition
     /// moved away and back. The instance repeats the acknowledgement after Started.
-    fn check_event_exists(&self, event: EventNumber) -> Result<(), ContractError> {
+    fn check_event_exists(&self, field: &str, event: EventNumber) -> Result<(), String> {
         if event < self.state.inbox().next() {
             return Ok(());
         }
-        let number = self.number;
-        Err(ContractError(format!("acknowledge.event: stream {number} has no event {event}")))
+        Err(format!("{field}: stream {} has no event {event}", self.number))
+    }
+
+    /// The instance sends an invalid command, which has no effect.
+    pub fn on_invalid_command(
+        &mut self,
+        session: SessionId,
+        command: InvalidCommand,
+        turn: &mut Turn<'_>,
+    ) {
+        let InvalidCommand { send, detail } = command;
+        match send {
+            Some(first) if self.is_assigned_to(session) => {
+                self.refuse_send(session, first, RefusedReason::Invalid(detail), turn);
+            }
+            Some(first) => self.refuse_send(session, first, RefusedReason::Ended, turn),
+            None => {
+                let stream = self.number;
+                turn.effects.app(session, AppOutput::CommandRefused { stream, detail });
+            }
+        }
     }
 
     /// The instance sends messages, and may acknowledge events in the same step; taken as a whole or not at all.
-    ///
-    /// # Errors
-    /// As [`Stream::on_acknowledge`].
     pub fn on_send(
         &mut self,
         session: SessionId,
@@ -95,22 +97,21 @@ impl Stream {
         messages: Vec<Bytes>,
         acknowledge: Option<EventNumber>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), ContractError> {
-        let Some(app) = self.app.as_mut().filter(|app| app.session == session) else {
-            self.refuse_send(session, first, RefusedReason::Ended, turn);
-            return Ok(());
+    ) {
+        let Some(app) = self.app.as_ref().filter(|app| app.session == session) else {
+            return self.refuse_send(session, first, RefusedReason::Ended, turn);
         };
         if let Some(event) = acknowledge
             && event >= app.delivered
         {
-            return self.check_event_exists(event);
+            if let Err(detail) = self.check_event_exists("send.acknowledge", event) {
+                self.refuse_send(session, first, RefusedReason::Invalid(detail), turn);
+            }
+            return;
         }
         let messages = match self.new_messages(first, messages, turn) {
             Ok(messages) => messages,
-            Err(reason) => {
-                self.refuse_send(session, first, reason, turn);
-                return Ok(());
-            }
+            Err(reason) => return self.refuse_send(session, first, reason, turn),
         };
         if let Some(app) = &mut self.app {
             let bytes = messages.iter().map(Bytes::len).sum();
@@ -122,7 +123,6 @@ impl Stream {
         if let Some(event) = acknowledge {
             self.acknowledge(event, turn);
         }
-        Ok(())
     }
 
     /// The instance ends the stream.
@@ -196,10 +196,10 @@ impl Stream {
         turn: &mut Turn<'_>,
     ) {
         let (stream, next_send) = (self.number, self.state.next_send());
-        turn.effects.app(session, AppOutput::SendRefused { stream, first, reason, next_send });
         if let Some(app) = self.app.as_mut().filter(|app| app.session == session) {
             app.was_refused |= reason == RefusedReason::ResourceExhausted;
         }
+        turn.effects.app(session, AppOutput::SendRefused { stream, first, reason, next_send });
     }
 
     /// The next output for the session: events in order, each transport change at the right place between them.

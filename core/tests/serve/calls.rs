@@ -67,29 +67,30 @@ async fn an_instance_must_register_first() {
 }
 
 #[tokio::test]
-async fn an_invalid_command_ends_the_call_and_names_the_field() {
+async fn a_second_registration_ends_the_call() {
     let served = serve().await;
-    let send = |stream, message: &str| {
-        let messages = vec![message.to_owned().into()];
-        Some(command::Command::Send(app::Send { stream, first: 0, messages, acknowledge: None }))
-    };
-    let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0), ..Default::default() };
-    let cases = [
-        (Some(register("one", vec![])), "register: "),
-        (send(1, "\u{e9}"), "send.messages: "),
-        (send(0, "x"), "stream: "),
-        // Partition 4 of 4.
-        (send((4 << 48) | 1, "x"), "stream: "),
-        (send(u64::MAX, "x"), "stream: "),
-        (Some(command::Command::SetLimits(limits)), "set_limits.max_idle_ms: "),
-    ];
-    for (command, field) in cases {
-        let mut app = App::register(served.api, "one", vec![]).await;
-        app.request(ServeRequest { commands: vec![Command { command }] });
-        let status = app.end().await.unwrap_err();
-        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-        assert!(status.message().starts_with(field), "{status}, not {field}");
+    let mut app = App::register(served.api, "one", vec![]).await;
+    app.send(register("one", vec![]));
+    let status = app.end().await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(status.message().starts_with("register: "), "{status}");
+}
+
+#[tokio::test]
+async fn commands_with_an_impossible_or_unknown_stream_are_refused() {
+    let served = serve().await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    // The second is in partition 4 of 4.
+    for stream in [0, (4 << 48) | 1, u64::MAX] {
+        app.send_messages(stream, 0, &["x"]);
+        assert_eq!(app.command_refused().await, "stream: not a valid stream number", "{stream}");
     }
+    app.send_messages(1, 0, &["\u{e9}"]);
+    assert_eq!(app.send_refused().await.reason(), app::SendRefusedReason::Ended);
+    let limits = app::SetLimits { stream: 1, max_idle_ms: Some(0), ..Default::default() };
+    app.send(command::Command::SetLimits(limits));
+    let detail = app.command_refused().await;
+    assert!(detail.starts_with("set_limits.max_idle_ms: "), "{detail}");
 }
 
 #[tokio::test]

@@ -233,6 +233,23 @@ impl App {
         self.send(command::Command::Send(app::Send { stream, first, messages, acknowledge: None }));
     }
 
+    /// The detail of the next refused command other than a send.
+    pub(crate) async fn command_refused(&mut self) -> String {
+        self.until(|event| match event {
+            event::Event::CommandRefused(refused) => Some(refused.detail.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn send_refused(&mut self) -> app::SendRefused {
+        self.until(|event| match event {
+            event::Event::SendRefused(refused) => Some(refused.clone()),
+            _ => None,
+        })
+        .await
+    }
+
     pub(crate) async fn started(&mut self) -> app::Started {
         self.until(|event| match event {
             event::Event::Started(started) => Some(started.clone()),

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use minerva_core::store::memory::MemoryStore;
-use minerva_proto::app::{self, EndedBy, command};
+use minerva_proto::app::{self, EndedBy, SendRefusedReason, command};
 use minerva_proto::link::pb::{self as link, Batch, Detach, KillReason, Resume, close, edge_frame};
-use tonic::Code;
 
 use crate::peers::{App, Edge, attach, batch, sack, serve, serve_from};
 
@@ -126,17 +125,29 @@ async fn a_client_can_end_a_stream() {
 }
 
 #[tokio::test]
-async fn the_acknowledgement_of_a_missing_event_is_a_violation() {
+async fn an_invalid_command_harms_its_stream_only() {
     let served = serve().await;
     let mut edge = Edge::connect(served.link).await;
     let mut app = App::register(served.api, "one", vec![]).await;
     edge.attach(attach(1, ID)).await;
     let stream = app.started().await.stream;
     app.acknowledge(stream, 1);
-    let status = app.end().await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    let mut app = App::register(served.api, "one", vec![stream]).await;
-    assert_eq!(app.started().await.next_event, 0, "a violation has no effect");
+    assert_eq!(
+        app.command_refused().await,
+        format!("acknowledge.event: stream {stream} has no event 1")
+    );
+    let label = "caf\u{e9}".to_owned();
+    app.send(command::Command::SetLabel(app::SetLabel { stream, label }));
+    assert_eq!(app.command_refused().await, "set_label.label: must be up to 256 of 0x20-0x7E");
+    app.acknowledge(u64::MAX, 0);
+    assert_eq!(app.command_refused().await, "stream: not a valid stream number");
+    app.send_messages(stream, 0, &["good", "caf\u{e9}"]);
+    let refused = app.send_refused().await;
+    assert_eq!((refused.first, refused.next_send), (0, 0), "taken as a whole or not at all");
+    assert_eq!(refused.reason(), SendRefusedReason::Invalid);
+    assert_eq!(refused.detail, "send.messages: only bytes 0x20-0x7E are allowed");
+    app.send_messages(stream, 0, &["good"]);
+    assert_eq!(edge.messages(1, 0, 1).await, ["good"], "the call goes on");
 }
 
 #[tokio::test]

@@ -39,7 +39,8 @@ pub(crate) enum InstanceOutput {
     Lost {
         stream: StreamNumber,
     },
-    ContractViolation(String),
+    /// A command is invalid.
+    Refused(String),
     /// An output without a durable fact.
     Other,
 }

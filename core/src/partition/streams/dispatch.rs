@@ -8,8 +8,8 @@ use minerva_proto::{MessageNumber, Reset, StreamNumber};
 use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
 use super::PartitionStreams;
 use crate::stream::{
-    AppOutput, ContractError, Effects, HeldStream, JoinOutcome, LinkId, Millis, RefusedReason,
-    SessionId, Stream, TransportKey, Turn,
+    AppOutput, Effects, HeldStream, InvalidCommand, JoinOutcome, LinkId, Millis, RefusedReason,
+    SessionId, TransportKey,
 };
 
 impl PartitionStreams {
@@ -38,19 +38,20 @@ impl PartitionStreams {
             Mail::InstanceJoined { session, held } => self.on_joined(session, &held, now, effects),
             Mail::InstanceLeft(session) => self.on_left(session, now, effects),
             Mail::Acknowledge { session, stream, event } => {
-                let run =
-                    |s: &mut Stream, turn: &mut Turn<'_>| s.on_acknowledge(session, event, turn);
-                let result = self.with_stream(stream, now, effects, run);
-                report_violation(session, result, effects);
+                self.with_stream(stream, now, effects, |s, turn| {
+                    s.on_acknowledge(session, event, turn);
+                });
             }
             Mail::Send { session, stream, first, messages, acknowledge } => {
-                let run = |s: &mut Stream, turn: &mut Turn<'_>| {
-                    s.on_send(session, first, messages, acknowledge, turn)
-                };
-                match self.with_stream(stream, now, effects, run) {
-                    None => effects.app(session, unknown_stream_refusal(stream, first)),
-                    result => report_violation(session, result, effects),
+                let known = self.with_stream(stream, now, effects, |s, turn| {
+                    s.on_send(session, first, messages, acknowledge, turn);
+                });
+                if known.is_none() {
+                    effects.app(session, unknown_stream_refusal(stream, first));
                 }
+            }
+            Mail::InvalidCommand { session, stream, command } => {
+                self.on_invalid_command(session, stream, command, now, effects);
             }
             Mail::Reset { session, stream, reason, application_level } => {
                 let reset = Reset { reason, application_level };
@@ -93,6 +94,29 @@ impl PartitionStreams {
                 }
             }
         });
+    }
+
+    fn on_invalid_command(
+        &mut self,
+        session: SessionId,
+        stream: StreamNumber,
+        command: InvalidCommand,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        let InvalidCommand { send, detail } = command.clone();
+        let known = self.with_stream(stream, now, effects, |s, turn| {
+            s.on_invalid_command(session, command, turn);
+        });
+        if known.is_none() {
+            effects.app(
+                session,
+                match send {
+                    Some(first) => unknown_stream_refusal(stream, first),
+                    None => AppOutput::CommandRefused { stream, detail },
+                },
+            );
+        }
     }
 
     fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
@@ -193,16 +217,6 @@ impl PartitionStreams {
         for stream in self.assignment.leave(session, grace) {
             self.with_stream(stream, now, effects, |stream, _| stream.on_unassigned());
         }
-    }
-}
-
-fn report_violation(
-    session: SessionId,
-    result: Option<Result<(), ContractError>>,
-    effects: &mut Effects,
-) {
-    if let Some(Err(ContractError(text))) = result {
-        effects.app(session, AppOutput::ContractViolation(text));
     }
 }
 

@@ -46,6 +46,7 @@ impl PushBatch {
             | Mail::Reset { .. }
             | Mail::SetLimits { .. }
             | Mail::ChangeAttributes { .. }
+            | Mail::InvalidCommand { .. }
             | Mail::Stop { .. } => false,
         }
     }

@@ -136,6 +136,11 @@ impl PartitionStreams {
             {
                 add(&self.counters.sends_refused, 1);
             }
+            Output::App(
+                _,
+                AppOutput::CommandRefused { .. }
+                | AppOutput::SendRefused { reason: RefusedReason::Invalid(_), .. },
+            ) => add(&self.counters.commands_refused, 1),
             Output::App(..) | Output::Reply(..) => {}
         }
     }

@@ -208,7 +208,7 @@ impl App {
             | AppOutput::Lost { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
-            | AppOutput::ContractViolation(_) => panic!("{output:?}"),
+            | AppOutput::CommandRefused { .. } => panic!("{output:?}"),
         }
     }
 

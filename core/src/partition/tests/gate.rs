@@ -100,7 +100,7 @@ impl Checker {
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }
-                | AppOutput::ContractViolation(_) => true,
+                | AppOutput::CommandRefused { .. } => true,
             };
             self.expect(is_durable, output);
         }

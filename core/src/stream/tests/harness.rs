@@ -14,8 +14,7 @@ use minerva_proto::{
 use crate::limits::Limits;
 use crate::state::{Push, Record, StreamState};
 use crate::stream::{
-    AppOutput, ContractError, Effects, LinkId, Millis, Output, SessionId, Stream, TransportKey,
-    Turn,
+    AppOutput, Effects, LinkId, Millis, Output, SessionId, Stream, TransportKey, Turn,
 };
 
 pub(super) const LINK: LinkId = LinkId(1);
@@ -107,11 +106,7 @@ impl Harness {
     }
 
     pub(super) fn acknowledge(&mut self, event: u64) -> Vec<String> {
-        let run = |stream: &mut Stream, turn: &mut Turn<'_>| {
-            stream.on_acknowledge(APP, EventNumber(event), turn)
-        };
-        let (result, outputs) = self.turn(run);
-        with_violation(result, &outputs)
+        self.outputs_of(|stream, turn| stream.on_acknowledge(APP, EventNumber(event), turn))
     }
 
     pub(super) fn send(&mut self, first: u64, messages: &[&str]) -> Vec<String> {
@@ -125,10 +120,9 @@ impl Harness {
         acknowledge: Option<u64>,
     ) -> Vec<String> {
         let messages = bytes(messages);
-        let (result, outputs) = self.turn(|stream, turn| {
+        self.outputs_of(|stream, turn| {
             stream.on_send(APP, MessageNumber(first), messages, acknowledge.map(EventNumber), turn)
-        });
-        with_violation(result, &outputs)
+        })
     }
 
     pub(super) fn reset(&mut self, reason: &str) -> Vec<String> {
@@ -171,12 +165,6 @@ impl Harness {
         // All records have the same tag; `claim_tags.rs` tests others.
         effects.outputs.into_iter().filter(|output| !is_tag(output)).collect()
     }
-}
-
-/// The outputs, behind the contract violation if there is one.
-fn with_violation(result: Result<(), ContractError>, outputs: &[Output]) -> Vec<String> {
-    let violation = result.err().map(|ContractError(text)| format!("violation {text}"));
-    violation.into_iter().chain(outputs.iter().map(text)).collect()
 }
 
 pub(super) fn key(transport: u64) -> TransportKey {
@@ -330,7 +318,7 @@ fn app_text(output: &AppOutput) -> String {
             panic!("not an output of a stream: {output:?}")
         }
         AppOutput::GroupRefused { group, .. } => format!("app not in {group}"),
-        AppOutput::ContractViolation(text) => format!("app violation {text}"),
+        AppOutput::CommandRefused { detail, .. } => format!("app refused command {detail}"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{
-    self, Command, Held, Register, ServeRequest, ServeResponse, command, event,
+    self, Command, Held, Register, SendRefusedReason, ServeRequest, ServeResponse, command, event,
 };
 use minerva_proto::{Features, StreamNumber};
 use minerva_runtime::tasks::Coalescer;
@@ -151,6 +151,7 @@ impl RegisteredCall {
                 }
                 response = self.responses.message() => {
                     let response = response.map_err(Box::new)?.ok_or(CallError::Closed)?;
+                    response.events.iter().filter_map(|event| event.event.as_ref()).for_each(log_invalid);
                     self.session.on_response(response)?;
                 }
                 () = self.session.woken() => {}
@@ -180,4 +181,18 @@ fn core_id(response: &ServeResponse) -> Option<&str> {
         }
         _ => None,
     })
+}
+
+/// Logs the refusal of an invalid command, which the checks of this SDK should prevent.
+fn log_invalid(event: &event::Event) {
+    let (stream, detail) = if let event::Event::CommandRefused(refused) = event {
+        (refused.stream, &refused.detail)
+    } else if let event::Event::SendRefused(refused) = event
+        && refused.reason() == SendRefusedReason::Invalid
+    {
+        (refused.stream, &refused.detail)
+    } else {
+        return;
+    };
+    tracing::error!(stream, detail, "the core refused an invalid command");
 }

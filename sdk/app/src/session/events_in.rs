@@ -58,6 +58,8 @@ impl Session {
                     stream.settings().on_refused(&refused.group);
                 }
             }
+            // The core has applied no part of the command. Logged by the service.
+            event::Event::CommandRefused(_) => {}
             event::Event::Released(released) => self.on_released(call, released, signals)?,
             event::Event::PartitionOwned(owned) => {
                 if let Ok(partition) = Partition::try_from(owned.partition) {

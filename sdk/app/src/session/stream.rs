@@ -27,6 +27,8 @@ use crate::event::{Ended, EndedBy, Event, TransportChange};
 const STATE_LOST: &str = "state lost";
 /// Reset reason if the stream moves to a core with a lower message limit than a queued message.
 const TOO_LONG: &str = "message too long";
+/// Reason of the reset after the core has refused a send as invalid, which this SDK's own checks should prevent.
+const INVALID_MESSAGE: &str = "invalid message";
 
 /// The state of one stream.
 #[derive(Debug)]
@@ -270,6 +272,11 @@ impl Stream {
         if refused.reason() == SendRefusedReason::Ended {
             self.closing = true;
             self.ack_sent = EventNumber(0);
+            return Ok(());
+        }
+        if refused.reason() == SendRefusedReason::Invalid {
+            self.ack_sent = EventNumber(0);
+            self.discard_sends_and_reset(INVALID_MESSAGE);
             return Ok(());
         }
         if self.outgoing.refuse(refused)? {

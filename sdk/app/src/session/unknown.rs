@@ -22,7 +22,8 @@ pub(crate) fn in_event(event: &app::Event) -> u64 {
             | event::Event::Released(_)
             | event::Event::PartitionOwned(_)
             | event::Event::PartitionLeft(_)
-            | event::Event::GroupRefused(_),
+            | event::Event::GroupRefused(_)
+            | event::Event::CommandRefused(_),
         ) => false,
     };
     u64::from(unknown)

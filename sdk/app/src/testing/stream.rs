@@ -332,5 +332,11 @@ pub(super) fn refused(
 ) -> event::Event {
     let (stream, first, reason) = (send.stream, send.first, reason.into());
     let next_send = next_send.0;
-    event::Event::SendRefused(SendRefused { stream, first, reason, next_send })
+    event::Event::SendRefused(SendRefused {
+        stream,
+        first,
+        reason,
+        next_send,
+        detail: String::new(),
+    })
 }

@@ -46,7 +46,7 @@ async fn a_send_refused_for_an_unknown_reason_waits_for_room() {
     stream.sender().send("x").await.unwrap();
     let command::Command::Send(send) = call.command().await else { panic!("no Send") };
     assert_eq!(send.messages, ["x"]);
-    let refused = SendRefused { stream: 1, first: 0, reason: 99, next_send: 0 };
+    let refused = SendRefused { stream: 1, reason: 99, ..SendRefused::default() };
     call.send_event(event::Event::SendRefused(refused)).await;
     call.expect_silence().await;
     assert_eq!(service.handle().unknown_events(), 1);

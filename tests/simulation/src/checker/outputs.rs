@@ -69,8 +69,8 @@ impl Checker {
                 self.durable.implies(*stream, |state| state.sent_by_app() >= *next_send)
             }
             InstanceOutput::Lost { stream } => self.durable.can_be_lost(*stream),
-            InstanceOutput::ContractViolation(text) => {
-                self.violation(format!("an instance broke the contract: {text}"));
+            InstanceOutput::Refused(detail) => {
+                self.violation(format!("an invalid command of an instance: {detail}"));
                 true
             }
             InstanceOutput::Other => true,

@@ -10,7 +10,7 @@ use minerva_core::partition::{
 };
 use minerva_core::simulation::{self as convert, Registration};
 use minerva_core::state::EndedBy as StoredEndedBy;
-use minerva_core::stream::AppOutput;
+use minerva_core::stream::{AppOutput, RefusedReason};
 use minerva_proto::app::{Command, Event, event};
 
 use crate::checker::Checker;
@@ -128,10 +128,13 @@ fn observed(output: &AppOutput) -> InstanceOutput {
         AppOutput::SendState { stream, state, .. } => {
             InstanceOutput::Sent { stream: *stream, next_send: state.next_send }
         }
+        AppOutput::CommandRefused { detail, .. }
+        | AppOutput::SendRefused { reason: RefusedReason::Invalid(detail), .. } => {
+            InstanceOutput::Refused(detail.clone())
+        }
         AppOutput::SendRefused { stream, next_send, .. } => {
             InstanceOutput::Sent { stream: *stream, next_send: *next_send }
         }
-        AppOutput::ContractViolation(text) => InstanceOutput::ContractViolation(text.clone()),
         AppOutput::Lost { stream, .. } => InstanceOutput::Lost { stream: *stream },
         AppOutput::Released { .. }
         | AppOutput::TransportChanged { .. }

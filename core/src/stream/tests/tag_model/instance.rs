@@ -103,7 +103,7 @@ impl World {
                 };
                 let session = self.session;
                 // The owner may not have delivered the event in this session.
-                self.turn(|stream, turn| drop(stream.on_acknowledge(session, event, turn)));
+                self.turn(|stream, turn| stream.on_acknowledge(session, event, turn));
             }
             Step::Deliver { count } => self.deliver(count),
             Step::Register => self.register(),
@@ -118,7 +118,7 @@ impl World {
         let (session, first) = (self.session, MessageNumber(self.confirmed));
         let messages = self.sends[self.confirmed as usize..].to_vec();
         self.turn(|stream, turn| {
-            stream.on_send(session, first, messages, None, turn).unwrap();
+            stream.on_send(session, first, messages, None, turn);
         });
     }
 
@@ -174,7 +174,7 @@ impl World {
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }
-                | AppOutput::ContractViolation(_) => panic!("{output:?}"),
+                | AppOutput::CommandRefused { .. } => panic!("{output:?}"),
             }
         }
     }

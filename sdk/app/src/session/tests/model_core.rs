@@ -229,7 +229,9 @@ impl Model {
 
     fn refuse(&mut self, first: u64, reason: SendRefusedReason) {
         let next_send = self.taken.len() as u64;
-        let refused = SendRefused { stream: STREAM.0, first, reason: reason.into(), next_send };
+        let (stream, reason_number) = (STREAM.0, reason.into());
+        let refused =
+            SendRefused { stream, first, reason: reason_number, next_send, detail: String::new() };
         self.events.push_back(Event::SendRefused(refused));
         if reason == SendRefusedReason::ResourceExhausted {
             // The messages of other senders leave the outbox later.

@@ -175,7 +175,8 @@ fn a_refused_send_discards_its_acknowledgement() {
     session.acknowledge(STREAM, EventNumber(1));
     commands(&mut session);
     let reason = SendRefusedReason::ResourceExhausted.into();
-    let refused = SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0 };
+    let refused =
+        SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail: String::new() };
     apply(&mut session, event::Event::SendRefused(refused));
     assert!(commands(&mut session).is_empty());
     apply(&mut session, event::Event::SendState(state(0, 100, 100)));
@@ -194,15 +195,34 @@ fn a_refused_send_discards_acknowledgements_of_later_sends() {
     assert_eq!((sent.first, sent.acknowledge), (1, Some(1)));
     // The first Send is refused. The answer is sent again before the second refusal arrives.
     let reason = SendRefusedReason::ResourceExhausted.into();
-    let refused = SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0 };
+    let refused =
+        SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail: String::new() };
     apply(&mut session, event::Event::SendRefused(refused));
     apply(&mut session, event::Event::SendState(state(0, 100, 100)));
     let [command::Command::Send(sent)] = &commands(&mut session)[..] else { panic!() };
     assert_eq!((sent.first, sent.messages.len(), sent.acknowledge), (0, 2, Some(1)));
     let reason = SendRefusedReason::OutOfOrder.into();
-    let refused = SendRefused { stream: STREAM.0, first: 1, reason, next_send: 0 };
+    let refused =
+        SendRefused { stream: STREAM.0, first: 1, reason, next_send: 0, detail: String::new() };
     apply(&mut session, event::Event::SendRefused(refused));
     assert!(commands(&mut session).is_empty());
+}
+
+#[test]
+fn an_invalid_send_ends_the_stream() {
+    let mut session = session(100, 100);
+    apply(&mut session, messages(1, &["a"]));
+    send(&mut session, "x").unwrap();
+    commands(&mut session);
+    session.acknowledge(STREAM, EventNumber(1));
+    let reason = SendRefusedReason::Invalid.into();
+    let detail = "send.messages: invalid".to_owned();
+    let refused = SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail };
+    apply(&mut session, event::Event::SendRefused(refused));
+    let commands = commands(&mut session);
+    let [command::Command::Reset(reset), ..] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!((&*reset.reason, reset.application_level), ("invalid message", false));
+    assert_eq!(send(&mut session, "y"), Err(QueueError::Over));
 }
 
 #[test]
