@@ -21,7 +21,12 @@ pub(super) struct Assignment {
     waiting: BTreeMap<StreamNumber, Waiting>,
     /// The waiting streams with a grace time, by end of the grace time.
     grace: BTreeSet<(Millis, StreamNumber)>,
+    /// Services that have, or have had, an instance; at most [`MAX_KNOWN`].
+    known: BTreeSet<Arc<str>>,
 }
+
+/// Most known services. Beyond this number every service counts as known.
+const MAX_KNOWN: usize = 10_000;
 
 struct SessionStreams {
     handle: SessionHandle,
@@ -61,6 +66,17 @@ impl Assignment {
         self.sessions.values().any(|session| *session.handle.service == *service)
     }
 
+    /// Returns true if a service has, or has had, an instance.
+    pub(super) fn is_known(&self, service: &str) -> bool {
+        self.known.contains(service) || self.known.len() >= MAX_KNOWN
+    }
+
+    fn note_service(&mut self, service: &Arc<str>) {
+        if !self.is_known(service) {
+            self.known.insert(service.clone());
+        }
+    }
+
     /// Adds a stream without a session.
     ///
     /// With an `instance` the stream waits for that instance until the given time. Otherwise the stream is assigned
@@ -71,6 +87,9 @@ impl Assignment {
         service: Arc<str>,
         instance: Option<(Arc<str>, Millis)>,
     ) -> Option<&SessionHandle> {
+        if instance.is_some() {
+            self.note_service(&service);
+        }
         let (instance_id, grace) = instance.unzip();
         self.wait(stream, Waiting { service, instance_id, grace });
         if grace.is_none() { self.assign(stream) } else { None }
@@ -92,6 +111,7 @@ impl Assignment {
     /// that wait for any instance.
     pub(super) fn join(&mut self, handle: SessionHandle, held: &[StreamNumber]) -> JoinedStreams {
         let id = handle.id;
+        self.note_service(&handle.service);
         let held_set: BTreeSet<StreamNumber> = held.iter().copied().collect();
         let gets = |(stream, waiting): (&StreamNumber, &Waiting)| {
             let is_eligible = waiting.grace.is_none()

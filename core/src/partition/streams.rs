@@ -74,6 +74,8 @@ pub(super) struct PartitionStreams {
     tag: ClaimTag,
     known_claims: KnownClaims,
     tombstones: Tombstones,
+    /// Until this time the instances of a running deployment return, so that a service without one may still be known.
+    expects_services_until: Millis,
     /// The streams of the attached transports.
     transports: BTreeMap<TransportKey, StreamNumber>,
     links: BTreeMap<LinkId, LinkHandle>,
@@ -116,6 +118,7 @@ impl PartitionStreams {
             tag: ClaimTag::UNKNOWN,
             known_claims: KnownClaims::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
+            expects_services_until: now.after(app_grace_ms),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),

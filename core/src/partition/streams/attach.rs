@@ -12,6 +12,9 @@ use super::tombstones::{StreamKey, UnknownStream};
 use crate::state::Ended;
 use crate::stream::{Effects, LinkId, Millis, Stream, TransportKey, Turn};
 
+/// Time after which a client repeats the hello to a service that has never had an instance.
+const UNSERVED_RETRY: Duration = Duration::from_secs(5);
+
 impl PartitionStreams {
     pub(super) fn on_attach(
         &mut self,
@@ -79,7 +82,18 @@ impl PartitionStreams {
         if self.streams.len() >= self.limits.max_streams {
             return unavailable("too many streams");
         }
-        if self.is_unserved(attach) { unavailable("no application") } else { None }
+        if now >= self.expects_services_until
+            && !self.services(attach).any(|service| self.assignment.is_known(service))
+        {
+            let (reason, retry_after) = ("unserved".to_owned(), UNSERVED_RETRY);
+            return Some(CloseCause::Unavailable { reason, retry_after });
+        }
+        let waiting = self.assignment.waiting() + self.selection.pending();
+        let is_full = waiting >= self.limits.max_unserved;
+        if is_full && !self.services(attach).all(|service| self.assignment.is_served(service)) {
+            return unavailable("no application");
+        }
+        None
     }
 
     /// The reset of an ended stream if the client must get it.
@@ -156,14 +170,12 @@ impl PartitionStreams {
         u32::from(number.partition()) == self.partition && number.count() > self.streams_made
     }
 
-    /// Returns true if the service has no instance and too many streams wait for one already.
-    fn is_unserved(&self, attach: &Attach) -> bool {
-        let waiting = self.assignment.waiting() + self.selection.pending();
-        let is_served = match self.selection.services_of(attach.caller.service.as_str()) {
-            Some(services) => services.iter().all(|name| self.assignment.is_served(name)),
-            None => self.assignment.is_served(attach.caller.service.as_str()),
-        };
-        waiting >= self.limits.max_unserved && !is_served
+    /// The services that the client of a hello may reach.
+    fn services<'a>(&'a self, attach: &'a Attach) -> impl Iterator<Item = &'a str> {
+        let requested = attach.caller.service.as_str();
+        let selectable = self.selection.services_of(requested);
+        let names = selectable.into_iter().flat_map(|services| services.iter()).map(|name| &**name);
+        names.chain(selectable.is_none().then_some(requested))
     }
 
     fn create(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> StreamNumber {

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::link::{Attach, Batch, TransportId};
+use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, CoreMessage, TransportId};
 use minerva_proto::{EventNumber, MessageNumber, Reset, StreamNumber};
 
 use super::assignment::{is_unavailable, with_streams};
-use super::harness::{Harness, LINK, hello, messages, options, run_until_idle};
+use super::harness::{Harness, LINK, hello, messages, options, requesting, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::Mail;
@@ -42,6 +42,56 @@ async fn the_number_of_unserved_streams_is_bounded() {
     let outputs = app.outputs();
     let [AppOutput::Started(started), ..] = &outputs[..] else { panic!("{outputs:?}") };
     assert_eq!(started.origin.started_at_ms, 1_700_000_000_000, "wall-clock time");
+}
+
+/// The retry times of the refusals, in seconds.
+fn refusals(harness: &mut Harness) -> Vec<(String, u64)> {
+    let of = |frame: CoreFrame| {
+        let Some(CoreMessage::Close(close)) = frame.message() else { return None };
+        let CloseCause::Unavailable { reason, retry_after } = &close.cause else { return None };
+        Some((reason.clone(), retry_after.as_secs()))
+    };
+    harness.edge_outputs().into_iter().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
+    let store = TestStore::free();
+    let mut harness = Harness::start(&store).await;
+    let to = |number, service| Attach {
+        caller: requesting(service),
+        ..hello(number, &format!("stream{number}"))
+    };
+    harness.wait(1_999).await;
+    harness.attach(to(1, "default"));
+    run_until_idle().await;
+    assert_eq!(refusals(&mut harness), [], "the instances of a running deployment return first");
+    harness.wait(1).await;
+    harness.attach(to(2, "default"));
+    run_until_idle().await;
+    assert_eq!(refusals(&mut harness), [("unserved".to_owned(), 5)]);
+    harness.attach(Attach { create: false, ..to(3, "default") });
+    harness.attach(Attach {
+        stream_id: to(1, "default").stream_id,
+        create: false,
+        ..to(3, "default")
+    });
+    run_until_idle().await;
+    assert_eq!(refusals(&mut harness), [], "existing streams are served");
+    let app = harness.join(1, "one", &[]);
+    run_until_idle().await;
+    harness.send(Mail::InstanceLeft(app.handle.id));
+    harness.attach(to(4, "default"));
+    harness.attach(to(5, "other"));
+    run_until_idle().await;
+    assert_eq!(refusals(&mut harness), [("unserved".to_owned(), 5)], "the other service");
+    assert_eq!(harness.counters.streams.load(Ordering::Relaxed), 2);
+    harness.stop().await.unwrap();
+    let mut harness = Harness::start(&store).await;
+    harness.wait(2_000).await;
+    harness.attach(to(6, "default"));
+    run_until_idle().await;
+    assert_eq!(refusals(&mut harness), [], "a recovered stream was assigned");
 }
 
 #[tokio::test]
@@ -85,6 +135,8 @@ async fn held_bytes_are_counted() {
 async fn an_unacknowledged_end_is_forgotten_after_the_limit() {
     let store = TestStore::free();
     let harness = with_streams(&store, 1).await;
+    let app = harness.join(1, "one", &[]);
+    harness.send(Mail::InstanceLeft(app.handle.id));
     harness.send(Mail::Detach { link: LINK, transport: TransportId(1) });
     run_until_idle().await;
     harness.wait(120_000).await;
