@@ -25,3 +25,22 @@ pub(crate) async fn get(admin: SocketAddr, path: &str) -> anyhow::Result<String>
     };
     timeout(TIMEOUT, query).await.with_context(|| format!("the admin port {admin} hangs"))?
 }
+
+/// The value of a metric without labels.
+pub(crate) fn metric(response: &str, name: &str) -> Option<u64> {
+    let mut lines = response.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(key, _)| *key == name)?.1.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_matched_by_its_full_name() {
+        let response =
+            "HTTP/1.1 200 OK\r\n\r\n# TYPE lost counter\nlost_total_a 3\nlost_total 17\n";
+        assert_eq!(metric(response, "lost_total"), Some(17));
+        assert_eq!(metric(response, "lost"), None);
+    }
+}

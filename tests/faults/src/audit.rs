@@ -7,7 +7,7 @@
 //! - When a stream is assigned, all acknowledged events have an entry.
 //! - An unacknowledged event may be delivered to a second instance; it is counted as redelivered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub(crate) struct Audit {
     counts: Counts,
     /// Violations by stream.
     violations: Vec<(usize, String)>,
+    /// Ends that an instance received twice in one assignment.
+    double_ends: Vec<String>,
 }
 
 /// Counters of permitted irregularities.
@@ -40,6 +42,10 @@ struct Stream {
     acknowledged: u64,
     /// The next event by instance, for all current and former owners.
     instances: BTreeMap<u64, u64>,
+    /// The instance of the last assignment.
+    last: Option<u64>,
+    /// Instances that have received the end since their last assignment.
+    ended: BTreeSet<u64>,
 }
 
 /// The effect of an entry on the c2s messages.
@@ -53,9 +59,16 @@ pub(crate) enum Arrival {
 
 impl Audit {
     pub(crate) fn new(streams: usize, length: Length) -> Self {
-        let stream = || Stream { next: 1, acknowledged: 0, instances: BTreeMap::new() };
+        let stream = || Stream {
+            next: 1,
+            acknowledged: 0,
+            instances: BTreeMap::new(),
+            last: None,
+            ended: BTreeSet::new(),
+        };
         let streams = (0..streams).map(|_| stream()).collect();
-        Self { streams, length, counts: Counts::default(), violations: Vec::new() }
+        let (counts, violations, double_ends) = Default::default();
+        Self { streams, length, counts, violations, double_ends }
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -65,6 +78,16 @@ impl Audit {
     /// Violations by stream.
     pub(crate) fn violations(&self) -> &[(usize, String)] {
         &self.violations
+    }
+
+    /// Ends that an instance received twice in one assignment.
+    pub(crate) fn double_ends(&self) -> &[String] {
+        &self.double_ends
+    }
+
+    /// The instance of the last assignment.
+    pub(crate) fn last_instance(&self, stream: usize) -> Option<u64> {
+        self.streams[stream].last
     }
 
     /// Required number of answers: one for each event with an entry.
@@ -82,7 +105,7 @@ impl Audit {
                 return self.event(*instance, *stream, *event, message);
             }
             Entry::Violation { instance, stream, what } => self.violation(*stream, *instance, what),
-            Entry::Ended { .. } => {}
+            Entry::Ended { instance, stream, .. } => self.end(*instance, *stream),
         }
         Arrival::None
     }
@@ -94,6 +117,8 @@ impl Audit {
         let first_message_event = first_event.max(1);
         let (next, acknowledged) = (stream.next, stream.acknowledged);
         stream.instances.insert(instance, first_message_event);
+        stream.last = Some(instance);
+        stream.ended.remove(&instance);
         stream.acknowledged = acknowledged.max(first_event);
         self.counts.stale += u64::from(first_event < acknowledged);
         if first_message_event > next {
@@ -107,6 +132,13 @@ impl Audit {
         if first_send + 1 > next {
             let what = format!("{first_send} answers, but only events below {next} were handled");
             self.violation(number, instance, &what);
+        }
+    }
+
+    fn end(&mut self, instance: u64, number: usize) {
+        let stream = &mut self.streams[number];
+        if !stream.ended.insert(instance) {
+            self.double_ends.push(format!("instance {instance}, stream {number}: a second end"));
         }
     }
 
@@ -208,6 +240,23 @@ mod tests {
             "an answer is lost"
         );
         assert_eq!(judge(&[started(1, 0, 0), started(2, 0, 1)]).0, 1, "an answer to nothing");
+    }
+
+    #[test]
+    fn an_assignment_ends_once() {
+        let ended = |instance| Entry::Ended { instance, stream: 0, reason: "x".to_owned() };
+        let double_ends = |entries: &[Entry]| {
+            let mut audit = Audit::new(1, LENGTH);
+            for entry in entries {
+                audit.take(entry);
+            }
+            audit.double_ends().len()
+        };
+        let first = [started(1, 0, 0), ended(1)];
+        assert_eq!(double_ends(&first), 0);
+        assert_eq!(double_ends(&[&first[..], &[started(2, 0, 0), ended(2)]].concat()), 0);
+        assert_eq!(double_ends(&[&first[..], &[started(1, 0, 0), ended(1)]].concat()), 0);
+        assert_eq!(double_ends(&[&first[..], &[ended(1)]].concat()), 1);
     }
 
     #[test]

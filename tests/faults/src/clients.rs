@@ -7,6 +7,7 @@ use minerva_client::{Config, Stream, TransportKind};
 use tokio::task::JoinHandle;
 
 use crate::app;
+use crate::ends::CLIENT;
 use crate::message::Direction;
 use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
@@ -39,7 +40,11 @@ pub(crate) fn start(
     let mut receiving = stream.clone();
     tokio::spawn(async move {
         consume(s2c, traffic.bytes_per_second, &mut receiving).await;
-        ledger.record_end(number, format!("the client's stream ended: {:?}", receiving.ended()));
+        let end = receiving.ended().map_or_else(
+            || "an end without a reason".to_owned(),
+            |ended| format!("{}, by {:?}", ended.reason, ended.by),
+        );
+        ledger.record_end(number, format!("{CLIENT}: {end}"));
     });
     Ok(Client { transport, stream, producer })
 }

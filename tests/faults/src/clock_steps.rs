@@ -137,6 +137,7 @@ async fn step_all(
     checks.add_delivery(&rows);
     checks.add_none("instances", &load.violations());
     checks.add_none("processes", &ended);
+    checks.add_none("quarantines", &fleet.quarantines().await?);
     let ends: Vec<_> = all.iter().flat_map(|stream| load.ledger.end_reasons(*stream)).collect();
     checks.add_none("ends of streams", &ends);
     Findings { seed, steps, rows, checks }.report(config.json.as_deref())

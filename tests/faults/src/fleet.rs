@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
+use crate::admin;
 use crate::balancer;
 use crate::ports::Ports;
 use crate::process::Process;
@@ -21,6 +22,10 @@ use crate::random::Random;
 use crate::redis_server::RedisServer;
 
 pub(crate) use plan::{Options, Plan, StoreKind};
+
+/// The metric of a core, and the log line, for stored state that is damaged.
+const QUARANTINED: &str = "minerva_quarantined_streams_total";
+const DAMAGED: &str = "stored state is damaged";
 
 /// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +78,8 @@ pub(crate) struct Fleet {
     proxies: Vec<(Hop, Proxy)>,
     /// Address for clients.
     pub(crate) address: SocketAddr,
+    /// Admin ports of the cores.
+    admins: Vec<SocketAddr>,
     /// The event log of the application instances.
     pub(crate) event_log: PathBuf,
     /// Contains the store and the logs; removed on drop unless kept.
@@ -87,9 +94,9 @@ impl Fleet {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let event_log = directory.path().join("events");
         let (members, servers, sentinels) = (Vec::new(), Vec::new(), Vec::new());
-        let proxies = Vec::new();
+        let (proxies, admins, address) = (Vec::new(), Vec::new(), nowhere);
         let mut fleet =
-            Self { members, servers, sentinels, proxies, address: nowhere, event_log, directory };
+            Self { members, servers, sentinels, proxies, address, admins, event_log, directory };
         let store = fleet.add_store(plan, &mut ports).await?;
         fleet.add_cores(plan, &store, &mut ports).await?;
         let edges = fleet.add_edges(plan, &mut ports)?;
@@ -198,6 +205,7 @@ impl Fleet {
             let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
             let arguments = plan.core_arguments(number, store, link, api, admin);
             let log = self.log(&format!("core{number}"));
+            self.admins.push(admin);
             let process = Process::new(format!("core {number}"), plan.core.clone(), arguments, log);
             self.add(Role::Core, process);
             self.proxy(Hop::Link, link).await?;
@@ -261,6 +269,29 @@ impl Fleet {
             member.process.ready().await?;
         }
         Ok(())
+    }
+
+    /// Streams that the cores have quarantined, although nothing has damaged the store: from the metrics of the running
+    /// cores, and from the logs of all earlier ones.
+    ///
+    /// # Errors
+    /// If a log cannot be read.
+    pub(crate) async fn quarantines(&self) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (place, admin) in self.all(Role::Core).into_iter().zip(&self.admins) {
+            let process = &self.members[place].process;
+            // A core that is down has no metrics.
+            let response = admin::get(*admin, "/metrics").await.unwrap_or_default();
+            let count = admin::metric(&response, QUARANTINED).unwrap_or(0);
+            if count > 0 {
+                found.push(format!("{}: {QUARANTINED} {count}", process.name()));
+            }
+            let log = std::fs::read_to_string(process.log_file())
+                .with_context(|| format!("no log of {}", process.name()))?;
+            let lines = log.lines().filter(|line| line.contains(DAMAGED));
+            found.extend(lines.map(|line| format!("{}: {line}", process.name())));
+        }
+        Ok(found)
     }
 
     /// The index of the current primary in `servers`.

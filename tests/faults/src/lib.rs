@@ -24,6 +24,7 @@ mod clients;
 mod clock_steps;
 mod damage;
 mod effects;
+mod ends;
 mod event_log;
 mod external_load;
 mod fault;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::audit::{Arrival, Audit};
 use crate::clients::{self, Client};
 use crate::clock;
+use crate::ends::{APPLICATION, Ends};
 use crate::event_log::{Entry, EventLogReader};
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
@@ -25,6 +26,8 @@ pub(crate) const PADDING: usize = 200;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Deadline for progress, both of streams after a fault and while draining.
 const STALL_TIMEOUT: Duration = Duration::from_secs(45);
+/// Deadline for the end of a stream on the other side.
+const ENDS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Wait for late duplicates after everything has arrived.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(1);
 
@@ -128,6 +131,20 @@ impl Load {
     /// Whether neither end has reported the end of the stream.
     pub(crate) fn is_open(&self, stream: usize) -> bool {
         self.ledger.end_reasons(stream).is_empty()
+    }
+
+    /// Waits until the ended streams have ended on both sides, or the deadline has passed.
+    pub(crate) async fn wait_for_ends(&self) {
+        let start = clock::now();
+        let is_pending = |stream: usize| {
+            let ends = self.ledger.end_reasons(stream);
+            !ends.is_empty() && !matches!(Ends::of(&ends), Ends::Same(_))
+        };
+        while (0..self.clients.len()).any(is_pending)
+            && clock::now().duration_since(start) < ENDS_TIMEOUT
+        {
+            sleep(POLL_INTERVAL).await;
+        }
     }
 
     /// Waits for an arrival in both directions of each stream. Returns the open streams without one: c2s, s2c.
@@ -248,7 +265,7 @@ impl Follower {
             ledger.arrive(Direction::C2s, stream, message, length, clock::now());
         }
         if let Entry::Ended { reason, .. } = entry {
-            ledger.record_end(stream, format!("the application: {reason}"));
+            ledger.record_end(stream, format!("{APPLICATION}: {reason}"));
         }
     }
 }

@@ -86,7 +86,7 @@ async fn watch(config: &Config, seed: u64, fleet: &mut Fleet) -> anyhow::Result<
     let stalled = load.wait_for_progress(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
-    let ended = fleet.restart_ended()?;
+    let ended = [fleet.restart_ended()?, fleet.quarantines().await?].concat();
     let findings = Findings::of(seed, config.limit, outages, &load, &stalled, drained, &ended);
     findings.report(config.json.as_deref())
 }

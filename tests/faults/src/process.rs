@@ -110,6 +110,11 @@ impl Process {
         self.variables.extend(value.map(|value| (name, value)));
     }
 
+    /// The file for the output of all starts.
+    pub(crate) fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// The process id, while the process runs.
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().and_then(|running| running.child.id())

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
+use crate::clock;
 use crate::damage::image::{Owner, owner};
 use crate::damage::redis_image;
 use crate::held::{Held, held};
@@ -19,6 +20,9 @@ use crate::redis_server::RedisServer;
 
 /// Interval of the records.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// A loss of a partition's entries proves the end of a stream within this time: every stream of a run is active, so a
+/// stream that lost a record ends when its client and its instance have reconnected.
+const EXPIRY: Duration = Duration::from_secs(30);
 /// Deadline of one reading; a suspended Redis does not reply.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -72,7 +76,15 @@ struct LogEnds {
     /// Greatest epoch and next index of each partition, with the claim of that epoch.
     last: BTreeMap<u32, (u64, u64, String)>,
     /// Partitions in which a later claim began below a recorded index, or an epoch was assigned twice.
-    lost: BTreeSet<u32>,
+    lost: BTreeMap<u32, Loss>,
+}
+
+/// The last loss of entries of a partition.
+#[derive(Debug)]
+struct Loss {
+    /// The claim that showed the loss.
+    claim: String,
+    at: Instant,
 }
 
 impl ResetProofs {
@@ -148,7 +160,7 @@ impl Recorder {
             }
             let evidence = Evidence {
                 held: found.map(|(_, held)| held.clone()),
-                lost_entries: self.ends.lost.clone(),
+                lost_entries: self.ends.lost_lately(clock::now()),
                 // The partition is in the upper 16 of 64 bits.
                 partition: found.map(|(number, _)| (number >> 48) as u32),
             };
@@ -169,6 +181,7 @@ impl LogEnds {
             pipeline.cmd("LLEN").arg(head.replace(":head", ":log"));
         }
         let replies: Vec<redis::Value> = pipeline.query_async(&mut connection).await?;
+        let now = clock::now();
         for (head, replies) in heads.iter().zip(replies.chunks(2)) {
             let Owner::Partition(partition) = owner(head.as_bytes()) else { continue };
             let [fields, length] = replies else { continue };
@@ -176,14 +189,20 @@ impl LogEnds {
                 redis::from_redis_value_ref(fields)?;
             let length: u64 = redis::from_redis_value_ref(length)?;
             let next = first.unwrap_or(0) + length;
-            self.advance(partition, epoch.unwrap_or(0), next, &claims.unwrap_or_default());
+            self.advance(partition, epoch.unwrap_or(0), next, &claims.unwrap_or_default(), now);
         }
         Ok(())
     }
 
+    /// Partitions that have lost entries within the last [`EXPIRY`].
+    fn lost_lately(&self, now: Instant) -> BTreeSet<u32> {
+        let recent = self.lost.iter().filter(|(_, loss)| now.duration_since(loss.at) <= EXPIRY);
+        recent.map(|(partition, _)| *partition).collect()
+    }
+
     /// Compares the claims, as lines of epoch, index and owner, with the greatest record of the partition. During a
     /// failover two servers are primaries, so records may be older than earlier ones.
-    fn advance(&mut self, partition: u32, epoch: u64, next: u64, claims: &str) {
+    fn advance(&mut self, partition: u32, epoch: u64, next: u64, claims: &str, now: Instant) {
         let claim = |line: &str| -> Option<(u64, u64)> {
             let mut words = line.split(' ');
             Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
@@ -195,7 +214,10 @@ impl LogEnds {
             if later.any(|(_, index)| index < *last_next)
                 || (epoch == *last_epoch && newest != last_claim)
             {
-                self.lost.insert(partition);
+                // The same claim is read again while the records are older than the greatest one.
+                if self.lost.get(&partition).is_none_or(|loss| loss.claim != newest) {
+                    self.lost.insert(partition, Loss { claim: newest.to_owned(), at: now });
+                }
             }
             if (epoch, next) < (*last_epoch, *last_next) {
                 return;
@@ -223,10 +245,26 @@ mod tests {
         ] {
             let mut ends = LogEnds::default();
             for (epoch, next, claims) in &records {
-                ends.advance(4, *epoch, *next, claims);
+                ends.advance(4, *epoch, *next, claims, clock::now());
             }
-            assert_eq!(ends.lost.contains(&4), lost, "{records:?}");
+            assert_eq!(ends.lost.contains_key(&4), lost, "{records:?}");
         }
+    }
+
+    #[test]
+    fn the_proof_of_a_partition_expires() {
+        let mut ends = LogEnds::default();
+        let start = clock::now();
+        let lost = BTreeSet::from([4]);
+        ends.advance(4, 2, 10, "2 0 a\n", start);
+        // Read twice: the record is older than the greatest one.
+        for seconds in [1, 20] {
+            ends.advance(4, 2, 9, "2 8 b\n", start + Duration::from_secs(seconds));
+        }
+        assert_eq!(ends.lost_lately(start + Duration::from_secs(31)), lost);
+        assert_eq!(ends.lost_lately(start + Duration::from_secs(32)), BTreeSet::new());
+        ends.advance(4, 2, 9, "2 7 c\n", start + Duration::from_secs(50));
+        assert_eq!(ends.lost_lately(start + Duration::from_secs(80)), lost, "a second loss");
     }
 
     #[test]

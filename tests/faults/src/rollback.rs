@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::clock;
+use crate::ends::{Ends, STATE_LOST};
 use crate::fleet::{Fleet, Options, Role, StoreKind};
 use crate::load::{Load, PADDING};
 use crate::message::{Direction, Length};
@@ -176,6 +177,8 @@ impl Config {
         checks.add(format!("{cores:?}: everything sent has arrived"), load.drain().await.is_some());
         let rollback = self.judge(cores, &load, checks);
         checks.add_none("processes", &fleet.restart_ended()?);
+        checks.add_none("quarantines", &fleet.quarantines().await?);
+        checks.add_none("instances", load.audit().double_ends());
         rollback.print();
         findings.rollbacks.push(rollback);
         Ok(())
@@ -248,9 +251,7 @@ fn judge_group(group: Group, loses: bool, members: &[usize], load: &Load) -> End
     let mut ended = Ended { group, streams: members.len(), state_lost: 0, otherwise: 0 };
     for &stream in members {
         let ends = load.ledger.end_reasons(stream);
-        let sides = |side: &str| ends.iter().any(|end| end.starts_with(side));
-        let is_lost = ends.iter().all(|end| end.contains("state lost"));
-        if is_lost && sides("the client") && sides("the application") {
+        if Ends::of(&ends) == Ends::Same(STATE_LOST.to_owned()) {
             ended.state_lost += 1;
         } else if !ends.is_empty() || loses {
             ended.otherwise += 1;

@@ -85,7 +85,9 @@ async fn inject_faults(
     let stalled = load.wait_for_progress(&all).await;
     stop.stop();
     let drained = load.drain().await.is_some();
-    let findings = Findings::of(seed, &load, &injector, &proofs, &stalled, drained);
+    load.wait_for_ends().await;
+    let mut findings = Findings::of(seed, &load, &injector, &proofs, &stalled, drained);
+    findings.checks.add_none("quarantines", &fleet.quarantines().await?);
     findings.report(config.json.as_deref())
 }
 

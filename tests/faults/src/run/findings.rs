@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::audit::Counts;
+use crate::ends::{Ends, STATE_LOST};
 use crate::fault_injector::FaultInjector;
 use crate::load::Load;
 use crate::message::Direction;
@@ -22,7 +23,7 @@ pub(super) struct Findings {
     resets: Resets,
     reconnects: u64,
     #[serde(flatten)]
-    checks: Checks,
+    pub(super) checks: Checks,
 }
 
 /// The injections of one kind of fault.
@@ -40,6 +41,9 @@ struct Resets {
     proven: usize,
     /// The log of the partition lost entries.
     by_partition: usize,
+    /// Of the proven ones, those without an end at the application: the store has nothing of the stream, and the last
+    /// instance is dead.
+    client_alone: usize,
     unproven: usize,
 }
 
@@ -60,6 +64,7 @@ impl Findings {
         let rows = load.rows();
         checks.add_delivery(&rows);
         checks.add_none("instances", &load.violations());
+        checks.add_none("instances", load.audit().double_ends());
         checks.add_none("processes", injector.violations());
         let faults = injector.counts().map(|(place, kind, times)| FaultFigures {
             kind: kind.to_string(),
@@ -91,9 +96,10 @@ impl Findings {
              again; {} reconnects",
             self.reconnects
         );
-        let Resets { proven, by_partition, unproven } = self.resets;
+        let Resets { proven, by_partition, client_alone, unproven } = self.resets;
         println!(
-            "resets: {proven} proven by the numbers of the stream, {by_partition} by the log of the partition, {unproven} not"
+            "resets: {proven} proven by the numbers of the stream, {by_partition} by the log of the partition \
+             ({client_alone} of both after the death of the instance), {unproven} not"
         );
         if let Some(path) = json {
             report::write_json(path, self)?;
@@ -108,9 +114,13 @@ fn judge_resets(load: &Load, proofs: &ResetProofs, checks: &mut Checks) -> Reset
         let ends = load.ledger.end_reasons(stream);
         let (history, evidence) = (history(load, stream), proofs.of(stream));
         let proof = evidence.as_ref().map_or(Proof::None, |evidence| evidence.proof(history));
+        let is_stored = evidence.as_ref().is_none_or(|evidence| evidence.held.is_some());
+        let may_be_alone = !is_stored && !is_alive(load.audit().last_instance(stream));
+        let matches = is_state_lost(&ends, may_be_alone);
+        resets.client_alone += usize::from(matches && !is_state_lost(&ends, false));
         match proof {
-            Proof::Stream if is_state_lost(&ends) => resets.proven += 1,
-            Proof::Partition if is_state_lost(&ends) => resets.by_partition += 1,
+            Proof::Stream if matches => resets.proven += 1,
+            Proof::Partition if matches => resets.by_partition += 1,
             Proof::Stream | Proof::Partition | Proof::None => {
                 resets.unproven += 1;
                 let (transport, ends) = (load.clients[stream].transport, ends.join("; "));
@@ -123,8 +133,18 @@ fn judge_resets(load: &Load, proofs: &ResetProofs, checks: &mut Checks) -> Reset
     resets
 }
 
-fn is_state_lost(ends: &[String]) -> bool {
-    ends.iter().all(|why| why.contains("state lost"))
+/// Whether both sides received `state lost`; the client alone if no instance can know the stream.
+fn is_state_lost(ends: &[String], may_be_alone: bool) -> bool {
+    match Ends::of(ends) {
+        Ends::Same(reason) => reason == STATE_LOST,
+        Ends::ClientAlone(reason) => may_be_alone && reason == STATE_LOST,
+        Ends::Differ => false,
+    }
+}
+
+/// Whether the process of an instance runs.
+fn is_alive(instance: Option<u64>) -> bool {
+    instance.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists())
 }
 
 /// The numbers that both ends of a stream have seen.
@@ -141,10 +161,17 @@ mod tests {
     #[test]
     fn every_end_must_be_a_lost_state() {
         let ends = |texts: &[&str]| -> Vec<_> { texts.iter().map(ToString::to_string).collect() };
-        assert!(is_state_lost(&ends(&[
-            "the client: state lost",
-            "the application: state lost, by Core"
-        ])));
-        assert!(!is_state_lost(&ends(&["the client: state lost", "the application: no activity"])));
+        let (client, app) = ("the client: state lost", "the application: state lost, by Core");
+        assert!(is_state_lost(&ends(&[client, app]), false));
+        assert!(!is_state_lost(&ends(&[client, "the application: no activity"]), true));
+        assert!(!is_state_lost(&ends(&[client]), false));
+        assert!(is_state_lost(&ends(&[client]), true));
+        assert!(!is_state_lost(&ends(&[app]), true));
+    }
+
+    #[test]
+    fn an_instance_is_alive_while_its_process_runs() {
+        assert!(is_alive(Some(std::process::id().into())));
+        assert!(!is_alive(Some(u64::MAX)) && !is_alive(None));
     }
 }
