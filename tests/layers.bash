@@ -153,7 +153,13 @@ short_faults() {
   harm 60s 5s 15s
   need gcc gcc
   target/release/minerva-faults clock --streams 20
-  target/release/minerva-faults damage --places redis --count 12 --streams 200 --partitions 64
+  target/release/minerva-faults damage --places redis --count 12 --streams 200 --partitions 64 --lanes 1
+  # A clean clone has no programs of release 0.1, and their build takes longer than this layer.
+  if [ -e "$release_0_1/minerva-faults" ]; then
+    target/release/minerva-faults upgrade --from "$release_0_1" --order mixed --pause 1s
+  else
+    echo "skipped: the upgrade from release 0.1: tests/long faults builds its programs, which are not in $release_0_1"
+  fi
 }
 
 long_faults() {
@@ -168,22 +174,29 @@ long_faults() {
   target/release/minerva-faults damage
 }
 
-# Rolling upgrade from the programs of release 0.1, which are built from the history of the repository.
+# The programs of release 0.1.
+release_0_1=target/release-0.1/target/release
+
+# Rolling upgrade from the programs of release 0.1, which are built from the history of the repository; also with
+# application instances that stay at release 0.1, and with instances that are upgraded before the servers.
 upgrade_from_0_1() {
   local commit=c171d98 from=target/release-0.1
   if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
     echo "skipped: the upgrade from release 0.1: commit $commit is not in this clone"
     return 0
   fi
-  if ! [ -e "$from/target/release/minerva-faults" ]; then
+  if ! [ -e "$release_0_1/minerva-faults" ]; then
     rm -rf "$from"
     mkdir -p "$from"
     git archive "$commit" | tar -x -C "$from"
     (cd "$from" && cargo build --release --quiet -p minerva-core -p minerva-edge -p minerva-faults)
   fi
-  local order
+  local order apps
   for order in roles mixed; do
-    target/release/minerva-faults upgrade --from "$from/target/release" --order "$order" --pause 10s
+    target/release/minerva-faults upgrade --from "$release_0_1" --order "$order" --pause 10s
+  done
+  for apps in earlier later; do
+    target/release/minerva-faults upgrade --from "$release_0_1" --apps-are "$apps" --order mixed --pause 10s
   done
 }
 

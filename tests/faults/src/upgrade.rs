@@ -33,8 +33,8 @@ const CONFIG_ERROR: i32 = 64;
 pub(crate) struct Config {
     #[command(flatten)]
     fleet: Options,
-    /// Directory of the earlier programs: minerva-core, minerva-edge, and optionally minerva-faults for the
-    /// application instances.
+    /// Directory of the earlier programs: minerva-core, minerva-edge, and minerva-faults for the application instances.
+    /// A program that is missing is not replaced.
     #[arg(long)]
     from: PathBuf,
     /// The steps, in this order.
@@ -43,6 +43,9 @@ pub(crate) struct Config {
     /// The order of the processes.
     #[arg(long, value_enum, default_value_t = Order::Roles)]
     order: Order,
+    /// The programs of the application instances.
+    #[arg(long, value_enum, default_value_t = Apps::Replaced)]
+    apps_are: Apps,
     /// Newest stored version that the cores may use until the phase `raise`.
     #[arg(long, value_name = "N")]
     stored_version: Option<u32>,
@@ -86,6 +89,17 @@ enum Order {
     Mixed,
 }
 
+/// The version of the application instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Apps {
+    /// Replaced like the servers.
+    Replaced,
+    /// The earlier program in all phases.
+    Earlier,
+    /// The later program in all phases.
+    Later,
+}
+
 #[derive(Serialize)]
 struct Findings {
     seed: u64,
@@ -112,6 +126,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let seed = config.seed.unwrap_or_else(Random::fresh_seed);
     println!("seed {seed}");
     ensure!(config.from.join("minerva-core").exists(), "{} has no programs", config.from.display());
+    let has_apps = config.from.join("minerva-faults").exists();
+    ensure!(has_apps || config.apps_are != Apps::Earlier, "there is no earlier minerva-faults");
     let plan = config.fleet.plan(config.streams, PADDING)?;
     let mut random = Random::new(seed);
     let mut fleet = Fleet::new(&plan, &mut random).await?;
@@ -147,6 +163,7 @@ async fn upgrade(
     checks.add_delivery(&rows);
     checks.add_none("instances", &load.violations());
     checks.add_none("processes", &upgrade.violations);
+    checks.add_none("quarantines", &fleet.quarantines().await?);
     let ends: Vec<_> = all.iter().flat_map(|stream| load.ledger.end_reasons(*stream)).collect();
     checks.add_none("ends of streams", &ends);
     let pauses = PROCESS_ROLES.iter().enumerate().filter(|(_, (_, role))| *role != Role::Redis);
@@ -156,11 +173,20 @@ async fn upgrade(
     findings.report(config.json.as_deref())
 }
 
+impl Config {
+    /// Whether the processes of a role start with the earlier program.
+    fn starts_earlier(&self, role: Role) -> bool {
+        role != Role::App || self.apps_are != Apps::Later
+    }
+}
+
 impl<'a> Upgrade<'a> {
     /// Sets the earlier programs in a deployment that has not started.
     fn new(config: &'a Config, fleet: &mut Fleet, random: &mut Random) -> Self {
-        let mut order: Vec<usize> =
-            [Role::Core, Role::Edge, Role::App].map(|role| fleet.all(role)).concat();
+        let mut order = [Role::Core, Role::Edge].map(|role| fleet.all(role)).concat();
+        if config.apps_are == Apps::Replaced {
+            order.extend(fleet.all(Role::App));
+        }
         if config.order == Order::Mixed {
             for last in (1..order.len()).rev() {
                 order.swap(last, random.between(0, last as u64) as usize);
@@ -169,7 +195,9 @@ impl<'a> Upgrade<'a> {
         let later =
             fleet.members.iter().map(|member| member.process.program().to_owned()).collect();
         for member in &mut fleet.members {
-            member.process.set_program(earlier(&config.from, member.process.program()));
+            if config.starts_earlier(member.role) {
+                member.process.set_program(earlier(&config.from, member.process.program()));
+            }
             if let (Role::Core, Some(version)) = (member.role, config.stored_version) {
                 member.process.set_variable(STORED_VERSION, Some(version.to_string().into()));
             }
@@ -314,6 +342,23 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn application_instances_may_keep_either_program() {
+        #[derive(Debug, clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            config: Config,
+        }
+        let starts = |apps: &str| {
+            let words = ["upgrade", "--from", "x", "--apps-are", apps];
+            let Command { config } = clap::Parser::parse_from(words);
+            [Role::Core, Role::Edge, Role::App].map(|role| config.starts_earlier(role))
+        };
+        assert_eq!(starts("replaced"), [true, true, true]);
+        assert_eq!(starts("earlier"), [true, true, true]);
+        assert_eq!(starts("later"), [true, true, false]);
+    }
 
     #[test]
     fn a_missing_earlier_program_is_not_replaced() {
