@@ -32,19 +32,29 @@ pub(crate) struct Config {
     file: PathBuf,
 }
 
+/// Exit code of the reader if redb does not open the file.
+const NOT_OPENED: u8 = 3;
+
 /// The result of opening a damaged file.
 pub(super) enum Reading {
     Rows(Image),
-    /// redb rejects the file with an error.
-    Refused,
-    /// The reader panicked or hung.
-    Crashed,
+    /// redb does not open the file.
+    NotOpened,
+    /// redb opens the file, but the reader fails, panics or hangs.
+    Unreadable,
 }
 
 /// The command `rows`: writes the rows of a file to the output.
 pub(crate) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut output = Vec::new();
-    for (row, value) in read_here(&config.file)?.0 {
+    let database = match Database::open(&config.file) {
+        Ok(database) => database,
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(ExitCode::from(NOT_OPENED));
+        }
+    };
+    for (row, value) in read_rows(&database)?.0 {
         output.push(row.kind as u8);
         for bytes in [&row.table, &row.key, &value] {
             output.extend((bytes.len() as u32).to_be_bytes());
@@ -60,14 +70,14 @@ pub(super) async fn read(file: &Path) -> anyhow::Result<Reading> {
     let this = std::env::current_exe().context("cannot find this program's own path")?;
     let child =
         Command::new(this).arg("rows").arg(file).stderr(Stdio::null()).kill_on_drop(true).output();
-    let Ok(output) = timeout(READ_TIMEOUT, child).await else { return Ok(Reading::Crashed) };
+    let Ok(output) = timeout(READ_TIMEOUT, child).await else { return Ok(Reading::Unreadable) };
     let output = output.context("cannot start the reader")?;
     Ok(match output.status.code() {
         Some(0) => {
             Reading::Rows(parse(&output.stdout).context("the reader's output is incomplete")?)
         }
-        Some(1) => Reading::Refused,
-        Some(_) | None => Reading::Crashed,
+        Some(code) if code == i32::from(NOT_OPENED) => Reading::NotOpened,
+        Some(_) | None => Reading::Unreadable,
     })
 }
 
@@ -87,8 +97,7 @@ fn parse(mut output: &[u8]) -> Option<Image> {
     Some(Image(rows))
 }
 
-fn read_here(file: &Path) -> anyhow::Result<Image> {
-    let database = Database::open(file)?;
+fn read_rows(database: &Database) -> anyhow::Result<Image> {
     let transaction = database.begin_read()?;
     let mut rows = BTreeMap::new();
     let mut add = |table: &str, key: Vec<u8>, value: Vec<u8>| {

@@ -15,6 +15,8 @@ use crate::process::Process;
 use crate::random::Random;
 use crate::redis_server::{RedisServer, copy_directory};
 
+/// A core starts on one of so many files that redb does not open, and on every other unreadable file.
+const SHOWN: u64 = 10;
 const REDB_FILE: &str = "minerva.redb";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -42,7 +44,7 @@ impl Place {
 pub(super) enum Loaded {
     /// The rows, and the damaged position.
     Content(Image, String),
-    /// Redis exits with an error.
+    /// Redis exits with an error, or redb does not open the file.
     Refused,
     /// This program cannot read the file with this damaged position, so a core has to show the streams.
     Unreadable(String),
@@ -102,7 +104,9 @@ impl Store {
             copy_directory(&self.data(), &self.template())?;
             return match redb_image::read(&self.data().join(REDB_FILE)).await? {
                 Reading::Rows(image) => Ok(image),
-                Reading::Refused | Reading::Crashed => bail!("the undamaged file cannot be read"),
+                Reading::NotOpened | Reading::Unreadable => {
+                    bail!("the undamaged file cannot be read")
+                }
             };
         }
         let image = redis_image::read(&self.server).await?;
@@ -139,7 +143,7 @@ impl Store {
         copy_directory(&self.template(), &copy)?;
         let label = damage_files(&copy, kind, random)?;
         if self.place.is_redb() {
-            load_redb(&copy, label).await
+            load_redb(&copy, label, random.between(1, SHOWN) == 1).await
         } else {
             self.load_redis(label).await
         }
@@ -184,10 +188,12 @@ impl Store {
     }
 }
 
-async fn load_redb(copy: &Path, label: String) -> anyhow::Result<Loaded> {
+/// Loads a damaged file. A file that redb does not open is refused by the core as well, which `is_shown` verifies.
+async fn load_redb(copy: &Path, label: String, is_shown: bool) -> anyhow::Result<Loaded> {
     Ok(match redb_image::read(&copy.join(REDB_FILE)).await? {
         Reading::Rows(image) => Loaded::Content(image, label),
-        Reading::Refused | Reading::Crashed => Loaded::Unreadable(label),
+        Reading::NotOpened if !is_shown => Loaded::Refused,
+        Reading::NotOpened | Reading::Unreadable => Loaded::Unreadable(label),
     })
 }
 
