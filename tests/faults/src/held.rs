@@ -247,6 +247,59 @@ mod tests {
         assert_eq!(numbers, [(Some(0), 1), (Some(1), 1), (Some(2), 1)]);
     }
 
+    /// Blobs that cores have written, with their content as text.
+    fn golden(kind: &str) -> Vec<(Vec<u8>, String)> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../core/src/state/record/golden");
+        let files =
+            ["1", "2"].map(|version| std::fs::read_dir(format!("{root}/{version}")).unwrap());
+        let paths = files.into_iter().flatten().map(|file| file.unwrap().path());
+        let is_kind = |path: &std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with(kind) && name.ends_with(".bin")
+        };
+        let read = |path: std::path::PathBuf| {
+            let text = std::fs::read_to_string(path.with_extension("txt")).unwrap();
+            (std::fs::read(path).unwrap(), text)
+        };
+        paths.filter(is_kind).map(read).collect()
+    }
+
+    #[test]
+    fn stored_snapshots_of_all_versions_are_read() {
+        let snapshots = golden("snapshot");
+        assert!(snapshots.len() > 20);
+        for (blob, text) in snapshots {
+            let number = |name: &str| -> u64 {
+                let (_, rest) = text.split_once(name).unwrap();
+                let digits = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+                digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
+            };
+            let held = of_snapshot(&blob);
+            let expected = (number("as of "), number("received_next: "), number("outbox_next: "));
+            assert_eq!((held.as_of, held.c2s, held.s2c), expected, "{text}");
+            assert_eq!(held.ended, text.contains("ended: Some("), "{text}");
+        }
+    }
+
+    #[test]
+    fn stored_entries_of_all_versions_are_read() {
+        let entries = golden("entry");
+        assert!(entries.len() > 20);
+        for (blob, text) in entries {
+            let log = ("minerva:{p1}:log", RowKind::List, vec![0; 8], blob);
+            let streams = held(&image(vec![log]));
+            for part in text.split("stream ").skip(1) {
+                let Some((number, record)) = part.split_once(": ") else { continue };
+                let Ok(number) = number.parse() else { continue };
+                let held = streams.get(&number).unwrap_or_else(|| panic!("{number}: {text}"));
+                assert!(held.ended || !record.starts_with("Ended"), "{text}");
+                let sends = record.starts_with("Sent") || record.starts_with("Pushed");
+                assert!(held.s2c > 0 || !sends, "{text}");
+                assert!(held.c2s > 0 || !record.starts_with("Received"), "{text}");
+            }
+        }
+    }
+
     #[test]
     fn damaged_bytes_end_the_fields() {
         for bytes in [&[0x0A, 0xFF][..], &[0x0B], &[0x80], &[0xFF; 12]] {
