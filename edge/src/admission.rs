@@ -22,6 +22,12 @@ use takeovers::Takeovers;
 /// Wait before the next attempt after a refused connection.
 pub(crate) const CONNECTION_RETRY: Duration = Duration::from_secs(10);
 
+/// Bytes of an unfinished frame that are not charged, and the step of charges.
+const FREE_BYTES: usize = 64 * 1024;
+
+/// One address may use this part of the budget for unfinished frames.
+const ADDRESS_SHARE: usize = 4;
+
 /// Limits of the options.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AdmissionLimits {
@@ -31,6 +37,8 @@ pub(crate) struct AdmissionLimits {
     pub(crate) unknown_streams: u32,
     /// Takeovers of one stream, in each second.
     pub(crate) takeovers: u32,
+    /// Bytes of unfinished frames of all clients.
+    pub(crate) unfinished: usize,
 }
 
 /// The tables of one edge.
@@ -67,6 +75,13 @@ pub(crate) enum Admittance {
     },
     /// The peer is a trusted proxy: each transport counts for its client.
     Proxied,
+}
+
+/// Memory of one transport for its unfinished frame.
+#[derive(Debug)]
+pub(crate) struct FrameMemory {
+    address: Arc<AddressPermit>,
+    bytes: usize,
 }
 
 /// A connection beyond the limit, until its refusal is written.
@@ -205,6 +220,39 @@ impl AddressPermit {
     }
 }
 
+impl FrameMemory {
+    pub(crate) fn new(address: Arc<AddressPermit>) -> Self {
+        Self { address, bytes: 0 }
+    }
+
+    /// Charges an unfinished frame of this length; `false` without a change if the budget is used up.
+    pub(crate) fn resize(&mut self, unfinished: usize) -> bool {
+        let bytes = unfinished.saturating_sub(FREE_BYTES).next_multiple_of(FREE_BYTES);
+        if bytes == self.bytes {
+            return true;
+        }
+        let AddressPermit { admission, key, is_exempt } = &*self.address;
+        let all = admission.limits.unfinished;
+        let limits = (all, if *is_exempt { all } else { all / ADDRESS_SHARE });
+        let mut addresses = lock(&admission.addresses);
+        let fits = addresses.charge(*key, (self.bytes, bytes), limits);
+        admission.metrics.unfinished_bytes.set(addresses.unfinished() as i64);
+        drop(addresses);
+        if fits {
+            self.bytes = bytes;
+        } else {
+            admission.count(Limit::unfinished_frames);
+        }
+        fits
+    }
+}
+
+impl Drop for FrameMemory {
+    fn drop(&mut self) {
+        self.resize(0);
+    }
+}
+
 impl Drop for AddressPermit {
     fn drop(&mut self) {
         lock(&self.admission.addresses).close(clock::now(), self.key);
@@ -249,7 +297,9 @@ mod tests {
     fn admission(proxies: &[&str]) -> Arc<Admission> {
         let list: Vec<String> = proxies.iter().map(|&text| text.to_owned()).collect();
         let proxies = TrustedProxies::new(&list, ForwardedHeader::default()).unwrap();
-        let limits = AdmissionLimits { connections: 2, unknown_streams: 1, takeovers: 1 };
+        let unfinished = 16 * FREE_BYTES;
+        let limits =
+            AdmissionLimits { connections: 2, unknown_streams: 1, takeovers: 1, unfinished };
         Arc::new(Admission::new(limits, proxies, Metrics::default()))
     }
 
@@ -280,6 +330,25 @@ mod tests {
             assert_eq!(admitted(&[], public), 2, "{public}");
         }
         assert_eq!(admitted(&["203.0.113.1"], "203.0.113.1"), 4, "a trusted proxy");
+    }
+
+    #[test]
+    fn frames_are_charged_in_steps_above_64_kib() {
+        let admission = admission(&[]);
+        let permit = Arc::new(admission.admit("1.2.3.4".parse().unwrap()).unwrap());
+        for (length, charged) in [(65_535, 0), (65_536, 0), (65_537, 65_536), (131_073, 131_072)] {
+            let mut memory = FrameMemory::new(Arc::clone(&permit));
+            assert!(memory.resize(length));
+            assert_eq!(lock(&admission.addresses).unfinished(), charged, "{length}");
+        }
+        assert_eq!(lock(&admission.addresses).unfinished(), 0, "dropped");
+        // A quarter of the budget is four steps.
+        let mut memory = FrameMemory::new(permit);
+        assert!(memory.resize(5 * FREE_BYTES));
+        assert!(!memory.resize(5 * FREE_BYTES + 1));
+        let exempt = Arc::new(admission.admit("127.0.0.1".parse().unwrap()).unwrap());
+        let mut memory = FrameMemory::new(exempt);
+        assert!(memory.resize(13 * FREE_BYTES) && !memory.resize(13 * FREE_BYTES + 1));
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::tls;
 /// Default of `--listen-backlog`, equal to the default of `net.core.somaxconn` since Linux 5.4.
 const DEFAULT_BACKLOG: u32 = 4096;
 
+/// Default of `--max-unfinished-bytes`: 64 frames of the maximum length.
+const DEFAULT_UNFINISHED: u32 = 64 << 20;
+
 /// Options of an edge.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Clients")]
@@ -107,6 +110,13 @@ pub struct Config {
     #[arg(long, env = "MINERVA_MAX_TAKEOVERS", value_name = "N",
         default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_takeovers: u32,
+
+    /// Maximum memory for frames of all clients that are not complete yet, in bytes. The first 64 KiB of each frame
+    /// are not counted; one client address may use a quarter.
+    #[arg(long, env = "MINERVA_MAX_UNFINISHED_BYTES", value_name = "BYTES",
+        default_value_t = DEFAULT_UNFINISHED,
+        value_parser = clap::value_parser!(u32).range(1 << 20..))]
+    pub max_unfinished_bytes: u32,
 
     /// Length of the queue of each client port, in which connections wait until they are accepted. The kernel caps
     /// the length at net.core.somaxconn.
@@ -201,6 +211,7 @@ impl Default for Config {
             max_connections_per_address: 256,
             max_unknown_streams: 20,
             max_takeovers: 5,
+            max_unfinished_bytes: DEFAULT_UNFINISHED,
             listen_backlog: DEFAULT_BACKLOG,
             max_frame: minerva_proto::MAX_FRAME as u32,
             hold_time: Duration::from_secs(30),

@@ -223,6 +223,7 @@ fn shared_state(
         connections: config.max_connections_per_address,
         unknown_streams: config.max_unknown_streams,
         takeovers: config.max_takeovers,
+        unfinished: config.max_unfinished_bytes as usize,
     };
     let admission = Admission::new(admission_limits, proxies.clone(), metrics.clone());
     Ok(Shared {

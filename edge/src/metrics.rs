@@ -24,6 +24,7 @@ pub struct Metrics {
     pub(crate) foreign_origins: Counter,
     pub(crate) foreign_hosts: Counter,
     pub(crate) takeovers: Counter,
+    pub(crate) unfinished_bytes: Gauge,
     pub(crate) refused: Family<Refused, Counter>,
     pub(crate) garbage: Counter,
     pub(crate) refused_frames: Family<Refusal, Counter>,
@@ -93,6 +94,8 @@ pub(crate) enum Limit {
     unknown_streams,
     /// Takeovers of a stream.
     takeovers,
+    /// Bytes of unfinished frames.
+    unfinished_frames,
 }
 
 /// Label: why a frame of a core was refused.
@@ -151,6 +154,8 @@ impl Metrics {
         all.register("foreign_hosts", hosts, metrics.foreign_hosts.clone());
         let takeovers = "Transports that replaced an open one of their stream";
         all.register("takeovers", takeovers, metrics.takeovers.clone());
+        let unfinished = "Charged bytes of unfinished frames";
+        all.register("unfinished_bytes", unfinished, metrics.unfinished_bytes.clone());
         let refused = "Connections and transports refused, by exceeded limit";
         all.register("refused", refused, metrics.refused.clone());
         let garbage = "Connections with an unknown protocol";

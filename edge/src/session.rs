@@ -12,7 +12,7 @@ use minerva_proto::link::{Attach, Caller, CloseCause, CoreMessage, EdgeMessage};
 use minerva_proto::{KillReason, TransportKind};
 use tokio::time::Sleep;
 
-use crate::admission::{AddressPermit, PrimaryPermit};
+use crate::admission::{AddressPermit, FrameMemory, PrimaryPermit};
 use crate::cached_watch::CachedWatch;
 use crate::clock;
 use crate::link::{Route, RouteEvent};
@@ -30,12 +30,17 @@ const SUSPECT_PAUSE: Duration = Duration::from_millis(400);
 /// Longest logged reason of a failed transport, in characters; a core determines the reason.
 const MAX_LOGGED_REASON: usize = 200;
 
+/// Wait before the next attempt of a client whose frame found no memory.
+const MEMORY_RETRY: Duration = Duration::from_secs(5);
+
 /// A transport machine with its timer, route and output queue.
 pub(crate) struct Session {
     machine: Transport,
     shared: Arc<Shared>,
     /// Counts the transport for its client's address.
     address: Arc<AddressPermit>,
+    /// Memory of the frame that is being received.
+    frame_memory: FrameMemory,
     /// Counts an open transport that wants messages.
     primary: Option<PrimaryPermit>,
     /// Set by the hello, which names the stream.
@@ -67,6 +72,7 @@ impl Session {
         let machine = Transport::new(now, kind, Arc::new(caller), shared.limits.clone());
         let mut session = Self {
             machine,
+            frame_memory: FrameMemory::new(Arc::clone(&address)),
             address,
             primary: None,
             route: None,
@@ -229,6 +235,11 @@ impl Session {
     /// Executes the machine's outputs and arms the timer.
     fn run_machine(&mut self) {
         self.find_route();
+        if !self.frame_memory.resize(self.machine.unfinished_bytes()) {
+            let reason = "the edge receives too many long frames at once";
+            let refusal = Input::Limited { reason, retry_after: MEMORY_RETRY };
+            self.machine.handle_input(clock::now(), refusal);
+        }
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Write(chunk) => self.writes.push_back(chunk),

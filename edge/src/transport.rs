@@ -9,6 +9,7 @@
 
 mod attachment;
 mod event;
+mod frame_deadline;
 mod inbound;
 mod outbound;
 mod protocol;
@@ -25,6 +26,7 @@ use minerva_proto::link::{Attach, Caller, EdgeMessage, End};
 use minerva_proto::{ClaimTag, Frame, KillReason, MAX_FRAME, StreamNumber};
 
 pub use event::{Ending, Input, Output};
+use frame_deadline::FrameDeadline;
 use inbound::Inbound;
 use outbound::Outbound;
 pub use protocol::TransportProtocol;
@@ -104,6 +106,8 @@ pub struct Transport {
     client_heartbeat: Option<Duration>,
     /// Deadline for input from a client that promised heartbeats.
     input_due: Option<Instant>,
+    /// Deadline for the rest of an unfinished frame.
+    frame_deadline: FrameDeadline,
     /// Time of the next heartbeat; set after the initial one.
     heartbeat_due: Option<Instant>,
     /// Whether a frame was written since the last update of `heartbeat_due`.
@@ -162,6 +166,7 @@ impl Transport {
             heartbeat: None,
             client_heartbeat: None,
             input_due: None,
+            frame_deadline: FrameDeadline::default(),
             heartbeat_due: None,
             wrote: false,
             outputs: VecDeque::new(),
@@ -172,6 +177,12 @@ impl Transport {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { bytes, last } => self.on_received(now, &bytes, last),
+            Input::Partial(bytes) => {
+                self.input_due = None;
+                if self.is_reading() {
+                    self.inbound.on_partial(bytes);
+                }
+            }
             Input::Garbled => self.on_garbled(now),
             Input::Written => self.on_written(),
             Input::Gone => self.over(None),
@@ -202,6 +213,11 @@ impl Transport {
             State::Attached | State::Ending { .. } => {
                 if due(self.input_due) {
                     self.over(Some(Ending::Closed));
+                } else if due(self.frame_deadline.due()) {
+                    self.over(Some(Ending::Unavailable {
+                        reason: "a frame was not complete in time".to_owned(),
+                        retry_after: Duration::ZERO,
+                    }));
                 } else if due(self.owner_due) {
                     self.over(Some(Ending::Unavailable {
                         reason: "no core has answered for this stream".to_owned(),
@@ -237,7 +253,7 @@ impl Transport {
             State::Greeting { until } | State::Closing { until } => Some(until),
             State::Attached | State::Ending { .. } => {
                 let dues = [self.owner_due, self.maxt_due, self.heartbeat_due, self.input_due];
-                dues.into_iter().flatten().min()
+                dues.into_iter().chain([self.frame_deadline.due()]).flatten().min()
             }
             State::Over => None,
         }
@@ -265,6 +281,11 @@ impl Transport {
     /// before it attaches the transport again, so that others are attached first.
     pub fn is_suspect(&self) -> bool {
         self.unanswered > 0
+    }
+
+    /// Bytes of the frame that is being received.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.inbound.unfinished_bytes()
     }
 
     /// Content of the hello, if received.
@@ -367,6 +388,9 @@ impl Transport {
             }
             Some(_) | None => None,
         };
+        let reads = matches!(self.state, State::Attached) && self.wants_input();
+        let unfinished = if reads { self.inbound.unfinished_bytes() } else { 0 };
+        self.frame_deadline.update(now, self.inbound.frames(), unfinished);
         let has_finished = matches!(self.state, State::Closing { .. } | State::Over);
         if has_finished && self.outbound.unwritten_bytes() == 0 {
             self.detach();

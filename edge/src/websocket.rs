@@ -51,6 +51,9 @@ const WRITE_BUFFER: usize = 4 << 20;
 /// Read size while discarding input behind an unreadable message.
 const DISCARD: usize = 4 * 1024;
 
+/// Header of a control frame in bytes, with its mask.
+const CONTROL_HEADER: usize = 6;
+
 /// Time limit for the WebSocket closing handshake at the end of a transport.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
@@ -91,8 +94,9 @@ pub(crate) fn upgrade(
         if let Some(socket) = open(upgraded, &connection).await {
             let protocol = TransportProtocol::WebSocket;
             let session = Session::new(&connection.shared, protocol, caller, address);
+            let (flushing, pong_pending, unreadable, reported) = (false, false, false, 0);
             let mut driver =
-                Driver { socket, session, flushing: false, pong_pending: false, unreadable: false };
+                Driver { socket, session, flushing, pong_pending, unreadable, reported };
             // A second task without the memory of the opening. A block, since an `async fn` stores its arguments
             // twice.
             tokio::spawn(async move {
@@ -140,11 +144,15 @@ struct Driver {
     pong_pending: bool,
     /// Reading has failed permanently; writing may still work.
     unreadable: bool,
+    /// Reported length of an unfinished message.
+    reported: usize,
 }
 
 /// Socket events.
 enum Event {
     Message(Bytes),
+    /// Length of a message so far.
+    Partial(usize),
     /// A message that is not text.
     Garbled,
     /// A message that is too long or not UTF-8; the rest of the input is undecodable.
@@ -156,7 +164,7 @@ enum Event {
 impl Driver {
     /// Runs until the end of the transport.
     async fn run(&mut self) {
-        let Self { socket, session, flushing, pong_pending, unreadable } = self;
+        let Self { socket, session, flushing, pong_pending, unreadable, reported } = self;
         while session.ending().is_none() && !session.is_over() {
             let reads = session.wants_input();
             let chunk = if *flushing { None } else { session.chunk().cloned() };
@@ -165,14 +173,22 @@ impl Driver {
                 match written {
                     Poll::Pending if reads && *unreadable => poll_discard(socket.get_mut(), cx),
                     Poll::Pending if reads => {
-                        poll_message(Pin::new(&mut *socket), cx, pong_pending)
+                        poll_message(Pin::new(&mut *socket), cx, pong_pending, *reported)
                     }
                     Poll::Ready(_) | Poll::Pending => written,
                 }
             });
             tokio::select! {
                 event = event => match event {
-                    Event::Message(bytes) => session.received(bytes, false),
+                    Event::Message(bytes) => {
+                        *reported = 0;
+                        session.received(bytes, false);
+                    }
+                    Event::Partial(length) => {
+                        *reported = length;
+                        session.input(Input::Partial(length));
+                        socket.get_mut().permit_more();
+                    }
                     Event::Garbled => session.input(Input::Garbled),
                     Event::Unreadable => {
                         *unreadable = true;
@@ -231,6 +247,7 @@ fn poll_message(
     mut socket: Pin<&mut WebSocketStream<Inner>>,
     cx: &mut Context<'_>,
     pong_pending: &mut bool,
+    reported: usize,
 ) -> Poll<Event> {
     loop {
         if *pong_pending {
@@ -239,11 +256,28 @@ fn poll_message(
             }
             *pong_pending = false;
         }
-        match ready!(socket.as_mut().poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => return Poll::Ready(Event::Message(text.into())),
-            Some(Ok(Message::Binary(_))) => return Poll::Ready(Event::Garbled),
-            Some(Ok(Message::Ping(_))) => *pong_pending = true,
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
+        let Poll::Ready(message) = socket.as_mut().poll_next(cx) else {
+            let unfinished = socket.get_ref().unfinished();
+            let has_news = unfinished != reported;
+            return if has_news { Poll::Ready(Event::Partial(unfinished)) } else { Poll::Pending };
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                socket.as_mut().get_mut().get_mut().on_message();
+                return Poll::Ready(Event::Message(text.into()));
+            }
+            Some(Ok(Message::Binary(_))) => {
+                socket.as_mut().get_mut().get_mut().on_message();
+                return Poll::Ready(Event::Garbled);
+            }
+            Some(Ok(Message::Ping(payload))) => {
+                socket.as_mut().get_mut().get_mut().on_control(payload.len() + CONTROL_HEADER);
+                *pong_pending = true;
+            }
+            Some(Ok(Message::Pong(payload))) => {
+                socket.as_mut().get_mut().get_mut().on_control(payload.len() + CONTROL_HEADER);
+            }
+            Some(Ok(Message::Frame(_))) => {}
             Some(Err(error)) if is_garbled(&error) => return Poll::Ready(Event::Unreadable),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Poll::Ready(Event::Gone),
         }
@@ -254,6 +288,7 @@ fn poll_message(
 fn poll_discard(stream: &mut Inner, cx: &mut Context<'_>) -> Poll<Event> {
     let mut buffer = [0; DISCARD];
     loop {
+        stream.on_message();
         let mut read = ReadBuf::new(&mut buffer);
         let Poll::Ready(outcome) = Pin::new(&mut *stream).poll_read(cx, &mut read) else {
             return Poll::Pending;

@@ -140,3 +140,60 @@ async fn successive_transports_take_nothing_over() {
     }
     assert_eq!(rig.metric("takeovers_total"), 0);
 }
+
+/// Sends the hello, and then this many bytes of a frame of 1 MiB.
+async fn unfinished(rig: &mut Rig, length: usize) -> Client {
+    let mut client = rig.tcp(&[&hello("\"ming\":true")]).await;
+    rig.core.attach().await;
+    let mut bytes = (1u32 << 20).to_be_bytes().to_vec();
+    bytes.resize(length, b'x');
+    client.send(&bytes).await;
+    client
+}
+
+#[tokio::test]
+async fn unfinished_frames_of_an_address_use_a_quarter_of_the_budget() {
+    const STEP: usize = 64 * 1024;
+    let config = Config { max_unfinished_bytes: 1 << 20, ..limited() };
+    let mut rig = Rig::with(config).await;
+    let one = unfinished(&mut rig, 4 * STEP).await;
+    rig.counts("unfinished_bytes", 3 * STEP as u64).await;
+    let mut other = unfinished(&mut rig, 2 * STEP).await;
+    rig.counts("unfinished_bytes", 4 * STEP as u64).await;
+    other.send(&[b'x'; 1]).await;
+    other.is_closed().await;
+    rig.counts("refused_total{limit=\"unfinished_frames\"}", 1).await;
+    rig.counts("unfinished_bytes", 3 * STEP as u64).await;
+    drop(one);
+    rig.counts("unfinished_bytes", 0).await;
+}
+
+#[tokio::test]
+async fn a_long_websocket_message_is_charged_while_it_arrives() {
+    const STEP: usize = 64 * 1024;
+    let config = Config { max_unfinished_bytes: 1 << 20, ..Config::default() };
+    let mut rig = Rig::with(config).await;
+    let mut client = rig.connect().await;
+    client.send(b"GET /_minerva/ws HTTP/1.1\r\nHost: e\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").await;
+    client.until("\r\n\r\n").await;
+    let hello = format!("{}\n", hello("\"ming\":true,\"eeds\":null"));
+    client.send(&masked(hello.len(), hello.as_bytes())).await;
+    rig.core.attach().await;
+    client.send(&masked(1_000_000, &vec![b'x'; 3 * STEP])).await;
+    rig.counts("unfinished_bytes", 3 * STEP as u64).await;
+    let mut rest = vec![b'x'; 1_000_000 - 3 * STEP - 2];
+    rest.extend_from_slice(b" \n");
+    client.send(&rest).await;
+    assert_eq!(rig.core.batch().await.runs[0].messages[0].len(), 999_998);
+    rig.counts("unfinished_bytes", 0).await;
+}
+
+/// A text message with the mask 0, of which only `sent` is sent.
+fn masked(length: usize, sent: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x81, 0x80 | 127];
+    bytes.extend_from_slice(&(length as u64).to_be_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(sent);
+    bytes
+}

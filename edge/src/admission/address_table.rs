@@ -26,6 +26,8 @@ pub(super) struct AddressTable {
     entries: HashMap<AddressKey, Entry>,
     /// Number of entries at which idle ones are removed.
     sweep_at: usize,
+    /// Bytes of unfinished frames of all addresses.
+    unfinished: usize,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ struct Entry {
     connections: u32,
     refusals: u32,
     unknown: TokenBucket,
+    /// Bytes of unfinished frames.
+    unfinished: usize,
 }
 
 /// The outcome for a new connection.
@@ -92,6 +96,27 @@ impl AddressTable {
         per_second: u32,
     ) -> Option<Duration> {
         self.entries.get(&key)?.unknown.wait(now, per_second)
+    }
+
+    /// Changes the charged bytes of one transport, unless the sum of all or of this address would exceed its limit.
+    pub(super) fn charge(
+        &mut self,
+        key: AddressKey,
+        (old, new): (usize, usize),
+        (all, of_address): (usize, usize),
+    ) -> bool {
+        let Some(entry) = self.entries.get_mut(&key) else { return new <= old };
+        let (sum, own) = (self.unfinished - old + new, entry.unfinished - old + new);
+        if new > old && (sum > all || own > of_address) {
+            return false;
+        }
+        (self.unfinished, entry.unfinished) = (sum, own);
+        true
+    }
+
+    /// Charged bytes of all addresses.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
     }
 
     fn update(&mut self, now: Instant, key: AddressKey, change: impl FnOnce(&mut Entry)) {
@@ -176,6 +201,27 @@ mod tests {
         assert_eq!(table.unknown_stream_wait(now, key("1.2.3.5"), 2), None, "another address");
         let later = now + Duration::from_secs(1);
         assert_eq!(table.unknown_stream_wait(later, one, 2), None);
+    }
+
+    #[test]
+    fn unfinished_bytes_are_limited_in_sum_and_by_address() {
+        let (mut table, now) = (AddressTable::default(), beginning());
+        let (one, two) = (key("1.2.3.4"), key("1.2.3.5"));
+        table.open(now, one, LIMIT);
+        table.open(now, two, LIMIT);
+        let limits = (100, 60);
+        for (bytes, fits) in [(59, true), (60, true), (61, false)] {
+            let mut held = 0;
+            assert_eq!(table.charge(one, (held, bytes), limits), fits, "{bytes}");
+            held = if fits { bytes } else { held };
+            for (more, fits) in [(99 - held, true), (100 - held, true), (101 - held, false)] {
+                let fits = fits && more <= 60;
+                assert_eq!(table.charge(two, (0, more), limits), fits, "{held} and {more}");
+                assert!(!fits || table.charge(two, (more, 0), limits));
+            }
+            assert!(table.charge(one, (held, 0), limits));
+        }
+        assert_eq!(table.unfinished(), 0);
     }
 
     #[test]

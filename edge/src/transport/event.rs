@@ -15,6 +15,8 @@ pub enum Input {
         /// End of the HTTP body.
         last: bool,
     },
+    /// Length of a WebSocket message that is not complete yet, as received so far.
+    Partial(usize),
     /// Data that cannot contain frames: a binary WebSocket message.
     Garbled,
     /// The driver has written the oldest unreported [`Output::Write`].

@@ -23,6 +23,10 @@ pub(super) struct Inbound {
     limit: usize,
     /// Received bytes that are not decoded yet.
     uncut: BytesMut,
+    /// Bytes of a message that the driver is receiving.
+    partial: usize,
+    /// Number of complete frames so far.
+    frames: u64,
     /// Whether `uncut` is the end of the input.
     complete: bool,
     /// Number of the next message.
@@ -58,6 +62,8 @@ impl Inbound {
             max_frame,
             limit,
             uncut: BytesMut::new(),
+            partial: 0,
+            frames: 0,
             complete: false,
             next_message: MessageNumber(0),
             next_batch: BatchNumber(0),
@@ -70,11 +76,27 @@ impl Inbound {
     pub(super) fn receive(&mut self, bytes: &Bytes, last: bool) {
         self.uncut.extend_from_slice(bytes);
         self.complete |= last;
+        self.partial = 0;
+    }
+
+    pub(super) fn on_partial(&mut self, bytes: usize) {
+        self.partial = bytes;
+    }
+
+    /// Undecoded bytes, here and at the driver. Complete frames are among them only while reading pauses.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.uncut.len() + self.partial
+    }
+
+    /// Number of complete frames so far.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// Drops undecoded bytes.
     pub(super) fn discard(&mut self) {
         self.uncut = BytesMut::new();
+        self.partial = 0;
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -105,6 +127,7 @@ impl Inbound {
             let longest = if wants_hello { self.max_frame.min(MAX_HELLO) } else { self.max_frame };
             match self.framing.cut(&mut self.uncut, longest) {
                 Ok(Some(raw)) => {
+                    self.frames += 1;
                     cut.cost += raw.len() + FRAME_OVERHEAD;
                     if let Err(reason) = self.take(raw, &mut wants_hello, &mut cut) {
                         cut.fault = Some(reason);

@@ -130,7 +130,7 @@ impl Transport {
         self.inbound.discard();
     }
 
-    fn is_reading(&self) -> bool {
+    pub(super) fn is_reading(&self) -> bool {
         matches!(self.state, State::Greeting { .. } | State::Attached)
     }
 }

@@ -22,11 +22,38 @@ thread_local! {
 pub(super) struct ReadAhead<S> {
     socket: S,
     ahead: Bytes,
+    /// Bytes of the message that is being read.
+    unfinished: usize,
+    /// Length of a message at which reading pauses.
+    limit: usize,
 }
+
+/// Bytes of a message that are read before the driver permits more.
+const STEP: usize = 64 * 1024;
 
 impl<S> ReadAhead<S> {
     pub(super) fn new(socket: S) -> Self {
-        Self { socket, ahead: Bytes::new() }
+        Self { socket, ahead: Bytes::new(), unfinished: 0, limit: STEP }
+    }
+
+    /// Bytes that the reader has received since the last message.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// A message is complete.
+    pub(super) fn on_message(&mut self) {
+        (self.unfinished, self.limit) = (0, STEP);
+    }
+
+    /// A control frame of this length is complete, perhaps in the middle of a message.
+    pub(super) fn on_control(&mut self, length: usize) {
+        self.unfinished = self.unfinished.saturating_sub(length);
+    }
+
+    /// Permits another step of the message.
+    pub(super) fn permit_more(&mut self) {
+        self.limit = self.unfinished + STEP;
     }
 
     /// The socket. Bytes read from it directly bypass this reader.
@@ -41,10 +68,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { socket, ahead } = self.get_mut();
+        let Self { socket, ahead, unfinished, limit } = self.get_mut();
+        if *unfinished >= *limit {
+            // The driver polls again after `permit_more`.
+            return Poll::Pending;
+        }
         if ahead.has_remaining() {
             let count = ahead.len().min(buffer.remaining());
             buffer.put_slice(&ahead.split_to(count));
+            *unfinished += count;
             if ahead.is_empty() {
                 // Frees the memory, which an empty slice would keep.
                 *ahead = Bytes::new();
@@ -56,6 +88,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
             ready!(Pin::new(socket).poll_read(cx, &mut read))?;
             let (fits, rest) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
             buffer.put_slice(fits);
+            *unfinished += fits.len();
             *ahead = Bytes::copy_from_slice(rest);
             Poll::Ready(Ok(()))
         })
@@ -125,6 +158,27 @@ mod tests {
                 assert_eq!(most, length.min(PIECE).saturating_sub(step), "{length}, {step}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn reading_pauses_after_each_step_of_a_message() {
+        let (mut far, near) = duplex(4 * STEP);
+        far.write_all(&vec![7; 2 * STEP + 1]).await.unwrap();
+        let mut near = ReadAhead::new(near);
+        let mut buffer = vec![0; STEP];
+        for step in 1..=2 {
+            near.read_exact(&mut buffer).await.unwrap();
+            assert_eq!(near.unfinished(), step * STEP);
+            let mut pending = std::pin::pin!(near.read_u8());
+            let poll = std::future::poll_fn(|cx| Poll::Ready(pending.as_mut().poll(cx))).await;
+            assert!(poll.is_pending());
+            near.permit_more();
+        }
+        near.read_u8().await.unwrap();
+        near.on_control(1);
+        assert_eq!(near.unfinished(), 2 * STEP);
+        near.on_message();
+        assert_eq!(near.unfinished(), 0);
     }
 
     #[tokio::test]

@@ -196,3 +196,111 @@ fn an_unanswered_hello_is_unavailable_after_the_hold_time() {
     assert_eq!(rig.to_core.last(), Some(&EdgeMessage::Detach));
     assert!(rig.written.is_empty(), "not even a kill");
 }
+
+/// Begins a frame of 1 MiB on a TCP transport and receives `length` bytes of it.
+fn begin_frame(rig: &mut Rig, length: usize) {
+    let mut bytes = (1u32 << 20).to_be_bytes().to_vec();
+    bytes.resize(4 + length, b'x');
+    rig.input(Input::Received { bytes: bytes.into(), last: false });
+}
+
+fn begin_with(rig: &mut Rig, bytes: &[u8]) {
+    rig.input(Input::Received { bytes: bytes.to_vec().into(), last: false });
+}
+
+fn more(rig: &mut Rig, length: usize) {
+    rig.input(Input::Received { bytes: vec![b'x'; length].into(), last: false });
+}
+
+const INCOMPLETE: &str = "a frame was not complete in time";
+
+fn is_incomplete(rig: &Rig) -> bool {
+    matches!(&rig.ending, Some(Ending::Unavailable { reason, .. }) if reason == INCOMPLETE)
+}
+
+#[test]
+fn a_frame_without_progress_ends_the_transport_after_25_s() {
+    for (pause, ends) in [(24_999, false), (25_000, true), (25_001, true)] {
+        let mut rig = Rig::attached();
+        begin_frame(&mut rig, 1_000_000);
+        rig.pass(Duration::from_millis(pause));
+        assert_eq!(is_incomplete(&rig), ends, "{pause} ms");
+    }
+}
+
+#[test]
+fn a_slow_frame_has_30_s_and_a_second_for_each_16_kib() {
+    // A byte every 20 s beside the first part: the third comes after the time of a short frame.
+    for (length, seconds) in [(1000, 30), (16 * 1024 - 9, 30), (64 * 1024, 34)] {
+        let mut rig = Rig::attached();
+        begin_frame(&mut rig, length);
+        rig.pass(Duration::from_secs(20));
+        more(&mut rig, 1);
+        rig.pass(Duration::from_millis(seconds * 1000 - 20_001));
+        assert!(!is_incomplete(&rig), "{length}");
+        rig.pass(Duration::from_millis(1));
+        assert!(is_incomplete(&rig), "{length}");
+    }
+}
+
+#[test]
+fn each_frame_has_a_deadline_of_its_own() {
+    let mut rig = Rig::attached();
+    let frame = rig.encoded(&["message "]);
+    begin_with(&mut rig, &frame[..6]);
+    for number in 0..20 {
+        // Every read ends in the middle of a frame.
+        let rest = [&frame[6..], &frame[..6]].concat();
+        begin_with(&mut rig, &rest);
+        assert_eq!(rig.take_batches().len(), 1);
+        rig.core(CoreMessage::Taken(BatchNumber(number)));
+        rig.pass(Duration::from_secs(24));
+        assert_eq!(rig.ending, None);
+    }
+}
+
+#[test]
+fn a_message_that_the_driver_receives_has_a_deadline() {
+    let mut rig = Rig::new(TransportProtocol::WebSocket);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    rig.core(CoreMessage::Opened {
+        created: false,
+        sack: None,
+        stream: StreamNumber(9),
+        created_tag: ClaimTag::UNKNOWN,
+    });
+    rig.input(Input::Partial(70_000));
+    assert_eq!(rig.machine.unfinished_bytes(), 70_000);
+    rig.pass(Duration::from_secs(20));
+    rig.frames(&["a "], false);
+    assert_eq!(rig.machine.unfinished_bytes(), 0);
+    rig.input(Input::Partial(10));
+    rig.pass(Duration::from_millis(24_999));
+    assert!(!is_incomplete(&rig));
+    rig.pass(Duration::from_millis(1));
+    assert!(is_incomplete(&rig));
+}
+
+#[test]
+fn a_frame_that_is_not_read_has_no_deadline() {
+    let limits = Limits { untaken: 100, ..Limits::default() };
+    let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
+    rig.input(Input::OwnerFound);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    rig.core(CoreMessage::Opened {
+        created: false,
+        sack: None,
+        stream: StreamNumber(9),
+        created_tag: ClaimTag::UNKNOWN,
+    });
+    rig.frames(&[&format!("{} ", "x".repeat(100))], false);
+    begin_frame(&mut rig, 1000);
+    assert!(!rig.machine.wants_input());
+    rig.pass(Duration::from_secs(60));
+    assert_eq!(rig.ending, None);
+    rig.core(CoreMessage::Taken(BatchNumber(0)));
+    rig.pass(Duration::from_millis(24_999));
+    assert_eq!(rig.ending, None);
+    rig.pass(Duration::from_millis(1));
+    assert!(is_incomplete(&rig));
+}
