@@ -3,6 +3,7 @@
 //! Created by a program or a test.
 
 use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -266,6 +267,20 @@ async fn layout(
 }
 
 /// A name that no other process has, and that this process does not reuse after a restart.
+///
+/// Containers on several machines may have one process id and start in one millisecond: the random part differs.
 fn unique_name() -> String {
-    format!("core-{}-{:x}", std::process::id(), clock::wall_ms())
+    let random = RandomState::new().hash_one(clock::wall_ms());
+    format!("core-{}-{:x}-{random:016x}", std::process::id(), clock::wall_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_one_process_and_millisecond_differ() {
+        let names: std::collections::HashSet<_> = (0..1000).map(|_| unique_name()).collect();
+        assert_eq!(names.len(), 1000);
+    }
 }

@@ -173,9 +173,17 @@ impl Ownership {
                 tracing::debug!(%error, "heartbeat to the store failed");
             }
             Err(error @ StoreError::Failed(_)) => return Err(error),
-            Err(error) => tracing::warn!(%error, "heartbeat to the store failed"),
+            Err(error) => self.report_failed_heartbeat(&error),
         }
         Ok(())
+    }
+
+    /// Logs a failed heartbeat, once per cause at growing intervals.
+    fn report_failed_heartbeat(&self, error: &StoreError) {
+        let cause = error.to_string();
+        if let Some(failures) = self.faults.record(&cause, clock::now().into_std()) {
+            tracing::error!(cause, failures, "heartbeat to the store failed");
+        }
     }
 
     /// Starts tasks for free assigned partitions, and asks tasks of unassigned partitions to hand over.

@@ -136,7 +136,9 @@ pub trait Store: Send + Sync + 'static {
     /// `number` counts the heartbeats of one core from 1. Heartbeats take effect in call order.
     ///
     /// The same step raises the stored version to the lowest [`Member::stored_version`] of all live members, if
-    /// that is greater. The stored version never falls.
+    /// that is greater and the sender's heartbeats have arrived without a gap for two leases: after an outage, other
+    /// living cores may not have returned yet. A store that a single process can open does not wait. The stored
+    /// version never falls.
     ///
     /// # Errors
     /// Only the errors of every call.

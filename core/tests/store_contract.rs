@@ -189,6 +189,16 @@ async fn memory_detects_a_missing_checkpoint() {
 }
 
 #[tokio::test]
+async fn redis_raises_the_stored_version_after_steady_heartbeats() {
+    suite::only_steady_heartbeats_raise_the_stored_version(Bench::redis()).await;
+}
+
+#[tokio::test]
+async fn memory_raises_the_stored_version_after_steady_heartbeats() {
+    suite::only_steady_heartbeats_raise_the_stored_version(Bench::memory()).await;
+}
+
+#[tokio::test]
 async fn redis_bounds_the_bytes_of_damaged_blobs() {
     suite::the_bytes_of_damaged_blobs_are_bounded(Bench::redis()).await;
 }

@@ -198,3 +198,34 @@ async fn queued_calls_complete_before_the_store_closes() {
     let store = RedbStore::open(directory.path()).unwrap();
     assert_eq!(store.claim(0, "me", Epoch(0)).await.unwrap().next_index(), LogIndex(200));
 }
+
+/// Changes settings in the file of a stopped store.
+fn change_settings(directory: &Path, changes: &[(&str, u64)]) {
+    const SETTINGS: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("settings");
+    let database = redb::Database::open(directory.join("minerva.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(SETTINGS).unwrap();
+    for (name, value) in changes {
+        table.insert(*name, value).unwrap();
+    }
+    drop(table);
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn one_damaged_copy_of_a_setting_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || RedbStore::open(directory.path());
+    let layout = open().unwrap().partitions(8).await.unwrap();
+    for copy in ["", "#2", "#3"] {
+        for name in ["partitions", "hash_key_high", "hash_key_low", "format"] {
+            change_settings(directory.path(), &[(&format!("{name}{copy}"), 3)]);
+        }
+        assert_eq!(open().unwrap().partitions(8).await, Ok(layout), "{copy}");
+    }
+    change_settings(directory.path(), &[("hash_key_low", 3), ("hash_key_low#2", 4)]);
+    let Err(StoreError::Config(text)) = open().unwrap().partitions(8).await else {
+        panic!("a damaged hash key is accepted");
+    };
+    assert!(text.contains("hash_key_low") && text.contains("restore a backup"), "{text}");
+}

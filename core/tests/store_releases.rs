@@ -48,7 +48,8 @@ async fn check(store: &dyn OperatorStore) {
     assert_eq!(streams, STREAMS);
     let member = Member { name: "new".to_owned(), is_standby: false, stored_version: 2 };
     let found = store.heartbeat(member, 1, Duration::from_secs(2)).await.unwrap();
-    assert_eq!((found.members.len(), found.stored_version), (1, 2));
+    // A store that several cores share waits for older cores before it raises the version.
+    assert!(found.members.len() == 1 && [1, 2].contains(&found.stored_version), "{found:?}");
 }
 
 #[tokio::test]

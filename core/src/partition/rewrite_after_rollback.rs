@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use minerva_proto::StreamNumber;
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::time::{Instant, sleep};
 
 use super::setup::PartitionSetup;
@@ -14,6 +15,9 @@ use super::streams::PartitionStreams;
 use crate::clock;
 use crate::state::Snapshot;
 use crate::store::{Claimed, Epoch, StoreError};
+
+/// Causes that delay a rewrite.
+static FAULTS: RecurringFaults = RecurringFaults::new();
 
 /// Pause before the next attempt to claim.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -34,11 +38,7 @@ pub(super) async fn claim_again(
         // An empty store would accept the partition count of any core that starts next, and an operator may still
         // correct a wrong one. The state of this owner is the only copy, so the claim is retried.
         if let Err(error) = store.partitions(setup.count).await {
-            tracing::error!(
-                partition = setup.partition,
-                %error,
-                "cannot write the streams yet; this core has the only copy, do not stop it"
-            );
+            report_delay(setup.partition, &error.to_string());
             sleep(10 * PAUSE).await;
             continue;
         }
@@ -54,6 +54,18 @@ pub(super) async fn claim_again(
             claimed => return claimed,
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Logs a delayed rewrite, once per cause at growing intervals for all partitions.
+fn report_delay(partition: u32, cause: &str) {
+    if let Some(attempts) = FAULTS.record(cause, clock::now().into_std()) {
+        tracing::error!(
+            partition,
+            cause,
+            attempts,
+            "cannot write the streams yet; this core has the only copy, do not stop it"
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::version::STEADY_LEASES;
 use super::{FIRST_LEASE, Member, Membership, StoreError};
 
 /// The leases of all partitions.
@@ -60,12 +61,22 @@ impl Leases {
 /// Last heartbeat of each live core.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeartbeatTable {
-    /// Expiry and number of the last heartbeat.
-    last: BTreeMap<Member, (Instant, u64)>,
+    last: BTreeMap<Member, Heartbeat>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heartbeat {
+    expiry: Instant,
+    number: u64,
+    /// Time of the first heartbeat behind which none is missing.
+    steady_since: Instant,
 }
 
 impl HeartbeatTable {
-    /// Records a heartbeat; a zero lease removes the member. The caller sets the stored version of the result.
+    /// Records a heartbeat; a zero lease removes the member.
+    ///
+    /// The stored version of the result is the lowest one of the live members if the heartbeats of the sender are
+    /// steady, and 0 otherwise. The caller replaces it with the version in force.
     pub(super) fn record(
         &mut self,
         member: Member,
@@ -73,14 +84,22 @@ impl HeartbeatTable {
         lease: Duration,
         now: Instant,
     ) -> Membership {
-        self.last.retain(|_, (expiry, _)| *expiry > now);
+        self.last.retain(|_, heartbeat| heartbeat.expiry > now);
         let before = self.last.iter().find(|(other, _)| other.name == member.name);
-        let last_heartbeat = before.map_or(0, |(_, (_, number))| *number);
+        let before = before.map(|(_, heartbeat)| *heartbeat);
+        let is_next =
+            |before: &Heartbeat| number.checked_sub(before.number).is_some_and(|gap| gap <= 1);
+        let steady_since = before.filter(is_next).map_or(now, |before| before.steady_since);
         self.last.retain(|other, _| other.name != member.name);
         if !lease.is_zero() {
-            self.last.insert(member, (now + lease, number));
+            self.last.insert(member, Heartbeat { expiry: now + lease, number, steady_since });
         }
-        let members = self.last.keys().cloned().collect();
-        Membership { members, last_heartbeat, stored_version: 0 }
+        let is_steady = !lease.is_zero() && now - steady_since >= STEADY_LEASES * lease;
+        let lowest = self.last.keys().map(|member| member.stored_version).min();
+        Membership {
+            members: self.last.keys().cloned().collect(),
+            last_heartbeat: before.map_or(0, |before| before.number),
+            stored_version: lowest.filter(|_| is_steady).unwrap_or_default(),
+        }
     }
 }

@@ -110,8 +110,7 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
         self.call(move |data| {
             let mut found = data.heartbeats.record(member, number, lease, clock::now());
-            let live = found.members.iter().map(|member| member.stored_version);
-            data.stored_version = raise_version(data.stored_version, live);
+            data.stored_version = raise_version(data.stored_version, [found.stored_version]);
             found.stored_version = data.stored_version;
             Ok(found)
         })

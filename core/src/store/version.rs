@@ -4,6 +4,12 @@
 
 use super::{STORED_VERSION, StoreError};
 
+/// Leases for which the heartbeats of a core must have arrived without a gap before the core raises the version.
+///
+/// After an outage or a step of the clock all memberships may have expired. The other living cores return within one
+/// lease, and the cores claim nothing for two leases.
+pub(super) const STEADY_LEASES: u32 = 2;
+
 /// The stored version after a heartbeat: never lower than before, and at most that of each live member.
 pub(super) fn raise_version(stored: u32, live: impl IntoIterator<Item = u32>) -> u32 {
     stored.max(live.into_iter().min().unwrap_or(1)).max(1)

@@ -60,6 +60,18 @@ fn step_clock(server: &Server, milliseconds: i64) {
     server.command(&["HINCRBY", HEAD, "until", &(-milliseconds).to_string()]);
 }
 
+/// Makes all heartbeats steady since an hour ago.
+fn step_clock_of_heartbeats(server: &Server) {
+    let key = "minerva:{store}:cores";
+    let names: Vec<String> = redis::from_redis_value(server.command(&["HKEYS", key])).unwrap();
+    for name in names {
+        let text: String = redis::from_redis_value(server.command(&["HGET", key, &name])).unwrap();
+        let (rest, since) = text.rsplit_once(' ').unwrap();
+        let since = since.parse::<i64>().unwrap() - HOUR;
+        server.command(&["HSET", key, &name, &format!("{rest} {since}")]);
+    }
+}
+
 #[tokio::test]
 async fn heartbeats_of_both_releases_share_one_membership() {
     let server = Server::start(&[]);
@@ -73,9 +85,11 @@ async fn heartbeats_of_both_releases_share_one_membership() {
         assert_eq!(heartbeat(&*store, "new", number).await, (both(), number - 1, 1));
     }
     old_heartbeat(&server, "0", "5");
-    assert_eq!(heartbeat(&*store, "new", 5).await, (vec!["new".to_owned()], 4, 2));
+    assert_eq!(heartbeat(&*store, "new", 5).await, (vec!["new".to_owned()], 4, 1));
+    step_clock_of_heartbeats(&server);
+    assert_eq!(heartbeat(&*store, "new", 6).await, (vec!["new".to_owned()], 5, 2));
     old_heartbeat(&server, "60000", "6");
-    assert_eq!(heartbeat(&*store, "new", 6).await, (both(), 5, 2), "the version never falls");
+    assert_eq!(heartbeat(&*store, "new", 7).await, (both(), 6, 2), "the version never falls");
 }
 
 #[tokio::test]
@@ -239,8 +253,85 @@ async fn after_a_step_forward_every_living_core_notices_its_expired_heartbeat() 
     heartbeat(&*store, "b", 1).await;
     step_clock(&server, HOUR);
     // A previous heartbeat of 0 makes a core hold back its claims until the owners have renewed their leases.
-    assert_eq!(heartbeat(&*store, "a", 2).await, (vec!["a".to_owned()], 0, 2));
+    assert_eq!(heartbeat(&*store, "a", 2).await, (vec!["a".to_owned()], 0, 1));
     let both = vec!["a".to_owned(), "b".to_owned()];
-    assert_eq!(heartbeat(&*store, "b", 2).await, (both.clone(), 0, 2));
-    assert_eq!(heartbeat(&*store, "a", 3).await, (both, 2, 2));
+    assert_eq!(heartbeat(&*store, "b", 2).await, (both.clone(), 0, 1));
+    assert_eq!(heartbeat(&*store, "a", 3).await, (both, 2, 1));
+}
+
+#[tokio::test]
+async fn an_outage_of_all_cores_does_not_raise_the_version_over_a_living_one() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let old = |number: &str| {
+        let reply = old_heartbeat(&server, "2000", number);
+        assert_eq!(reply[0], Value::BulkString(b"ok".to_vec()), "{reply:?}");
+    };
+    old("1");
+    assert_eq!(heartbeat(&*store, "new", 1).await.2, 1);
+    step_clock_of_heartbeats(&server);
+    old("2");
+    assert_eq!(heartbeat(&*store, "new", 2).await.2, 1);
+    // Redis is away, or its clock steps, for longer than the leases. Both cores live.
+    step_clock(&server, HOUR);
+    assert_eq!(heartbeat(&*store, "new", 3).await, (vec!["new".to_owned()], 0, 1));
+    old("3");
+    assert_eq!(heartbeat(&*store, "new", 4).await.2, 1);
+}
+
+const FORMAT: &str = "minerva:{store}:format";
+const PARTITIONS: &str = "minerva:{store}:partitions";
+
+#[tokio::test]
+async fn a_damaged_copy_of_a_setting_is_replaced() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let layout = store.partitions(64).await.unwrap();
+    heartbeat(&*store, "a", 1).await;
+    step_clock_of_heartbeats(&server);
+    assert_eq!(heartbeat(&*store, "a", 2).await.2, 2);
+    let fields = |key: &str| server.command(&["HGETALL", key]);
+    let before = fields(FORMAT);
+    for field in [
+        "hash_key",
+        "hash_key#2",
+        "hash_key#3",
+        "version",
+        "version#2",
+        "version#3",
+        "partitions#2",
+        "partitions#3",
+    ] {
+        for damage in [["HSET", FORMAT, field, "3"].as_slice(), &["HDEL", FORMAT, field]] {
+            server.command(damage);
+            assert_eq!(server.store("").partitions(64).await, Ok(layout), "{damage:?}");
+            assert_eq!(heartbeat(&*store, "a", 2).await.2, 2, "{damage:?}");
+        }
+    }
+    for damage in [["SET", PARTITIONS, "24 keyed"].as_slice(), &["DEL", PARTITIONS]] {
+        server.command(damage);
+        assert_eq!(server.store("").partition_count().await, Ok(Some(64)));
+        assert_eq!(server.store("").partitions(64).await, Ok(layout));
+    }
+    let text = |key| redis::from_redis_value::<String>(server.command(&["GET", key])).unwrap();
+    assert_eq!(text(PARTITIONS), "64 keyed");
+    let sorted = |value: Value| {
+        redis::from_redis_value::<std::collections::BTreeMap<String, String>>(value).unwrap()
+    };
+    assert_eq!(sorted(fields(FORMAT)), sorted(before));
+}
+
+#[tokio::test]
+async fn settings_without_a_majority_are_refused_with_the_repair() {
+    for name in ["hash_key", "version", "partitions"] {
+        let server = Server::start(&[]);
+        server.store("").partitions(64).await.unwrap();
+        let copies = [format!("{name}#2"), format!("{name}#3")];
+        server.command(&["HSET", FORMAT, "version", "2"]);
+        server.command(&["HSET", FORMAT, &copies[0], "7", &copies[1], "8"]);
+        let Err(StoreError::Config(refused)) = server.store("").partitions(64).await else {
+            panic!("{name} is accepted");
+        };
+        assert!(refused.contains(name) && refused.contains("docs/redis.md"), "{refused}");
+    }
 }

@@ -3,28 +3,47 @@
 -- KEYS   1 members, 2 cores, 3 format
 -- ARGV   1 name, 2 standby (0 or 1), 3 lease in milliseconds from now; 0 removes the core, 4 heartbeat number,
 --        5 newest stored version that this core permits
--- Reply  {'ok', number of the previous heartbeat, stored version, name, standby, version, name, standby, version,
+-- Reply  {'damaged', 'version', three copies} | {'ok', number of the previous heartbeat, stored version, name, standby, version, name, standby, version,
 --        ...}: all live members
 -- Retry  Extends the lease by the delay of the retry, and reports itself as the previous heartbeat.
+--
+-- The version rises only if the heartbeats of the sender have arrived without a gap for two of its leases. After an
+-- outage or a step of the clock all memberships may have expired, and other living cores have not returned yet.
 --
 -- The script of release 0.1 deletes entries of other form from `members`, so version and lease have their own key.
 -- A core without an entry there is of release 0.1, and counts as version 1.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local lease = tonumber(ARGV[3])
+local function vote(a, b, c)
+  if a and (a == b or a == c) then return a end
+  if b and b == c then return b end
+  local count = (a and 1 or 0) + (b and 1 or 0) + (c and 1 or 0)
+  return count == 1 and (a or b or c) or nil, count > 1
+end
+local copies = redis.call('HMGET', KEYS[3], 'version', 'version#2', 'version#3')
+local stored, is_damaged = vote(copies[1], copies[2], copies[3])
+if is_damaged or (stored and not tonumber(stored)) then
+  return {'damaged', 'version', copies[1] or '', copies[2] or '', copies[3] or ''}
+end
+
 redis.call('PERSIST', KEYS[1]) -- see renew.lua
 local expiry, last = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^(%d+) %d (%d+)$')
 if not expiry or tonumber(expiry) <= now then last = 0 end
+local gap = ARGV[4] - last
+local since = string.match(redis.call('HGET', KEYS[2], ARGV[1]) or '', '^%d+ %d+ (%d+)$')
+since = tonumber(since) or now
+if tonumber(last) == 0 or gap < 0 or gap > 1 or since > now then since = now end
 if lease == 0 then
   redis.call('HDEL', KEYS[1], ARGV[1])
 else
   redis.call('HSET', KEYS[1], ARGV[1], (now + lease) .. ' ' .. ARGV[2] .. ' ' .. ARGV[4])
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[5] .. ' ' .. ARGV[3])
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[5] .. ' ' .. ARGV[3] .. ' ' .. since)
 end
 
 local versions, leases, cores = {}, {}, redis.call('HGETALL', KEYS[2])
 for at = 1, #cores, 2 do
-  local version, length = string.match(cores[at + 1], '^(%d+) (%d+)$')
+  local version, length = string.match(cores[at + 1], '^(%d+) (%d+)')
   versions[cores[at]], leases[cores[at]] = tonumber(version), tonumber(length)
 end
 
@@ -52,9 +71,10 @@ for at = 1, #cores, 2 do
   if not is_live[cores[at]] then redis.call('HDEL', KEYS[2], cores[at]) end
 end
 
-local stored = tonumber(redis.call('HGET', KEYS[3], 'version') or 1) or 1
-if lowest and lowest > stored then
-  stored = lowest
-  redis.call('HSET', KEYS[3], 'version', stored)
+local raised = tonumber(stored or 1)
+if lowest and lease > 0 and now - since >= 2 * lease then raised = math.max(raised, lowest) end
+local text = string.format('%d', raised)
+if raised > 1 and (copies[1] ~= text or copies[2] ~= text or copies[3] ~= text) then
+  redis.call('HSET', KEYS[3], 'version', text, 'version#2', text, 'version#3', text)
 end
-return {'ok', tonumber(last), stored, unpack(live)}
+return {'ok', tonumber(last), raised, unpack(live)}

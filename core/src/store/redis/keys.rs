@@ -11,8 +11,9 @@
 //!   PREFIX{p12}:aside:head, :aside:log, :aside:streams   the data that the last reset has moved aside
 //!   PREFIX{store}:partitions   number of partitions; followed by ` keyed` if `format` has a hash key
 //!   PREFIX{store}:members      hash: core name to `UNTIL STANDBY HEARTBEAT`
-//!   PREFIX{store}:cores        hash: core name to `STORED_VERSION LEASE_MS`; cores of release 0.1 have no entry
-//!   PREFIX{store}:format       hash: version (stored version), hash_key (32 hexadecimal digits)
+//!   PREFIX{store}:cores        hash: core name to `STORED_VERSION LEASE_MS STEADY_SINCE`; cores of release 0.1 have none
+//!   PREFIX{store}:format       hash: version (stored version), hash_key (32 hexadecimal digits), each also as NAME#2
+//!                              and NAME#3; further copies of `partitions` as partitions#2 and partitions#3
 //! ```
 
 /// Number of slots in a Redis Cluster.

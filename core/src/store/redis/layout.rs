@@ -5,9 +5,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use redis::{Cmd, Value, cmd};
+use redis::{Cmd, FromRedisValue, Value, cmd};
 
 use super::super::StoreError;
+use super::super::copies::majority;
 use super::super::layout::{HashKey, PartitionLayout, check_partitions, random_key};
 use super::super::version::check_version;
 use super::client::Client;
@@ -90,13 +91,21 @@ fn replaced() -> StoreError {
 
 /// The stored number of partitions, without a check of the hash key.
 pub(super) async fn partition_count(client: &Client) -> Result<Option<u32>, StoreError> {
-    let command = cmd("GET").arg(partitions_key(client.prefix())).take();
-    let reply = client.send(store_slot(), Command::Single(command), 0, false).await?;
-    if reply == Value::Nil {
-        return Ok(None);
+    let prefix = client.prefix();
+    let first = cmd("GET").arg(partitions_key(prefix)).take();
+    let others = ["partitions#2", "partitions#3"];
+    let others = cmd("HMGET").arg(format_key(prefix)).arg(&others).take();
+    let first = client.send(store_slot(), Command::Single(first), 0, false).await?;
+    let others = client.send(store_slot(), Command::Single(others), 0, false).await?;
+    let others = Vec::<Option<String>>::from_redis_value(others).unwrap_or_default();
+    let mut copies = [None, others.first().cloned().flatten(), others.get(1).cloned().flatten()];
+    if first != Value::Nil {
+        copies[0] = Some(reply::text(Some(first))?);
     }
-    let text = reply::text(Some(reply))?;
-    let count = text.strip_suffix(" keyed").unwrap_or(&text);
+    let copies = copies.each_ref().map(|copy| copy.as_deref());
+    let repair = "set all copies, see docs/redis.md, `Damaged settings`";
+    let Some(text) = majority(copies, "partitions", repair)? else { return Ok(None) };
+    let count = text.strip_suffix(" keyed").unwrap_or(text);
     let wrong = || StoreError::Corrupt(format!("`{text}` is not a number of partitions"));
     count.parse().map(Some).map_err(|_| wrong())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use minerva_proto::LogIndex;
 use redis::{FromRedisValue, Value};
 
+use super::super::copies::majority;
 use super::super::{Member, Membership, StoreError};
 
 /// Parses the reply of a script, and returns the values after `ok`. `index` is the index of an append.
@@ -25,9 +26,19 @@ pub(super) fn parse(
             Err(StoreError::Held { owner, left: Duration::from_millis(number(parts.next())?) })
         }
         "corrupt" => Err(StoreError::Corrupt(text(parts.next())?)),
+        "damaged" => Err(damaged_setting(parts)),
         "overtaken" => Err(StoreError::Unavailable("a later claim took effect first".to_owned())),
         _ => Err(unknown()),
     }
+}
+
+/// A setting of the store without a majority of its copies.
+fn damaged_setting(mut parts: std::vec::IntoIter<Value>) -> StoreError {
+    let Ok(name) = text(parts.next()) else { return unknown() };
+    let copies: [String; 3] = std::array::from_fn(|_| text(parts.next()).unwrap_or_default());
+    let copies = copies.each_ref().map(|copy| Some(&**copy).filter(|copy| !copy.is_empty()));
+    let repair = "set all copies to the right value, see docs/redis.md, `Damaged settings`";
+    majority(copies, &name, repair).err().unwrap_or_else(unknown)
 }
 
 /// The call number in the store if a claim was overtaken by a later one of the same session.

@@ -21,8 +21,8 @@ use crate::random::Random;
 #[derive(Debug, Clone, Default)]
 pub struct StoreData {
     count: Option<u32>,
-    /// Lease and number of the last heartbeat, by member.
-    members: BTreeMap<Member, (LeaseEnd, u64)>,
+    /// Lease and number of the last heartbeat, and the time since when none is missing, by member.
+    members: BTreeMap<Member, (LeaseEnd, u64, Time)>,
     /// Newest version of content that every live member has permitted once; 0 before the first heartbeat.
     stored_version: u32,
     partitions: BTreeMap<u32, StoredPartition>,
@@ -136,13 +136,20 @@ impl StoreData {
     }
 
     fn heartbeat(&mut self, now: Time, member: &Member, number: u64, length: Time) -> Membership {
-        self.members.retain(|_, (end, _)| end.left(now) > 0);
+        self.members.retain(|_, (end, ..)| end.left(now) > 0);
         let own = self.members.keys().find(|other| other.name == member.name).cloned();
-        let last = own.and_then(|own| self.members.remove(&own)).map_or(0, |(_, number)| number);
+        let before = own.and_then(|own| self.members.remove(&own));
+        let last = before.map_or(0, |(_, last, _)| last);
+        let is_next = |(_, last, since): &(LeaseEnd, u64, Time)| {
+            (number == *last || number == last + 1) && *since <= now
+        };
+        let since = before.filter(is_next).map_or(now, |(_, _, since)| since);
         if length > 0 {
-            self.members.insert(member.clone(), (LeaseEnd::new(now, length), number));
+            self.members.insert(member.clone(), (LeaseEnd::new(now, length), number, since));
         }
+        let is_steady = length > 0 && now - since >= 2 * length;
         let lowest = self.members.keys().map(|member| member.stored_version).min();
+        let lowest = lowest.filter(|_| is_steady);
         self.stored_version = self.stored_version.max(lowest.unwrap_or(1)).max(1);
         Membership {
             members: self.members.keys().cloned().collect(),
