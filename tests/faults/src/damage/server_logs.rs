@@ -32,12 +32,14 @@ impl ServerLogs {
     }
 }
 
-/// The reports of panics, each with the message on the next line.
+/// The reports of panics, each with the message on the next line. The core catches panics of redb on damaged pages.
 fn panics(text: &str) -> Vec<String> {
     let lines: Vec<_> = text.lines().collect();
+    let is_of_redb = |line: &str| line.contains("thread 'store'") && line.contains("/redb-");
     let is_panic =
-        |line: &&str| line.contains("panicked at") || line.contains("overflowed its stack");
-    let places = lines.iter().enumerate().filter(|(_, line)| is_panic(line));
+        |line: &str| line.contains("panicked at") || line.contains("overflowed its stack");
+    let is_defect = |(_, line): &(usize, &&str)| is_panic(line) && !is_of_redb(line);
+    let places = lines.iter().enumerate().filter(is_defect);
     places
         .map(|(place, line)| {
             let next = lines.get(place + 1).copied().unwrap_or_default();
@@ -63,5 +65,18 @@ mod tests {
         assert!(logs.new_panics().unwrap().is_empty());
         std::fs::write(&core, "INFO ready\nthread 'x' panicked at b.rs:1:1:\n").unwrap();
         assert_eq!(logs.new_panics().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_core_may_catch_a_panic_of_redb() {
+        let caught = "thread 'store' (8) panicked at /x/redb-4.5.0/src/tree_store/btree.rs:1:2:\nx";
+        assert!(panics(caught).is_empty());
+        for line in [
+            "thread 'store' (8) panicked at core/src/store/redb/tables.rs:1:2:",
+            "thread 'main' panicked at /x/redb-4.5.0/src/tree_store/btree.rs:1:2:",
+            "thread 'store' (8) has overflowed its stack",
+        ] {
+            assert_eq!(panics(line).len(), 1, "{line}");
+        }
     }
 }
