@@ -129,8 +129,8 @@ impl Client {
         reply
     }
 
-    /// Enqueues a renewal or a heartbeat immediately; the future resolves to the reply. The call does not wait for other
-    /// commands of the slot.
+    /// Enqueues a renewal or a heartbeat immediately; the future resolves to the reply. The call does not wait for
+    /// other commands of the slot.
     pub(super) fn send_lease(
         &self,
         slot: u16,

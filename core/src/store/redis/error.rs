@@ -101,7 +101,8 @@ pub(super) fn timed_out(server: &str) -> StoreError {
 }
 
 /// Advice after a refusal by a server with data.
-const SERVER_FIX: &str = "check the user and password in --store (percent-encoded) or MINERVA_STORE_PASSWORD, and that the user may use the keys of \
+const SERVER_FIX: &str = "check the user and password in --store (percent-encoded) or MINERVA_STORE_PASSWORD, and \
+    that the user may use the keys of \
     the prefix and EVALSHA, SCRIPT LOAD, INFO and WAIT";
 
 /// Advice after a refusal by a Sentinel.

@@ -1,7 +1,7 @@
 //! The layout of a store in Redis: sets number of partitions and hash key at the first use, and checks them later.
 //!
 //! `redis.rs` is the caller. The handle remembers the layout, because a store can lose it in a rollback. Each heartbeat
-//! restores a lost layout: a core that starts with another one could not read the streams that living cores write again.
+//! restores a lost layout: a core that starts with another one could not read the streams of living cores.
 
 use std::sync::{Mutex, PoisonError};
 

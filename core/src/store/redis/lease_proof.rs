@@ -1,8 +1,8 @@
 //! Whether renewals at a primary behind Sentinels are believed.
 //!
 //! During a failover by Sentinel the old primary accepts writes for some 10 s after the promotion. An owner without
-//! appends would renew its leases there, while another core claims the partitions at the new primary. A promoted replica
-//! leaves the old primary at once, so a disconnected replica is a reason to ask the Sentinels; a slow one is not.
+//! appends would renew its leases there, while another core claims the partitions at the new one. A promoted replica
+//! leaves the old primary at once, so a disconnected replica is a reason to query the Sentinels; a slow one is not.
 //!
 //! The connection for leases ([`super::pipelined_connection`]) is the caller, with `wait` and Sentinels only.
 

@@ -3,8 +3,8 @@
 //! A failover may promote any replica. An append is durable if every replica that could be promoted has the append.
 //! These are the connected replicas and those that disconnected a short time ago: a promoted replica closes its
 //! connection to the old primary, which continues to write until the demotion. So a replica that disconnects or falls
-//! behind stops the appends for `hold_ms`, and longer as long as the Sentinels may be failing over. The hold begins anew
-//! with each disconnection. After a failover the other replicas are required at the new primary, with a new hold.
+//! behind stops the appends for `hold_ms`, and longer as long as the Sentinels may be failing over. The hold begins
+//! anew with each disconnection. After a failover the other replicas are required at the new primary, with a new hold.
 //!
 //! ```text
 //!   new ──caught up──> required ──disconnected or behind──> held ──hold_ms and Sentinels agree──> released

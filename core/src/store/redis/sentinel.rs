@@ -1,5 +1,5 @@
-//! Location of the primary through the Sentinels. All Sentinels of the address are queried at the same time. If too few of
-//! them agree, the Sentinels that they know are queried, too: the share of agreeing Sentinels is one of all known Sentinels.
+//! Location of the primary through the Sentinels. All Sentinels of the address are queried at the same time. If too few
+//! of them agree, the Sentinels that they know are queried, too: at least half of all known Sentinels must agree.
 //!
 //! Each failover has a greater configuration epoch, which a majority of the Sentinels has authorized. So the Sentinel
 //! with the greatest epoch has the newest configuration, and a Sentinel that missed a failover has a smaller one.
@@ -64,7 +64,8 @@ pub(super) async fn locate(connector: &Connector) -> Result<Located, StoreError>
     decide(&replies, connector.url().nodes.len(), name, connector.url().options.wait > 0)
 }
 
-/// The primary according to the replies of all queried Sentinels, the first `listed` of them listed. The errors are those of [`locate`].
+/// The primary according to the replies of all queried Sentinels; the first `listed` ones are listed. The errors are
+/// those of [`locate`].
 pub(super) fn decide(
     replies: &[(Node, SentinelReply)],
     listed: usize,
