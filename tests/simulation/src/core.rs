@@ -6,6 +6,7 @@ mod session;
 mod stream_calls;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use minerva_core::partition::{PartitionTable, StreamCallId, StreamReply, StreamRequest};
@@ -16,8 +17,8 @@ use minerva_proto::app::{Command, Register, command};
 use minerva_proto::link::{CoreFrame, greeting};
 
 use self::link::Link;
+use self::process::Process;
 pub(crate) use self::process::{CoreStopped, Deployment};
-use self::process::{OUTPUT_BATCH, Process};
 use self::session::Session;
 use self::stream_calls::PendingCall;
 use crate::checker::Checker;
@@ -25,6 +26,7 @@ use crate::connection::{ConnId, Side};
 use crate::event::{Content, Life};
 use crate::network::Network;
 use crate::push::OutsideCall;
+use crate::wake_flag::LoopWaker;
 
 /// One core.
 pub(crate) struct Core {
@@ -37,6 +39,7 @@ pub(crate) struct Core {
     links: BTreeMap<u64, Link>,
     sessions: BTreeMap<u64, Session>,
     calls: Vec<PendingCall>,
+    waker: Arc<LoopWaker>,
     /// Inputs received while paused.
     deferred: VecDeque<CoreInput>,
     /// The last number of a link, session or call.
@@ -82,6 +85,7 @@ impl Core {
             links: BTreeMap::new(),
             sessions: BTreeMap::new(),
             calls: Vec::new(),
+            waker: Arc::default(),
             deferred: VecDeque::new(),
             last_number: 0,
         }
@@ -93,7 +97,8 @@ impl Core {
         self.state = State::Up;
         let mut deployment = self.deployment.clone();
         deployment.options.stored_version = stored_version;
-        self.process = Some(Process::spawn(self.index, self.life, self.is_standby, deployment));
+        let (index, life, is_standby) = (self.index, self.life, self.is_standby);
+        self.process = Some(Process::spawn(index, life, is_standby, deployment, &self.waker));
     }
 
     /// Drops all state. The caller has cut the connections.
@@ -190,18 +195,18 @@ impl Core {
     }
 
     pub(crate) fn accept_link(&mut self, number: u64, conn: ConnId) {
-        self.links.insert(number, Link::new(number, conn));
+        self.links.insert(number, Link::new(number, conn, &self.waker));
     }
 
     pub(crate) fn accept_session(&mut self, number: u64, conn: ConnId) {
-        self.sessions.insert(number, Session::new(number, conn));
+        self.sessions.insert(number, Session::new(number, conn, &self.waker));
     }
 
     /// Receives a call from outside.
     pub(crate) fn call(&mut self, call: OutsideCall, request: StreamRequest) {
         let Some(partitions) = self.partitions() else { return };
         let id = StreamCallId(self.next_number());
-        self.calls.push(PendingCall::send(id, call, request, &partitions));
+        self.calls.push(PendingCall::send(id, call, request, &partitions, &self.waker));
     }
 
     /// Collects outputs of the partitions, or registers the waker.
@@ -213,25 +218,23 @@ impl Core {
         if self.state == State::Paused {
             return;
         }
+        self.waker.register(cx.waker());
         if let Some(process) = &mut self.process {
-            process.update_owned(cx);
+            process.update_owned();
         }
         for (number, link) in &mut self.links {
-            let mut frames = Vec::new();
-            while let Poll::Ready(1..) = link.receiver.poll_many(cx, &mut frames, OUTPUT_BATCH) {}
+            let frames = link.receive();
             if !frames.is_empty() {
                 outputs.push((self.index, CoreOutput::Edge(*number, frames)));
             }
         }
         for (number, session) in &mut self.sessions {
-            let Some(receiver) = &mut session.receiver else { continue };
-            let mut events = Vec::new();
-            while let Poll::Ready(1..) = receiver.poll_many(cx, &mut events, OUTPUT_BATCH) {}
+            let events = session.receive();
             if !events.is_empty() {
                 outputs.push((self.index, CoreOutput::App(*number, events)));
             }
         }
-        self.calls.retain_mut(|call| match call.poll(cx) {
+        self.calls.retain_mut(|call| match call.poll() {
             Poll::Pending => true,
             Poll::Ready((call, reply)) => {
                 outputs.push((self.index, CoreOutput::Reply(call, reply)));

@@ -31,6 +31,7 @@ mod random;
 mod run;
 mod store;
 mod trace;
+mod wake_flag;
 mod world;
 
 pub use faults::{Fault, Faults};

@@ -8,6 +8,7 @@ mod stages;
 mod store_faults;
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
@@ -27,6 +28,7 @@ use crate::network::Network;
 use crate::outcome::Outcome;
 use crate::plan::{Options, Plan};
 use crate::store::Store;
+use crate::wake_flag::{LoopWaker, WakeFlag};
 
 /// State of a run.
 pub(crate) struct World {
@@ -41,6 +43,9 @@ pub(crate) struct World {
     apps: Vec<App>,
     api_callers: Vec<ApiCaller>,
     stopped: mpsc::UnboundedReceiver<CoreStopped>,
+    /// Set when a core has stopped.
+    stopped_flag: WakeFlag,
+    waker: Arc<LoopWaker>,
     /// Count of changes from outside.
     changes: u64,
     phase: Phase,
@@ -72,6 +77,7 @@ impl World {
         let plan = Plan::new(options, &mut net);
         let store = Store::default();
         let (sender, stopped) = mpsc::unbounded_channel();
+        let waker = Arc::<LoopWaker>::default();
         let deployment = Deployment {
             partitions: plan.partitions,
             limits: plan.limits.clone(),
@@ -108,6 +114,8 @@ impl World {
             apps: (0..plan.instances()).map(app).collect(),
             api_callers: (0..API_CALLERS).map(ApiCaller::new).collect(),
             stopped,
+            stopped_flag: WakeFlag::new(&waker),
+            waker,
             changes: 0,
             phase: Phase::Faulty,
             plan,
@@ -173,8 +181,11 @@ impl World {
         for core in &mut self.cores {
             core.poll_outputs(cx, outputs);
         }
-        while let Poll::Ready(Some(one)) = self.stopped.poll_recv(cx) {
-            stopped.push(one);
+        self.waker.register(cx.waker());
+        if let Some(mut cx) = self.stopped_flag.take() {
+            while let Poll::Ready(Some(one)) = self.stopped.poll_recv(&mut cx) {
+                stopped.push(one);
+            }
         }
         let calls = self.store.queue.poll_waits(cx);
         if outputs.is_empty() && stopped.is_empty() { calls } else { Poll::Ready(()) }

@@ -2,10 +2,9 @@
 //! outputs to the edge. The checker receives every output.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use minerva_core::partition::{
-    LinkHandle, LinkId, Mail, OutputReceiver, PartitionTable, output_channel,
-};
+use minerva_core::partition::{LinkHandle, LinkId, Mail, PartitionTable, output_channel};
 use minerva_core::simulation as convert;
 use minerva_proto::link::pb::{self, CoreHello, EdgeHello, core_frame, edge_frame};
 use minerva_proto::link::{
@@ -13,16 +12,18 @@ use minerva_proto::link::{
 };
 use minerva_proto::{Feature, Features};
 
+use super::process::Outputs;
 use crate::checker::{Checker, TransportWatch};
 use crate::connection::{ConnId, Side};
 use crate::event::Content;
 use crate::messages::client_of;
 use crate::network::Network;
+use crate::wake_flag::LoopWaker;
 
 /// A link of a core.
 pub(super) struct Link {
     handle: LinkHandle,
-    pub(super) receiver: OutputReceiver<CoreFrame>,
+    outputs: Outputs<CoreFrame>,
     pub(super) conn: ConnId,
     transports: BTreeMap<TransportId, AttachedTransport>,
 }
@@ -33,14 +34,19 @@ struct AttachedTransport {
 }
 
 impl Link {
-    pub(super) fn new(number: u64, conn: ConnId) -> Self {
+    pub(super) fn new(number: u64, conn: ConnId, waker: &Arc<LoopWaker>) -> Self {
         let (outputs, receiver) = output_channel();
         let handle = LinkHandle { id: LinkId(number), claim_tags: false, outputs };
-        Self { handle, receiver, conn, transports: BTreeMap::new() }
+        Self { handle, outputs: Outputs::new(receiver, waker), conn, transports: BTreeMap::new() }
     }
 
     pub(super) fn id(&self) -> LinkId {
         self.handle.id
+    }
+
+    /// Receives outputs of the partitions.
+    pub(super) fn receive(&mut self) -> Vec<CoreFrame> {
+        self.outputs.receive()
     }
 
     /// Releases outputs of the partitions to the edge.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use minerva_core::limits::Limits;
 use minerva_core::partition::{
@@ -16,9 +16,10 @@ use tokio::task::AbortHandle;
 
 use crate::event::Life;
 use crate::store::{CallQueue, StoreHandle};
+use crate::wake_flag::{LoopWaker, WakeFlag};
 
 /// Outputs read at once.
-pub(super) const OUTPUT_BATCH: usize = 256;
+const OUTPUT_BATCH: usize = 256;
 
 /// A link without an edge, which receives the claims.
 const OBSERVER_LINK: LinkId = LinkId(u64::MAX);
@@ -40,6 +41,12 @@ pub(crate) struct Deployment {
     pub(crate) stopped: mpsc::UnboundedSender<CoreStopped>,
 }
 
+/// Outputs of the partitions for one peer.
+pub(super) struct Outputs<T> {
+    receiver: OutputReceiver<T>,
+    flag: WakeFlag,
+}
+
 /// State of a core between start and crash.
 pub(super) struct Process {
     pub(super) partitions: PartitionTable,
@@ -47,13 +54,36 @@ pub(super) struct Process {
     pub(super) task: AbortHandle,
     /// Releases all partitions; `None` once sent.
     pub(super) stop: Option<oneshot::Sender<()>>,
-    observer: OutputReceiver<CoreFrame>,
+    observer: Outputs<CoreFrame>,
     /// Announced partitions.
     pub(super) owned: BTreeSet<u32>,
 }
 
+impl<T> Outputs<T> {
+    pub(super) fn new(receiver: OutputReceiver<T>, waker: &Arc<LoopWaker>) -> Self {
+        Self { receiver, flag: WakeFlag::new(waker) }
+    }
+
+    /// Receives all outputs.
+    pub(super) fn receive(&mut self) -> Vec<T> {
+        let mut outputs = Vec::new();
+        if let Some(mut cx) = self.flag.take() {
+            while let Poll::Ready(1..) =
+                self.receiver.poll_many(&mut cx, &mut outputs, OUTPUT_BATCH)
+            {}
+        }
+        outputs
+    }
+}
+
 impl Process {
-    pub(super) fn spawn(core: usize, life: Life, is_standby: bool, deployment: Deployment) -> Self {
+    pub(super) fn spawn(
+        core: usize,
+        life: Life,
+        is_standby: bool,
+        deployment: Deployment,
+        waker: &Arc<LoopWaker>,
+    ) -> Self {
         let Deployment { partitions, limits, options, queue, stopped } = deployment;
         let partitions = PartitionTable::new(partitions, PartitionHash::UNKEYED);
         let (outputs, observer) = output_channel();
@@ -70,14 +100,13 @@ impl Process {
             let _ = stopped.send(CoreStopped { core, life });
         }));
         let (task, stop, owned) = (task.abort_handle(), Some(stop), BTreeSet::new());
+        let observer = Outputs::new(observer, waker);
         Self { partitions, suspension, task, stop, observer, owned }
     }
 
     /// Reads announced and released partitions.
-    pub(super) fn update_owned(&mut self, cx: &mut Context<'_>) {
-        let mut outputs = Vec::new();
-        while let Poll::Ready(1..) = self.observer.poll_many(cx, &mut outputs, OUTPUT_BATCH) {}
-        for output in outputs {
+    pub(super) fn update_owned(&mut self) {
+        for output in self.observer.receive() {
             if let CoreFrame::Owned(claims) = output {
                 self.owned.extend(claims.iter().map(|claim| claim.partition));
             } else if let CoreFrame::Released(partitions) = output {

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use minerva_core::limits::Limits;
-use minerva_core::partition::{
-    OutputReceiver, PartitionTable, SessionHandle, SessionId, output_channel,
-};
+use minerva_core::partition::{PartitionTable, SessionHandle, SessionId, output_channel};
 use minerva_core::simulation::{self as convert, Registration};
 use minerva_core::state::EndedBy as StoredEndedBy;
 use minerva_core::stream::{AppOutput, RefusedReason};
 use minerva_proto::app::{Command, Event, event};
 
+use super::process::Outputs;
 use crate::checker::Checker;
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::Content;
 use crate::network::Network;
 use crate::observation::{Assigned, InstanceOutput};
+use crate::wake_flag::LoopWaker;
 
 /// A session of a core.
 pub(super) struct Session {
@@ -27,12 +27,13 @@ pub(super) struct Session {
     /// `None` before the registration.
     handle: Option<SessionHandle>,
     /// `None` before the registration.
-    pub(super) receiver: Option<OutputReceiver<AppOutput>>,
+    outputs: Option<Outputs<AppOutput>>,
+    waker: Arc<LoopWaker>,
 }
 
 impl Session {
-    pub(super) fn new(number: u64, conn: ConnId) -> Self {
-        Self { number, conn, handle: None, receiver: None }
+    pub(super) fn new(number: u64, conn: ConnId, waker: &Arc<LoopWaker>) -> Self {
+        Self { number, conn, handle: None, outputs: None, waker: Arc::clone(waker) }
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -62,7 +63,8 @@ impl Session {
             load: Arc::new(AtomicUsize::new(0)),
             outputs,
         };
-        (self.handle, self.receiver) = (Some(handle.clone()), Some(receiver));
+        self.handle = Some(handle.clone());
+        self.outputs = Some(Outputs::new(receiver, &self.waker));
         let registered = event::Event::Registered(convert::registered(limits, core_name));
         let event = Event { event: Some(registered) };
         net.send(self.conn, Side::Callee, Content::Events(vec![event]));
@@ -82,6 +84,11 @@ impl Session {
         let partition = partitions.of_number(stream).ok_or("an impossible stream number")?;
         partitions.send(partition, mail);
         Ok(())
+    }
+
+    /// Receives outputs of the partitions.
+    pub(super) fn receive(&mut self) -> Vec<AppOutput> {
+        self.outputs.as_mut().map(Outputs::receive).unwrap_or_default()
     }
 
     /// Releases outputs of the partitions to the instance.

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::Poll;
 
 use minerva_core::partition::{
     Mail, PartitionTable, StreamCall, StreamCallId, StreamReply, StreamRequest,
@@ -17,11 +18,13 @@ use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
 use crate::push::{OutsideCall, OutsideChange, PushAttempt, PushOutcome, PushOutcomes};
+use crate::wake_flag::{LoopWaker, WakeFlag};
 
 /// A call without a reply.
 pub(super) struct PendingCall {
     call: OutsideCall,
     reply: oneshot::Receiver<StreamReply>,
+    flag: WakeFlag,
 }
 
 impl PendingCall {
@@ -31,6 +34,7 @@ impl PendingCall {
         call: OutsideCall,
         request: StreamRequest,
         partitions: &PartitionTable,
+        waker: &Arc<LoopWaker>,
     ) -> Self {
         let (sender, reply) = oneshot::channel();
         let mail = Mail::StreamCall(Box::new(StreamCall { id, request, reply: sender }));
@@ -39,15 +43,13 @@ impl PendingCall {
             OutsideCall::Change(change) => partition_of(change.stream),
         };
         partitions.send(partition, mail);
-        Self { call, reply }
+        Self { call, reply, flag: WakeFlag::new(waker) }
     }
 
     /// Ready with the reply; `None` if the partition dropped the call, so that the outcome is unknown.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(OutsideCall, Option<StreamReply>)> {
-        Pin::new(&mut self.reply).poll(cx).map(|reply| (self.call.clone(), reply.ok()))
+    pub(super) fn poll(&mut self) -> Poll<(OutsideCall, Option<StreamReply>)> {
+        let Some(mut cx) = self.flag.take() else { return Poll::Pending };
+        Pin::new(&mut self.reply).poll(&mut cx).map(|reply| (self.call.clone(), reply.ok()))
     }
 }
 

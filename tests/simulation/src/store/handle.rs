@@ -56,7 +56,10 @@ impl CallQueue {
         if !waiting.calls.is_empty() {
             return Poll::Ready(());
         }
-        waiting.waker = Some(cx.waker().clone());
+        match &mut waiting.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => waiting.waker = Some(cx.waker().clone()),
+        }
         Poll::Pending
     }
 }
