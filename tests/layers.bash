@@ -83,18 +83,21 @@ test_web() { # SCHEDULES
   SCHEDULES=$1 npm test
 }
 
-short_simulation() { simulate 100 1000; }
-long_simulation() { simulate 20000 5000; }
+short_simulation() { simulate 100 100 1000; }
+long_simulation() { simulate 20000 10000 5000; }
 
 # Built alone: in one command with other crates, its features would be enabled in all programs.
-simulate() { # SEEDS MUTATION_SEEDS: runs without a defect, and a search for each mutation
+simulate() { # SEEDS ROLLBACK_SEEDS MUTATION_SEEDS: runs without a defect, such with many rollbacks, a search for each mutation
   local processes
   processes=$(nproc)
   cargo build --release --quiet -p minerva-simulation
   {
-    local part=$((($1 + processes - 1) / processes)) i
-    for ((i = 0; i < processes; i++)); do echo "--first $((1 + i * part)) --seeds $part"; done
-    target/release/minerva-simulation --list-mutations | sed "s/.*/--mutation & --seeds $2/"
+    local part=$((($1 + processes - 1) / processes)) often=$((($2 + processes - 1) / processes)) i
+    for ((i = 0; i < processes; i++)); do
+      echo "--first $((1 + i * part)) --seeds $part"
+      echo "--first $((1 + i * often)) --seeds $often --rollbacks often"
+    done
+    target/release/minerva-simulation --list-mutations | sed "s/.*/--mutation & --seeds $3/"
   } | xargs -P "$processes" -L 1 target/release/minerva-simulation
 }
 

@@ -75,11 +75,21 @@ pub enum Mutation {
     ForgetLabel,
     /// Core: content of a stored version is written before every live core reads this version.
     WriteTooNew,
+    /// Core: the claim tags in a hello are not compared.
+    IgnoreHelloTags,
+    /// Core: claim tags are sent to edges without the feature.
+    SendUngated,
+    /// Core: a checkpoint restores a stream without the claim tags of its numbers.
+    ForgetTags,
+    /// Core: recovery does not keep damaged blobs aside.
+    DropDamaged,
+    /// Store: a call of an owner succeeds although the store lacks state that the owner expects.
+    IgnoreExpected,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 40] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -115,6 +125,11 @@ impl Mutation {
         Self::StayInGroup,
         Self::ForgetLabel,
         Self::WriteTooNew,
+        Self::IgnoreHelloTags,
+        Self::SendUngated,
+        Self::ForgetTags,
+        Self::DropDamaged,
+        Self::IgnoreExpected,
     ];
 }
 

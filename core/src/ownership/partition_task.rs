@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use minerva_proto::mutation::{self, Mutation};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{timeout, timeout_at};
 
@@ -68,7 +69,7 @@ impl PartitionTask {
                 return recovered.map(|_| ()).map_err(PartitionTaskError::Recovery);
             }
         };
-        if !recovered.damage().is_none() {
+        if !recovered.damage().is_none() && !mutation::is(Mutation::DropDamaged) {
             let (context, damage) = (&*self.context, recovered.damage());
             let report = DamageReport { context, partition: self.partition, epoch, damage };
             match report.keep_and_report(&self.wanted).await {

@@ -251,7 +251,7 @@ impl PartitionStreams {
             match output {
                 Output::Edge(link, output) => {
                     let link = self.links.get(&link);
-                    if let Some(link) = link.filter(|link| link.claim_tags || !is_tag(&output)) {
+                    if let Some(link) = link.filter(|link| link.claim_tags || !is_gated(&output)) {
                         link.outputs.send(output);
                     }
                 }
@@ -342,8 +342,9 @@ impl PartitionStreams {
 }
 
 /// Whether a frame reports a claim tag, which only an edge with this feature may get.
-fn is_tag(frame: &CoreFrame) -> bool {
+fn is_gated(frame: &CoreFrame) -> bool {
     matches!(frame, CoreFrame::Transport { message: CoreMessage::Tag(_), .. })
+        && !mutation::is(Mutation::SendUngated)
 }
 
 /// The messages that the earlier owner has written to no client.

@@ -10,6 +10,7 @@ use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::Snapshot;
 use super::stream_state::{InconsistentError, NO_LIMITS};
+use super::tag_history::TagHistory;
 use crate::limits::MAX_LIMIT_MESSAGES;
 
 /// Greatest span of message numbers of an outbox in a checkpoint: twice the greatest configurable limit. Bounds the
@@ -27,6 +28,9 @@ pub(super) fn mutate(snapshot: &mut Snapshot) {
     }
     if mutation::is(Mutation::ForgetLabel) {
         snapshot.attributes.label = None;
+    }
+    if mutation::is(Mutation::ForgetTags) {
+        snapshot.tags = TagHistory::default();
     }
     if mutation::is(Mutation::ForgetKeys) {
         snapshot.attributes.keys.clear();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use minerva_proto::link::{Attach, CloseCause, CoreMessage};
-use minerva_proto::{KillReason, Sack};
+use minerva_proto::mutation::{self, Mutation};
+use minerva_proto::{KillReason, ReceivedTags, Sack};
 
 use super::machine::Stream;
 use super::transports::Transport;
@@ -15,6 +16,9 @@ impl Stream {
     /// The partition refuses a transport of an ended stream itself.
     pub fn on_attach(&mut self, key: TransportKey, mut attach: Attach, turn: &mut Turn<'_>) {
         debug_assert!(!self.state.is_ended(), "a transport of an ended stream");
+        if mutation::is(Mutation::IgnoreHelloTags) {
+            attach.tag_history = ReceivedTags::default();
+        }
         if self.has_too_many_transports(&attach, turn) {
             let reason = "too many transports".to_owned();
             let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };

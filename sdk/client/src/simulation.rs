@@ -93,6 +93,11 @@ impl Machine {
         self.stream.on_frame(now, number, frame);
     }
 
+    /// Whether a message was received, taken or not.
+    pub fn holds(&self, number: MessageNumber) -> bool {
+        self.stream.holds(number)
+    }
+
     /// Handles the end of a transport; `finished` if an HTTP response was complete.
     pub fn on_end(&mut self, now: Duration, number: TransportNumber, finished: bool) {
         let end = if finished { End::Finished } else { End::Failed };

@@ -174,6 +174,12 @@ impl StreamMachine {
                 && bytes <= self.config.max_queued_bytes)
     }
 
+    /// Whether a message was received, popped or not.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn holds(&self, number: MessageNumber) -> bool {
+        number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
+    }
+
     /// Takes the next deliverable message.
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
         self.window.pop().map(|(_, message)| message)

@@ -1,27 +1,26 @@
-//! An application instance: the session machine of the SDK, with models of its driver and handlers. A handler reads
-//! events in order, reports them to the checker, answers and acknowledges.
+//! An application instance: the session machine of the SDK, with models of its driver and handlers.
 
 mod handler;
+mod turn;
 
 use std::collections::BTreeMap;
 
-use minerva_app::simulation::{Arrival, Event as StreamEvent, EventError, Machine, Read, Signal};
-use minerva_app::{Ended, EndedBy as SdkEndedBy};
+use minerva_app::simulation::{Arrival, EventError, Machine, Signal};
 use minerva_proto::Features;
-use minerva_proto::app::{Command, Event as AppEvent, Register, VERSION, command};
+use minerva_proto::app::{Command, Event as AppEvent, Register, VERSION, command, event};
 use minerva_proto::{EventNumber, StreamNumber};
 
 use self::handler::Handler;
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::connection::{ConnId, Side};
-use crate::end::{End, EndedBy};
 use crate::event::{Content, Event, Life};
 use crate::faults::Fault;
-use crate::messages::{client_of, s2c_message, service_name};
+use crate::messages::{client_of, service_name};
 use crate::network::Network;
 use crate::observation::Assigned;
 use crate::push::EVERYBODY;
+use crate::release_0_1;
 
 /// Approximate size of one request in bytes.
 const REQUEST: usize = 4000;
@@ -36,7 +35,7 @@ pub(crate) struct AppSettings {
     pub(crate) total: u64,
     /// Mean pause between two bursts of messages.
     pub(crate) pace: Time,
-    /// Whether the registrations list no features.
+    /// Whether the instance has release 0.1.
     pub(crate) is_old: bool,
 }
 
@@ -130,7 +129,7 @@ impl App {
         if let Some(call) = self.calls.get_mut(&core) {
             call.connection = Some((conn, number));
         }
-        let mut register = Register {
+        let register = Register {
             service: service_name(self.service),
             instance_id: format!("app-{}-{}", self.index, self.name),
             stream_window_bytes: u32::try_from(self.window).unwrap_or(u32::MAX),
@@ -139,12 +138,11 @@ impl App {
             max_version: VERSION,
             features: Features::APP.names(),
         };
+        let mut command = Command { command: Some(command::Command::Register(register)) };
         if self.is_old {
             net.faults.fire(Fault::OldPeer);
-            (register.max_version, register.features) = (0, Vec::new());
-            register.held.clear();
+            release_0_1::command(&mut command);
         }
-        let command = Command { command: Some(command::Command::Register(register)) };
         net.send(conn, Side::Caller, Content::Commands(vec![command]));
     }
 
@@ -159,9 +157,14 @@ impl App {
         let Some((_, number)) = self.calls.get(&core).and_then(|call| call.connection) else {
             return;
         };
-        let (mut signals, mut outcome) = (Vec::new(), Ok(()));
+        let (mut signals, mut lost, mut outcome) = (Vec::new(), Vec::new(), Ok(()));
+        let mut events = events;
+        if self.is_old {
+            events.iter_mut().for_each(release_0_1::event);
+        }
         for event in events.into_iter().filter_map(|event| event.event) {
             net.trace.detail(|| format!("app {} receives from core {core}: {event:?}", self.index));
+            lost.extend(self.lost_event(&event));
             outcome = self.machine.on_event(number, event, &mut signals);
             if outcome.is_err() {
                 break;
@@ -171,6 +174,15 @@ impl App {
             && let Some(call) = self.calls.get_mut(&core)
         {
             call.failures = 0;
+        }
+        // A new stream with the same number has other events.
+        let is_new = |stream| {
+            let arrived = |s: &Signal| matches!(s, Signal::Arrived(one) if one.number == stream);
+            signals.iter().any(arrived)
+        };
+        for (stream, client, event) in lost.into_iter().filter(|(stream, ..)| !is_new(*stream)) {
+            net.trace.record(net.now, "app finds loss", [self.index as u64, stream.0, event]);
+            checker.on_lost_event(client, event);
         }
         for signal in signals {
             self.on_signal(signal, net, checker);
@@ -183,6 +195,16 @@ impl App {
             self.on_lost(core, net);
         }
         self.flush(net);
+    }
+
+    /// Notes the claim tags of events. Returns the first event that was received before under another tag, with its
+    /// stream and client.
+    fn lost_event(&mut self, event: &event::Event) -> Option<(StreamNumber, usize, u64)> {
+        let event::Event::Messages(messages) = event else { return None };
+        let stream = StreamNumber(messages.stream);
+        let handler = self.handlers.get_mut(&stream)?;
+        let event = handler.receive(messages).filter(|_| !handler.has_ended)?;
+        Some((stream, handler.client, event))
     }
 
     /// Handles the loss of a call.
@@ -274,105 +296,6 @@ impl App {
         self.wake(arrival.number, net);
     }
 
-    fn wake(&mut self, stream: StreamNumber, net: &mut Network) {
-        let pace = net.random.between(0, 20);
-        if let Some(handler) = self.handlers.get_mut(&stream) {
-            handler.schedule(net.now + pace, self.index, self.life, stream.0, net);
-        }
-    }
-
-    /// Reads, answers and sends for a random number of events.
-    fn handle(&mut self, stream: StreamNumber, net: &mut Network, checker: &mut Checker) {
-        for _ in 0..net.random.between(1, 8) {
-            if !self.answer(stream, net) {
-                // A Writable signal follows when the outbox has room.
-                return;
-            }
-            match self.machine.read(stream) {
-                Read::Event(event) => self.on_event(stream, event, net, checker),
-                Read::Waiting => return self.send_next(stream, net),
-                Read::Over => {
-                    self.handlers.remove(&stream);
-                    return;
-                }
-            }
-        }
-        self.wake(stream, net);
-    }
-
-    fn on_event(
-        &mut self,
-        stream: StreamNumber,
-        event: StreamEvent,
-        net: &mut Network,
-        checker: &mut Checker,
-    ) {
-        let Some(handler) = self.handlers.get_mut(&stream) else { return };
-        match event {
-            StreamEvent::Message { event, message } => {
-                checker.on_app_message(handler.client, stream, handler.instance, event, &message);
-                handler.answering = Some(event);
-                self.answer(stream, net);
-            }
-            StreamEvent::Ended { event, ended } => {
-                handler.has_ended = true;
-                let numbers = [self.index as u64, stream.0, event.0];
-                net.trace.record(net.now, "app receives end", numbers);
-                let end = observed(ended);
-                checker.on_app_ended(handler.client, stream, handler.instance, event, &end);
-                self.machine.acknowledge(stream, event);
-            }
-            StreamEvent::TransportChanged(_) => {}
-            StreamEvent::Released => {
-                self.handlers.remove(&stream);
-            }
-            _ => {}
-        }
-    }
-
-    /// Sends the due answers, then acknowledges. Returns whether the outbox had room.
-    fn answer(&mut self, stream: StreamNumber, net: &mut Network) -> bool {
-        let Some(handler) = self.handlers.get_mut(&stream) else { return true };
-        let Some(event) = handler.answering else { return true };
-        if !handler.is_sender() {
-            while let Some(next) = self.machine.next_send(stream)
-                && next.0 < event.0.min(self.total)
-            {
-                if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
-                    net.trace.record(
-                        net.now,
-                        "app outbox full",
-                        [self.index as u64, stream.0, next.0],
-                    );
-                    return false;
-                }
-            }
-        }
-        handler.answering = None;
-        self.machine.acknowledge(stream, event);
-        true
-    }
-
-    /// Sends messages of a handler that sends on its own.
-    fn send_next(&mut self, stream: StreamNumber, net: &mut Network) {
-        let Some(handler) = self.handlers.get_mut(&stream) else { return };
-        if !handler.is_sender() || handler.has_ended {
-            return;
-        }
-        for _ in 0..net.random.between(1, 6) {
-            match self.machine.next_send(stream) {
-                Some(next) if next.0 < self.total => {
-                    if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
-                        return;
-                    }
-                }
-                Some(_) | None => return,
-            }
-        }
-        let at = net.now + net.random.between(1, 2 * self.pace);
-        handler.schedule(at, self.index, self.life, stream.0, net);
-    }
-
     fn flush(&mut self, net: &mut Network) {
         for (conn, number) in self.calls.values().filter_map(|call| call.connection) {
             while self.machine.has_commands(number) {
@@ -405,14 +328,4 @@ impl App {
         let bound = (100 << call.failures.min(5)).min(3000);
         net.within(1, bound, Event::AppDials { app: self.index, life: self.life, core });
     }
-}
-
-/// The end of a stream in the terms of the checker.
-fn observed(ended: Ended) -> End {
-    let by = match ended.by {
-        SdkEndedBy::Client => EndedBy::Client,
-        SdkEndedBy::App => EndedBy::App,
-        SdkEndedBy::Core | _ => EndedBy::Core,
-    };
-    End { reason: ended.reason, application_level: ended.application_level, by }
 }

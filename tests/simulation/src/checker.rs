@@ -20,7 +20,7 @@ pub(crate) use self::transport_watch::TransportWatch;
 use crate::durable::DurableState;
 use crate::end::End;
 use crate::messages::stream_id;
-use crate::plan::{Clients, Options};
+use crate::plan::{Options, Plan};
 use crate::push::EVERYBODY;
 
 /// Maximum number of reported violations.
@@ -37,8 +37,6 @@ pub(crate) struct Checker {
     pushes: Vec<PushRecord>,
     violations: Vec<String>,
     reassigned: Vec<String>,
-    /// Whether clients check claim tags.
-    checks_tags: bool,
     /// Delivered messages of both directions.
     pub(crate) messages: u64,
     /// Messages per stream and direction.
@@ -60,6 +58,12 @@ struct ClientRecord {
     ended: Option<End>,
     /// The current stream.
     stream: Option<StreamNumber>,
+    /// Whether the stream has claim tags.
+    is_tagged: bool,
+    /// All delivered messages. The next one has this number.
+    delivered: u64,
+    /// Wrong messages under numbers that were assigned twice. The client must find the loss afterwards.
+    mistaken: Vec<String>,
 }
 
 /// Knowledge about one stream.
@@ -77,9 +81,12 @@ struct StreamRecord {
 
 impl Checker {
     pub(crate) fn new(options: &Options, services: usize) -> Self {
-        let clients = (0..options.streams).map(|_| ClientRecord::default()).collect();
-        let checks_tags = options.clients == Clients::Tagged;
-        Self { clients, total: options.messages, checks_tags, services, ..Self::default() }
+        let record = |client| ClientRecord {
+            is_tagged: Plan::has_tags(client, options.clients),
+            ..ClientRecord::default()
+        };
+        let clients = (0..options.streams).map(record).collect();
+        Self { clients, total: options.messages, services, ..Self::default() }
     }
 
     /// Reports a violation.
@@ -89,13 +96,48 @@ impl Checker {
         }
     }
 
-    /// Reports a violation that a client has noticed. Without claim tags it is no violation if a number of the stream was
-    /// assigned to two messages.
-    pub(crate) fn client_violation(&mut self, client: usize, text: String) {
-        if self.checks_tags || !self.durable.has_reassigned(client) {
+    /// Reports a wrong message that a client has received. If its number was assigned to two messages, or an earlier
+    /// number of the stream was, then a client with claim tags must find the loss later, and one without cannot.
+    fn wrong_message(&mut self, client: usize, text: String) {
+        let record = &mut self.clients[client];
+        let reassigned = self.durable.first_reassigned(client);
+        if reassigned.is_none_or(|first| record.delivered < first) {
             self.violation(text);
+        } else if record.is_tagged {
+            record.mistaken.push(text);
         } else if self.reassigned.len() < MAX_VIOLATIONS {
             self.reassigned.push(text);
+        }
+    }
+
+    /// Whether the stream of a client has no claim tags, and a number was assigned to two messages.
+    fn is_excused(&self, client: usize) -> bool {
+        !self.clients[client].is_tagged && self.durable.first_reassigned(client).is_some()
+    }
+
+    /// The stream of a client begins without claim tags.
+    pub(crate) fn on_untagged_stream(&mut self, client: usize) {
+        self.clients[client].is_tagged = false;
+        self.durable.on_untagged(client);
+    }
+
+    /// An instance has received two events with one number, and must end the stream.
+    pub(crate) fn on_lost_event(&mut self, client: usize, event: u64) {
+        if !self.durable.has_lost(client) {
+            self.violation(format!(
+                "client {client}: event {event} has two tags, but none is lost"
+            ));
+        } else if self.clients[client].ended.is_none() {
+            let text =
+                format!("client {client}: the instance goes on after event {event} was lost");
+            self.clients[client].mistaken.push(text);
+        }
+    }
+
+    /// A client has received two messages with one number.
+    pub(crate) fn on_client_found_loss(&mut self, client: usize) {
+        if !self.durable.has_lost(client) {
+            self.violation(format!("client {client} has found a loss, but its state is complete"));
         }
     }
 
@@ -130,17 +172,23 @@ impl Checker {
         let app = record.stream.and_then(|number| self.streams.get(&number));
         record.ended.is_some()
             || app.is_some_and(|s| s.applied.0 == self.total + 1)
-                && (record.received == self.total && record.pushed.is_complete()
-                    || self.durable.has_lost(client))
+                && (record.received == self.total || self.is_excused(client))
+                && (record.pushed.is_complete() || self.durable.has_lost(client))
+                && record.mistaken.is_empty()
                 && self.is_stored(client)
     }
 
     /// Whether all messages of the app are acknowledged and the stream is in the group, durably.
     fn is_stored(&self, client: usize) -> bool {
-        let stream = self.clients[client].stream.and_then(|number| self.durable.stream(number));
-        stream.is_some_and(|state| {
-            state.is_outbox_empty() && state.sent_by_app().0 == self.total && state.is_in(EVERYBODY)
-        })
+        let number = self.clients[client].stream;
+        let is_unknown = number.is_some_and(|number| self.durable.is_unknown(number));
+        let stream = number.and_then(|number| self.durable.stream(number));
+        is_unknown
+            || stream.is_some_and(|state| {
+                state.is_outbox_empty()
+                    && state.sent_by_app().0 == self.total
+                    && state.is_in(EVERYBODY)
+            })
     }
 
     /// Whether client and app have received the end of the stream.

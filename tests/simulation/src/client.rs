@@ -3,6 +3,7 @@
 
 mod actions;
 mod receive;
+mod stream_tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use minerva_client::simulation::Machine;
 use minerva_client::{Config, TransportKind};
-use minerva_proto::{Framing, StreamId, TransportNumber};
+use minerva_proto::{ClaimTag, Framing, MessageNumber, StreamId, TransportNumber};
 
+use self::stream_tags::StreamTags;
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::connection::ConnId;
@@ -22,10 +24,17 @@ use crate::network::Network;
 /// Capacity of the inbox in messages; further messages are not acknowledged.
 const MAX_RECEIVED: usize = 30;
 
+/// Reason of a reset after a loss.
+const STATE_LOST: &str = "state lost";
+
 /// One client with one stream.
 pub(crate) struct Client {
     index: usize,
     machine: Machine,
+    /// `None` for a stream of wire version 2.
+    tags: Option<StreamTags>,
+    /// Two messages with one number have arrived. Nothing more is delivered.
+    has_found_loss: bool,
     transports: BTreeMap<TransportNumber, Transport>,
     /// Start of the stream.
     begun: Time,
@@ -52,10 +61,35 @@ struct Transport {
     request_sent: bool,
     /// Content received while the inbox was full.
     unread: VecDeque<Content>,
+    /// Number of the next received message.
+    next_received: MessageNumber,
+    /// Tags and counts of the next received messages.
+    tags: VecDeque<(ClaimTag, u64)>,
+}
+
+impl Transport {
+    fn new(kind: TransportKind, is_upload: bool) -> Self {
+        Self {
+            kind,
+            is_upload,
+            conn: None,
+            buffer: BytesMut::new(),
+            request_sent: false,
+            unread: VecDeque::new(),
+            next_received: MessageNumber(0),
+            tags: VecDeque::new(),
+        }
+    }
 }
 
 impl Client {
-    pub(crate) fn new(index: usize, seed: u64, kind: TransportKind, total: u64, now: Time) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        seed: u64,
+        kind: TransportKind,
+        total: u64,
+        is_tagged: bool,
+    ) -> Self {
         let mut config = Config::new("simulated:1", kind);
         config.heartbeat = Duration::from_secs(5);
         config.max_in_flight = 2000;
@@ -70,8 +104,10 @@ impl Client {
         Self {
             index,
             machine,
+            tags: is_tagged.then(StreamTags::default),
+            has_found_loss: false,
             transports: BTreeMap::new(),
-            begun: now,
+            begun: 0,
             sent: 0,
             total,
             slow_until: 0,
@@ -101,7 +137,8 @@ impl Client {
             self.sent += 1;
         }
         self.take_received(net, checker);
-        if self.sent < self.total || self.machine.has_received() {
+        let has_received = self.machine.has_received() && !self.has_found_loss;
+        if self.sent < self.total || has_received {
             let delay = if self.sent < self.total { pace } else { 100 };
             net.within(1, 2 * delay, Event::ClientWorks { client: self.index });
         }
@@ -114,6 +151,11 @@ impl Client {
             self.machine.on_timeout(self.time(net));
             self.drive(net, checker);
         }
+    }
+
+    /// Whether the stream needs an edge that supports claim tags.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.tags.is_some()
     }
 
     /// The kind of a transport that is to be dialled.

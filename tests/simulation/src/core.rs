@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use minerva_core::partition::{PartitionTable, StreamCallId, StreamReply, StreamRequest};
 use minerva_core::simulation as convert;
 use minerva_core::stream::AppOutput;
-use minerva_proto::PartitionHash;
 use minerva_proto::app::{Command, Register, command};
 use minerva_proto::link::{CoreFrame, greeting};
 
@@ -26,6 +25,7 @@ use crate::connection::{ConnId, Side};
 use crate::event::{Content, Life};
 use crate::network::Network;
 use crate::push::OutsideCall;
+use crate::release_0_1;
 use crate::wake_flag::LoopWaker;
 
 /// One core.
@@ -34,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) life: Life,
     pub(crate) state: State,
     is_standby: bool,
+    release: Release,
     deployment: Deployment,
     process: Option<Process>,
     links: BTreeMap<u64, Link>,
@@ -44,6 +45,16 @@ pub(crate) struct Core {
     deferred: VecDeque<CoreInput>,
     /// The last number of a link, session or call.
     last_number: u64,
+}
+
+/// The program of a core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Release 0.1: sends and understands no later fields, and permits only stored content of version 1.
+    Old,
+    /// This release, but the operator permits only stored content of version 1.
+    Pinned,
+    New,
 }
 
 /// Lifecycle of a core.
@@ -80,6 +91,7 @@ impl Core {
             life: 0,
             state: State::Down,
             is_standby,
+            release: Release::New,
             deployment,
             process: None,
             links: BTreeMap::new(),
@@ -91,12 +103,14 @@ impl Core {
         }
     }
 
-    /// Starts the core, which permits content up to a stored version.
-    pub(crate) fn start(&mut self, stored_version: u32) {
+    /// Starts the core.
+    pub(crate) fn start(&mut self, release: Release) {
         self.life += 1;
-        self.state = State::Up;
+        (self.state, self.release) = (State::Up, release);
         let mut deployment = self.deployment.clone();
-        deployment.options.stored_version = stored_version;
+        if release != Release::New {
+            deployment.options.stored_version = 1;
+        }
         let (index, life, is_standby) = (self.index, self.life, self.is_standby);
         self.process = Some(Process::spawn(index, life, is_standby, deployment, &self.waker));
     }
@@ -111,6 +125,11 @@ impl Core {
         self.sessions.clear();
         self.calls.clear();
         self.deferred.clear();
+    }
+
+    /// Whether a program of release 0.1 runs.
+    pub(crate) fn is_old(&self) -> bool {
+        self.state != State::Down && self.release == Release::Old
     }
 
     pub(crate) fn is_reachable(&self) -> bool {
@@ -195,11 +214,11 @@ impl Core {
     }
 
     pub(crate) fn accept_link(&mut self, number: u64, conn: ConnId) {
-        self.links.insert(number, Link::new(number, conn, &self.waker));
+        self.links.insert(number, Link::new(number, conn, self.is_old(), &self.waker));
     }
 
     pub(crate) fn accept_session(&mut self, number: u64, conn: ConnId) {
-        self.sessions.insert(number, Session::new(number, conn, &self.waker));
+        self.sessions.insert(number, Session::new(number, conn, self.is_old(), &self.waker));
     }
 
     /// Receives a call from outside.
@@ -218,7 +237,9 @@ impl Core {
         if self.state == State::Paused {
             return;
         }
-        self.waker.register(cx.waker());
+        if !self.waker.begin_poll(cx.waker()) {
+            return;
+        }
         if let Some(process) = &mut self.process {
             process.update_owned();
         }
@@ -262,16 +283,14 @@ impl Core {
 
     fn on_link(&mut self, number: u64, content: Content, net: &mut Network, checker: &mut Checker) {
         let Content::ToCore(frames) = content else { return self.on_link_lost(number, net) };
-        let (name, partitions) = (self.name(), self.deployment.partitions);
-        let hello = greeting::core_hello(name, partitions, PartitionHash::UNKEYED);
+        let (name, Deployment { partitions, hash, .. }) = (self.name(), &self.deployment);
+        let hello = greeting::core_hello(name, *partitions, *hash);
         let (Some(partitions), Some(link)) = (self.partitions(), self.links.get_mut(&number))
         else {
             return;
         };
         for frame in frames {
-            if let Some(edge) = link::hello_of(&frame) {
-                link.on_hello(edge, hello.clone(), &partitions, net);
-            } else if let Err(error) = link.on_frame(frame, &partitions, net) {
+            if let Err(error) = link.on_frame(frame, &hello, &partitions, net) {
                 checker.violation(format!("frame of an edge: {error}"));
             }
         }
@@ -295,7 +314,10 @@ impl Core {
         let Content::Commands(commands) = content else {
             return self.on_session_lost(number, net);
         };
-        for command in commands {
+        for mut command in commands {
+            if self.is_old() {
+                release_0_1::command(&mut command);
+            }
             if let Err(error) = self.on_command(number, command, net) {
                 checker.violation(format!("command of an instance: {error}"));
             }

@@ -12,13 +12,14 @@ mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use minerva_proto::StreamNumber;
+use bytes::Bytes;
+use minerva_proto::{MessageNumber, StreamNumber};
 
-use self::partition::PartitionHistory;
+use self::partition::{Acknowledged, Appended, PartitionHistory};
 pub(crate) use self::stream::StreamModel;
 use crate::messages::{client_of, service_name};
 use crate::push::{PushTarget, Selected};
-use crate::store::{DamagedBlob, Op, StoreData, StoredPartition};
+use crate::store::{BlobPlace, DamagedBlob, Op, StoreData, StoredPartition};
 
 /// Decoded content of all partitions.
 #[derive(Debug, Default)]
@@ -28,9 +29,11 @@ pub(crate) struct DurableState {
     lost: BTreeSet<usize>,
     /// Clients with damaged streams of which the application must receive the end.
     reported: BTreeSet<usize>,
-    /// Clients with an s2c number that was assigned to two messages.
-    reassigned: BTreeSet<usize>,
+    /// The first s2c number that was assigned to two messages, by client.
+    reassigned: BTreeMap<usize, u64>,
     is_damaged: bool,
+    /// The s2c messages that clients with claim tags hold, by client and number.
+    held: BTreeMap<usize, BTreeMap<u64, Bytes>>,
     /// The newest stored version that all live cores have permitted once.
     permitted_version: u64,
 }
@@ -51,6 +54,14 @@ impl DurableState {
         self.check_versions(op)?;
         let history = self.partitions.entry(partition).or_default();
         match op {
+            Op::Renew { owner, next, .. }
+                if owner.expected.is_some_and(|state| state.checkpoints > 0) =>
+            {
+                let missing = history.missing(*next);
+                if let Some(client) = clients(missing).find(|client| !self.lost.contains(client)) {
+                    return Err(format!("renewed without the state of client {client}"));
+                }
+            }
             // The owner drops all state, even before a new claim of its own.
             Op::Release { .. } => history.owner = None,
             Op::Claim { owner, .. } => {
@@ -68,8 +79,16 @@ impl DurableState {
                 return history.read(data.partition(partition));
             }
             Op::Append { index, blob, .. } => {
-                let reassigned = history.append(*index, blob)?;
-                self.reassigned.extend(clients(reassigned));
+                let Appended { reassigned, acknowledged } = history.append(*index, blob)?;
+                for (id, number) in reassigned {
+                    if let Some(client) = client_of(&id) {
+                        let first = self.reassigned.entry(client).or_insert(number);
+                        *first = number.min(*first);
+                    }
+                }
+                return acknowledged.into_iter().try_for_each(|(stream, acknowledged)| {
+                    self.check_acknowledged(partition, stream, &acknowledged)
+                });
             }
             Op::Partitions(_)
             | Op::Heartbeat { .. }
@@ -81,6 +100,41 @@ impl DurableState {
             | Op::Reset => {}
         }
         Ok(())
+    }
+
+    /// Checks that a client with claim tags holds the messages that its SACK names, not others under their numbers.
+    fn check_acknowledged(
+        &self,
+        partition: u32,
+        stream: StreamNumber,
+        acknowledged: &Acknowledged,
+    ) -> Result<(), String> {
+        let history = self.partitions.get(&partition);
+        let client = self.client_where(stream, |_| true);
+        let (Some(history), Some(client)) = (history, client) else { return Ok(()) };
+        let (Some(first), Some(held)) = (self.first_reassigned(client), self.held.get(&client))
+        else {
+            return Ok(());
+        };
+        for (number, message) in held.range(first..).filter(|(n, _)| acknowledged.names(**n)) {
+            if history.message(stream, *number).is_some_and(|own| own != message) {
+                let text = String::from_utf8_lossy(message);
+                return Err(format!(
+                    "client {client} acknowledges s2c {number}, but holds `{text}`"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A client with claim tags holds a message. The first message under a number counts.
+    pub(crate) fn on_client_holds(&mut self, client: usize, number: MessageNumber, message: Bytes) {
+        self.held.entry(client).or_default().entry(number.0).or_insert(message);
+    }
+
+    /// A client has no claim tags.
+    pub(crate) fn on_untagged(&mut self, client: usize) {
+        self.held.remove(&client);
     }
 
     /// Checks that a write contains only content that every live core can read.
@@ -121,6 +175,14 @@ impl DurableState {
         damaged.into_iter().try_for_each(|blob| history.damage.add(blob))
     }
 
+    /// A damaged blob that was not kept aside, with its partition. A rollback may lose blobs that were kept aside.
+    pub(crate) fn dropped_damage(&self, data: &StoreData) -> Option<(u32, BlobPlace)> {
+        let whole = self.partitions.iter().filter(|(_, history)| !history.has_rolled_back());
+        whole.into_iter().find_map(|(partition, history)| {
+            Some((*partition, history.damage.dropped(data.partition(*partition)?)?))
+        })
+    }
+
     /// Whether a stream can have lost state: an owner has loaded damaged state of the stream, or its client has lost
     /// durable state.
     pub(crate) fn can_be_lost(&self, number: StreamNumber) -> bool {
@@ -132,6 +194,15 @@ impl DurableState {
     /// Whether the application must receive the end of a client's damaged stream.
     pub(crate) fn must_report(&self, client: usize) -> bool {
         self.reported.contains(&client)
+    }
+
+    /// Whether an owner has loaded damaged state of the stream, and no snapshot was written since.
+    pub(crate) fn is_unknown(&self, number: StreamNumber) -> bool {
+        let history = self.partitions.get(&partition_of(number));
+        let is_unknown = |history: &PartitionHistory| {
+            history.damage.has_touched(number) && !history.now.streams.contains_key(&number)
+        };
+        history.is_some_and(is_unknown)
     }
 
     /// The current state of a stream.
@@ -164,6 +235,15 @@ impl DurableState {
             Selected { number: *number, is_member, changes: stream.attribute_changes() }
         };
         live.map(selected).collect()
+    }
+
+    /// The streams of clients, for reports.
+    pub(crate) fn describe_streams(&self) -> Vec<String> {
+        let all = self.partitions.values().flat_map(|history| &history.now.streams);
+        let text = |(number, stream): (&StreamNumber, &StreamModel)| {
+            format!("{number} {} {:?}", stream.id, stream.end())
+        };
+        all.map(text).collect()
     }
 
     /// Number of streams of clients. The core keeps a placeholder for a lost stream without a known id.
@@ -204,15 +284,20 @@ impl DurableState {
         self.lost.contains(&client)
     }
 
-    /// Whether a number of a client's s2c messages was assigned twice, to different messages.
-    pub(crate) fn has_reassigned(&self, client: usize) -> bool {
-        self.reassigned.contains(&client)
+    /// The first number of a client's s2c messages that was assigned twice, to different messages.
+    pub(crate) fn first_reassigned(&self, client: usize) -> Option<u64> {
+        self.reassigned.get(&client).copied()
     }
 
     /// Owners and clients with lost state, for the trace.
     pub(crate) fn describe(&self) -> String {
         let owners: Vec<_> = self.partitions.iter().map(|(number, p)| (number, &p.owner)).collect();
         format!("last claimants: {owners:?}; clients with lost state: {:?}", self.lost)
+    }
+
+    /// Whether a blob was damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// Whether the store was rolled back or damaged.

@@ -3,6 +3,7 @@
 
 mod links;
 mod transport;
+mod transport_tags;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,9 @@ pub(crate) struct Edge {
     clock: Clock,
     s2c_window: u64,
     partitions: u32,
-    /// Whether the greetings list no features.
+    /// From the last hello of a core.
+    hash: PartitionHash,
+    /// Whether the edge has release 0.1.
     is_old: bool,
     links: BTreeMap<usize, LinkToCore>,
     owners: Owners,
@@ -67,6 +70,7 @@ impl Edge {
             clock,
             s2c_window,
             partitions,
+            hash: PartitionHash::UNKEYED,
             is_old,
             links: BTreeMap::new(),
             owners: Owners::new(partitions),
@@ -105,6 +109,11 @@ impl Edge {
         self.flush(net);
     }
 
+    /// Whether the edge supports claim tags.
+    pub(crate) fn has_tags(&self) -> bool {
+        !self.is_old
+    }
+
     pub(crate) fn accepts(&self) -> bool {
         self.is_up && !self.is_draining
     }
@@ -136,14 +145,15 @@ impl Edge {
         checker: &mut Checker,
     ) {
         match content {
-            Content::ToEdge { bytes, last } => {
+            Content::ToEdge { bytes, last, tags } => {
                 if let Some(transport) = self.transports.get_mut(&number) {
+                    transport.tags.on_client(tags);
                     transport.unread.push_back((bytes, last));
                 }
                 self.drive(number, net, checker);
             }
             Content::Closed => self.on_client_lost(number, net, checker),
-            Content::ToClient(_)
+            Content::ToClient { .. }
             | Content::ResponseEnd { .. }
             | Content::ToCore(_)
             | Content::FromCore(_)
@@ -260,8 +270,7 @@ impl Edge {
             return false;
         }
         let Some(attach) = transport.machine.attach() else { return false };
-        let hash = PartitionHash::UNKEYED;
-        let owner = hash.partition(&attach.stream_id, self.partitions);
+        let owner = self.hash.partition(&attach.stream_id, self.partitions);
         let owner = owner.and_then(|partition| self.owners.owner(partition));
         let Some((link, reliance)) = owner else { return false };
         let Some(core) = self.core_of(link) else { return false };
@@ -272,8 +281,14 @@ impl Edge {
         true
     }
 
-    fn send(&mut self, transport: &mut EdgeTransport, message: EdgeMessage, checker: &mut Checker) {
+    fn send(
+        &mut self,
+        transport: &mut EdgeTransport,
+        mut message: EdgeMessage,
+        checker: &mut Checker,
+    ) {
         let Some(attachment) = &transport.attachment else { return };
+        transport.tags.add_to(&mut message);
         transport.is_attached = match &message {
             EdgeMessage::Attach(_) => true,
             EdgeMessage::Detach => false,

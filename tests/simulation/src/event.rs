@@ -5,6 +5,7 @@ use minerva_proto::TransportNumber;
 use minerva_proto::app::{Command, Event as AppEvent};
 use minerva_proto::link::pb::{CoreFrame, EdgeFrame};
 
+use crate::claim_tags::{ClientTags, ServerTags};
 use crate::connection::{ConnId, Side};
 use crate::faults::Fault;
 use crate::push::{PushAttempt, PushOutcomes};
@@ -140,9 +141,13 @@ pub(crate) enum Content {
     ToEdge {
         bytes: Bytes,
         last: bool,
+        tags: ClientTags,
     },
     /// Bytes of an edge.
-    ToClient(Bytes),
+    ToClient {
+        bytes: Bytes,
+        tags: ServerTags,
+    },
     /// End of the HTTP response: `complete`, or an error or abort.
     ResponseEnd {
         complete: bool,

@@ -11,6 +11,7 @@
 mod api_caller;
 mod app;
 mod checker;
+mod claim_tags;
 mod client;
 mod clock;
 mod connection;
@@ -28,6 +29,7 @@ mod outcome;
 mod plan;
 mod push;
 mod random;
+mod release_0_1;
 mod run;
 mod store;
 mod trace;

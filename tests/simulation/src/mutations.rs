@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use minerva_simulation::{Clients, Frequency, Mutation, Options, run};
+use minerva_simulation::{Clients, Frequency, Mutation, Options, Outcome, run};
 
 /// Searches for one mutation by name, or for `all`.
 pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> ExitCode {
@@ -20,16 +20,19 @@ pub(crate) fn find(name: &str, first: u64, seeds: u64, options: &Options) -> Exi
 }
 
 fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bool {
+    let (streams, messages) = size(mutation);
     let options = Options {
+        streams: options.streams.min(streams),
+        messages: options.messages.min(messages),
         rollbacks: rollbacks(mutation, options.rollbacks),
         damage: damage(mutation, options.damage),
-        clients: clients(mutation, options.clients),
+        clients: if is_seen_without_tags(mutation) { Clients::V2 } else { options.clients },
         ..*options
     };
     for seed in first..first.saturating_add(seeds) {
         let outcome = run(seed, &options, Some(mutation));
-        if let Some(violation) = outcome.violations.first()
-            && run(seed, &options, None).violations.is_empty()
+        if let Some(violation) = failure(mutation, &outcome)
+            && failure(mutation, &run(seed, &options, None)).is_none()
         {
             println!("{mutation:?}: detected with seed {seed}: {violation}");
             return true;
@@ -39,26 +42,42 @@ fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bo
     false
 }
 
-/// Detection of some mutations requires a rollback, a dead owner and an offline client together.
-fn rollbacks(mutation: Mutation, usual: Frequency) -> Frequency {
-    if mutation == Mutation::TrustNumbers && usual != Frequency::Never {
-        Frequency::Often
-    } else {
-        usual
-    }
+/// Claim tags reveal the effect of some mutations. Clients without tags then take one message for another, which is
+/// counted apart from the violations. The run without the mutation shows that the owner can prevent that.
+fn is_seen_without_tags(mutation: Mutation) -> bool {
+    mutation == Mutation::TrustNumbers
 }
 
-/// A mutation may make a client take one message for another. Such a failure counts only with this setting, and the
-/// run without the mutation shows that the owner can prevent the failure.
-fn clients(mutation: Mutation, usual: Clients) -> Clients {
-    if mutation == Mutation::TrustNumbers { Clients::Tagged } else { usual }
+fn failure(mutation: Mutation, outcome: &Outcome) -> Option<&String> {
+    let reassigned = outcome.reassigned.first().filter(|_| is_seen_without_tags(mutation));
+    outcome.violations.first().or(reassigned)
+}
+
+/// Whether the detection requires a rollback, a dead owner and an offline client together. Small runs have as many
+/// rollbacks as large ones.
+fn needs_rollback(mutation: Mutation) -> bool {
+    matches!(mutation, Mutation::IgnoreHelloTags | Mutation::ForgetTags)
+}
+
+fn rollbacks(mutation: Mutation, usual: Frequency) -> Frequency {
+    let is_rare = matches!(mutation, Mutation::IgnoreExpected | Mutation::TrustNumbers);
+    let is_often = (is_rare || needs_rollback(mutation)) && usual != Frequency::Never;
+    if is_often { Frequency::Often } else { usual }
+}
+
+/// Limits of streams and messages.
+fn size(mutation: Mutation) -> (usize, u64) {
+    if needs_rollback(mutation) { (6, 40) } else { (usize::MAX, u64::MAX) }
 }
 
 /// Detection of some mutations requires damage of a certain blob.
 fn damage(mutation: Mutation, usual: Frequency) -> Frequency {
     let needs_damage = matches!(
         mutation,
-        Mutation::ServeDamaged | Mutation::ForgetQuarantined | Mutation::QuarantineAll
+        Mutation::ServeDamaged
+            | Mutation::ForgetQuarantined
+            | Mutation::QuarantineAll
+            | Mutation::DropDamaged
     );
     if needs_damage && usual != Frequency::Never { Frequency::Often } else { usual }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use minerva_core::limits::Limits;
 use minerva_core::partition::PartitionOptions;
+use minerva_proto::PartitionHash;
 
 use crate::clock::Time;
 use crate::event::Event;
@@ -32,7 +33,7 @@ pub struct Options {
 pub enum Clients {
     /// Clients of wire version 2, which cannot detect that a message number was assigned twice.
     V2,
-    /// Clients that check claim tags: every failure counts.
+    /// Clients that check claim tags, so that every failure counts; a quarter has wire version 2.
     Tagged,
 }
 
@@ -58,6 +59,7 @@ pub(crate) struct Plan {
     /// Instances of each service.
     apps: usize,
     pub(crate) partitions: u32,
+    pub(crate) hash: PartitionHash,
     /// Mean pause between two bursts of messages.
     pub(crate) pace: Time,
     /// End of all faults.
@@ -69,7 +71,7 @@ pub(crate) struct Plan {
     may_damage: bool,
     /// Damage beside the ordinary plan.
     extra_damage: u64,
-    /// Whether cores of several versions run at the same time, with edges and instances that list no features.
+    /// Whether programs of several releases run at the same time.
     pub(crate) mixes_versions: bool,
     /// Relative frequencies of the faults.
     weights: &'static [(Fault, u64)],
@@ -148,6 +150,9 @@ impl Plan {
             subprotocols: Vec::new(),
             stored_version: minerva_core::store::STORED_VERSION,
         };
+        // A store with a key refuses programs of release 0.1.
+        let (mixes_versions, is_keyed) = (random.percent(40), random.percent(50));
+        let key = (!mixes_versions && is_keyed).then(|| random.key());
         Self {
             edges: random.between(2, 3) as usize,
             cores: random.between(2, 3) as usize,
@@ -155,6 +160,7 @@ impl Plan {
             services: random.pick(&[1, 1, 2, 3]),
             apps: random.between(1, 2) as usize,
             partitions: random.between(1, 8) as u32,
+            hash: PartitionHash::new(key),
             pace: (length * 3 / options.messages.max(1)).max(1),
             healed_at: length,
             s2c_window: random.pick(&[200, 2000, 100_000]),
@@ -173,11 +179,16 @@ impl Plan {
                 Frequency::Often => true,
             },
             extra_damage: if options.damage == Frequency::Often { 6 } else { 0 },
-            mixes_versions: random.percent(40),
+            mixes_versions,
             weights: if options.rollbacks == Frequency::Often { OFTEN } else { WEIGHTS },
             limits,
             options: partition_options,
         }
+    }
+
+    /// Whether the stream of a client begins with claim tags. Some streams have wire version 2.
+    pub(crate) fn has_tags(client: usize, clients: Clients) -> bool {
+        clients == Clients::Tagged && client % 4 != 3
     }
 
     /// Number of instances.

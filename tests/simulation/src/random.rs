@@ -36,6 +36,11 @@ impl Random {
         self.bits() % 100 < percent
     }
 
+    /// A random key.
+    pub(crate) fn key(&mut self) -> [u8; 16] {
+        (u128::from(self.bits()) << 64 | u128::from(self.bits())).to_le_bytes()
+    }
+
     /// A random element.
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]

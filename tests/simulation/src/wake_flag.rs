@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 
 /// The waker of the event loop, shared by all flags of a process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LoopWaker {
     waker: Mutex<Option<Waker>>,
+    /// Whether a flag was set since the last poll.
+    is_woken: AtomicBool,
 }
 
 /// The flag of one receiver, set at first.
@@ -25,16 +27,27 @@ struct Flag {
     event_loop: Arc<LoopWaker>,
 }
 
+impl Default for LoopWaker {
+    fn default() -> Self {
+        Self { waker: Mutex::default(), is_woken: AtomicBool::new(true) }
+    }
+}
+
 impl LoopWaker {
-    /// Sets the waker of the event loop.
-    pub(crate) fn register(&self, waker: &Waker) {
-        let mut registered = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if !registered.as_ref().is_some_and(|before| before.will_wake(waker)) {
-            *registered = Some(waker.clone());
+    /// Begins a poll of the event loop, which has one waker. Returns whether a flag can be set.
+    pub(crate) fn begin_poll(&self, waker: &Waker) -> bool {
+        let is_woken = self.is_woken.swap(false, Ordering::Relaxed);
+        if is_woken {
+            let mut registered = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            registered.get_or_insert_with(|| waker.clone());
         }
+        is_woken
     }
 
     fn wake(&self) {
+        if self.is_woken.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake_by_ref();
         }
@@ -44,6 +57,7 @@ impl LoopWaker {
 impl WakeFlag {
     pub(crate) fn new(event_loop: &Arc<LoopWaker>) -> Self {
         let event_loop = Arc::clone(event_loop);
+        event_loop.wake();
         let flag = Arc::new(Flag { is_set: AtomicBool::new(true), event_loop });
         let waker = Waker::from(Arc::clone(&flag));
         Self { flag, waker }
@@ -86,12 +100,18 @@ mod tests {
         let (outer, event_loop) = (Arc::new(LoopWaker::default()), Arc::new(LoopWaker::default()));
         let of_loop = WakeFlag::new(&outer);
         let waker = of_loop.take().map(|cx| cx.waker().clone());
-        event_loop.register(&waker.unwrap_or_else(|| Waker::noop().clone()));
+        let loop_waker = waker.unwrap_or_else(|| Waker::noop().clone());
+        assert!(event_loop.begin_poll(&loop_waker) && !event_loop.begin_poll(&loop_waker));
         let flag = WakeFlag::new(&event_loop);
+        assert!(
+            of_loop.take().is_some() && event_loop.begin_poll(&loop_waker),
+            "a new flag is set"
+        );
         let waker = flag.take().map(|cx| cx.waker().clone());
         waker.iter().for_each(Waker::wake_by_ref);
         assert!(of_loop.take().is_some());
         waker.iter().for_each(Waker::wake_by_ref);
         assert!(of_loop.take().is_none(), "the flag is set already");
+        assert!(event_loop.begin_poll(&loop_waker) && !event_loop.begin_poll(&loop_waker));
     }
 }

@@ -80,6 +80,7 @@ impl World {
         let waker = Arc::<LoopWaker>::default();
         let deployment = Deployment {
             partitions: plan.partitions,
+            hash: plan.hash,
             limits: plan.limits.clone(),
             options: plan.options.clone(),
             queue: store.queue.clone(),
@@ -87,7 +88,8 @@ impl World {
         };
         let clients = (0..options.streams).map(|index| {
             let kind = net.random.pick(&minerva_client::TransportKind::ALL);
-            Client::new(index, net.random.bits(), kind, options.messages, 0)
+            let is_tagged = Plan::has_tags(index, options.clients);
+            Client::new(index, net.random.bits(), kind, options.messages, is_tagged)
         });
         let clients = clients.collect();
         let is_old = |index: usize| plan.mixes_versions && index % 2 == 1;
@@ -181,7 +183,7 @@ impl World {
         for core in &mut self.cores {
             core.poll_outputs(cx, outputs);
         }
-        self.waker.register(cx.waker());
+        self.waker.begin_poll(cx.waker());
         if let Some(mut cx) = self.stopped_flag.take() {
             while let Poll::Ready(Some(one)) = self.stopped.poll_recv(&mut cx) {
                 stopped.push(one);

@@ -48,10 +48,19 @@ fn mutations_are_detected() {
         Mutation::ResetWithoutProof,
         Mutation::MixServices,
         Mutation::StayInGroup,
+        Mutation::SendUngated,
     ] {
         let is_detected = |seed| !run(seed, &SMALL, Some(mutation)).violations.is_empty();
         assert!((1..20).any(is_detected), "{mutation:?}");
     }
+}
+
+#[test]
+fn clients_without_claim_tags_are_counted_apart() {
+    let options = Options { rollbacks: Frequency::Often, clients: Clients::V2, ..SMALL };
+    let outcomes: Vec<Outcome> = (1..60).map(|seed| run(seed, &options, None)).collect();
+    assert!(outcomes.iter().all(|outcome| outcome.violations.is_empty()));
+    assert!(outcomes.iter().any(|outcome| !outcome.reassigned.is_empty()));
 }
 
 /// Each needs damage of a certain blob.

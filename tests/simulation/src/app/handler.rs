@@ -1,6 +1,9 @@
 //! State of the handler of one stream between its turns.
 
+use std::collections::BTreeMap;
+
 use minerva_proto::EventNumber;
+use minerva_proto::app::Messages;
 
 use crate::clock::Time;
 use crate::event::{Event, Life};
@@ -14,6 +17,8 @@ pub(super) struct Handler {
     /// The event to answer; acknowledged with the answer.
     pub(super) answering: Option<EventNumber>,
     pub(super) has_ended: bool,
+    /// The first known claim tag of each received event.
+    tags: BTreeMap<u64, u64>,
     /// Whether a turn is scheduled.
     pub(super) is_scheduled: bool,
     due: Time,
@@ -22,7 +27,20 @@ pub(super) struct Handler {
 impl Handler {
     pub(super) fn new(client: usize, instance: u64) -> Self {
         let (answering, has_ended, is_scheduled, due) = (None, false, false, 0);
-        Self { client, instance, answering, has_ended, is_scheduled, due }
+        Self { client, instance, answering, has_ended, tags: BTreeMap::new(), is_scheduled, due }
+    }
+
+    /// Notes events that the machine receives. Returns the first one that was received before under another tag.
+    pub(super) fn receive(&mut self, messages: &Messages) -> Option<u64> {
+        let Messages { first_event, tag, messages, .. } = messages;
+        let events = (*first_event..).take(messages.len()).filter(|_| *tag != 0);
+        let mut other = None;
+        for event in events {
+            if *self.tags.entry(event).or_insert(*tag) != *tag {
+                other = other.or(Some(event));
+            }
+        }
+        other
     }
 
     /// Whether the handler sends on its own, as half of the handlers do; the others send one answer per message.

@@ -16,14 +16,12 @@ impl Checker {
         let expected = s2c_message(client, record.received);
         let is_right = expected == message && record.pushed.is_between_pushes();
         if !is_right {
-            let text = String::from_utf8_lossy(message).into_owned();
-            let number = self.clients[client].received;
-            self.client_violation(
-                client,
-                format!("client {client} received `{text}`, expected s2c {number}"),
-            );
+            let (text, number) = (String::from_utf8_lossy(message), record.received);
+            let text = format!("client {client} received `{text}`, expected s2c {number}");
+            self.wrong_message(client, text);
         }
         self.clients[client].received += 1;
+        self.clients[client].delivered += 1;
         self.messages += 1;
     }
 
@@ -31,8 +29,14 @@ impl Checker {
     pub(crate) fn on_client_frame(&mut self, client: usize, frame: &Frame) {
         let Frame::TransportKill(reason) = frame else { return };
         match reason {
-            _ if self.durable.has_lost(client) => {}
             KillReason::StreamAttachFailure if self.durable.has_ended(&stream_id(client)) => {}
+            // A client with claim tags receives the true reason, unless damage has removed the stream without a trace.
+            KillReason::StreamAttachFailure
+                if self.clients[client].is_tagged && !self.durable.is_damaged() =>
+            {
+                self.violation(format!("client {client}: a lost stream is unknown"));
+            }
+            _ if self.durable.has_lost(client) => {}
             // The server has a small window; a client with two transports may exceed it.
             KillReason::RwinOverflow => {}
             KillReason::StreamAttachFailure
@@ -55,6 +59,13 @@ impl Checker {
         let is_own = ended.by == EndedBy::Client && record.has_reset;
         if !(is_known || is_own) {
             self.violation(format!("client {client}: {ended:?}, but the stream is live"));
+        }
+        let record = &self.clients[client];
+        let has_reset = record.has_reset || record.app_has_reset || record.caller_has_reset;
+        let is_loss = matches!(ended.reason.as_str(), "state lost" | "stream_attach_failure");
+        if !is_loss && !has_reset {
+            let mistaken = std::mem::take(&mut self.clients[client].mistaken);
+            mistaken.into_iter().for_each(|text| self.violation(text));
         }
         let record = &self.clients[client];
         let is_justified = match ended.reason.as_str() {

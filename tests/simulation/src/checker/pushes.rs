@@ -105,8 +105,9 @@ impl Checker {
         let received = self.clients[client].pushed.receive(push, index, record);
         if let Err(error) = received {
             let text = format!("client {client}: message {index} of push {push} {error}");
-            self.client_violation(client, text);
+            self.wrong_message(client, text);
         }
+        self.clients[client].delivered += 1;
         self.messages += 1;
     }
 }

@@ -1,13 +1,12 @@
 //! Actions of a client's machine: opening and closing of transports, writes and the timer.
 
-use std::collections::VecDeque;
-
 use bytes::BytesMut;
 use minerva_client::TransportKind;
 use minerva_client::simulation::Action;
 
 use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
+use crate::claim_tags::ClientTags;
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::{Content, Event};
@@ -46,10 +45,7 @@ impl Client {
                 let numbers = [self.index as u64, number.0, u64::from(is_upload)];
                 net.trace.record(net.now, "client opens", numbers);
                 net.trace.detail(|| kind.to_string());
-                let (buffer, unread) = (BytesMut::new(), VecDeque::new());
-                let link =
-                    Transport { kind, is_upload, conn: None, buffer, request_sent: false, unread };
-                self.transports.insert(number, link);
+                self.transports.insert(number, Transport::new(kind, is_upload));
                 let (client, transport) = (self.index, number);
                 net.within(1, 20, Event::ClientDials { client, transport });
             }
@@ -88,7 +84,8 @@ impl Client {
             link.request_sent = true;
             let mut bytes = BytesMut::new();
             frames.iter().for_each(|frame| framing(link.kind).put(frame, &mut bytes));
-            send(conn, bytes, link.kind, net);
+            let tags = self.tags.as_ref().map(|tags| tags.report(&frames)).unwrap_or_default();
+            send(conn, bytes, tags, link.kind, net);
         }
         has_written
     }
@@ -111,13 +108,20 @@ impl Client {
 }
 
 /// Sends bytes, sometimes in two parts with a border inside a frame.
-fn send(conn: ConnId, mut bytes: BytesMut, kind: TransportKind, net: &mut Network) {
+fn send(
+    conn: ConnId,
+    mut bytes: BytesMut,
+    mut tags: ClientTags,
+    kind: TransportKind,
+    net: &mut Network,
+) {
     let last = !is_socket(kind);
     // A WebSocket message is never split.
     if kind != TransportKind::WebSocket && bytes.len() > 1 && net.random.percent(30) {
         let at = 1 + net.random.below(bytes.len() - 1);
         let first = bytes.split_to(at).freeze();
-        net.send(conn, Side::Caller, Content::ToEdge { bytes: first, last: false });
+        let tags = std::mem::take(&mut tags);
+        net.send(conn, Side::Caller, Content::ToEdge { bytes: first, last: false, tags });
     }
-    net.send(conn, Side::Caller, Content::ToEdge { bytes: bytes.freeze(), last });
+    net.send(conn, Side::Caller, Content::ToEdge { bytes: bytes.freeze(), last, tags });
 }

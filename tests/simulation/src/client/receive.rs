@@ -1,9 +1,12 @@
 //! Input of a client: bytes to frames, frames to the machine, messages to the application.
 
-use minerva_proto::{Frame, MAX_FRAME, TransportNumber};
+use bytes::Bytes;
+use minerva_proto::{ClaimTag, Frame, MAX_FRAME, MessageNumber, TransportNumber};
 
-use super::{Client, framing};
+use super::stream_tags::StreamTags;
+use super::{Client, STATE_LOST, framing};
 use crate::checker::Checker;
+use crate::claim_tags::ServerTags;
 use crate::connection::Side;
 use crate::event::Content;
 use crate::network::Network;
@@ -17,7 +20,10 @@ impl Client {
         checker: &mut Checker,
     ) {
         match content {
-            Content::ToClient(bytes) => self.read_bytes(transport, &bytes, net, checker),
+            Content::ToClient { bytes, tags } => {
+                self.on_tags(transport, tags, checker);
+                self.read_bytes(transport, &bytes, net, checker);
+            }
             Content::ResponseEnd { complete } => self.end_transport(transport, complete, net),
             Content::Closed => self.end_transport(transport, false, net),
             Content::ToEdge { .. }
@@ -35,7 +41,6 @@ impl Client {
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        let now = self.time(net);
         let Some(link) = self.transports.get_mut(&transport) else { return };
         link.buffer.extend_from_slice(bytes);
         let framing = framing(link.kind);
@@ -49,9 +54,71 @@ impl Client {
         net.trace.detail(|| format!("client {} reads on {transport}: {frames:?}", self.index));
         for frame in frames {
             checker.on_client_frame(self.index, &frame);
-            self.machine.on_frame(now, transport, frame);
+            self.on_frame(transport, frame, net, checker);
         }
         self.fetch(net, checker);
+    }
+
+    /// Handles tags, which precede the messages.
+    fn on_tags(&mut self, transport: TransportNumber, tags: ServerTags, checker: &mut Checker) {
+        let ServerTags { created, messages } = tags;
+        if let Some(link) = self.transports.get_mut(&transport) {
+            link.tags.extend(messages);
+        }
+        let is_untagged = |tags: &mut StreamTags| created.is_some_and(|one| !tags.on_created(one));
+        if self.tags.as_mut().is_some_and(is_untagged) {
+            self.tags = None;
+            checker.on_untagged_stream(self.index);
+        }
+    }
+
+    /// Handles a frame. A number that arrives under another tag than before proves a loss, and the stream is reset.
+    fn on_frame(
+        &mut self,
+        transport: TransportNumber,
+        frame: Frame,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        let now = self.time(net);
+        let message = self.message_of(transport, &frame);
+        let content =
+            if let Frame::String(content) = &frame { content.clone() } else { Bytes::new() };
+        if let (Some(tags), Some((number, tag))) = (&self.tags, message)
+            && tags.contradicts(number, tag)
+        {
+            net.trace.record(net.now, "client finds loss", [self.index as u64, number.0, tag.0]);
+            checker.on_client_found_loss(self.index);
+            self.has_found_loss = true;
+            return self.machine.reset(now, STATE_LOST);
+        }
+        self.machine.on_frame(now, transport, frame);
+        if let (Some(tags), Some((number, tag))) = (&mut self.tags, message)
+            && self.machine.holds(number)
+        {
+            tags.receive(number, tag);
+            checker.durable.on_client_holds(self.index, number, content);
+        }
+    }
+
+    /// Number and tag of a message.
+    fn message_of(
+        &mut self,
+        transport: TransportNumber,
+        frame: &Frame,
+    ) -> Option<(MessageNumber, ClaimTag)> {
+        let link = self.transports.get_mut(&transport)?;
+        if let Frame::SeqNum(number) = frame {
+            link.next_received = *number;
+        }
+        let Frame::String(_) = frame else { return None };
+        let number = link.next_received;
+        link.next_received = number.next();
+        let (tag, count) = link.tags.pop_front().unwrap_or((ClaimTag::UNKNOWN, 1));
+        if count > 1 {
+            link.tags.push_front((tag, count - 1));
+        }
+        Some((number, tag))
     }
 
     /// Moves deliverable messages to the application.
@@ -61,7 +128,7 @@ impl Client {
     }
 
     pub(super) fn take_received(&mut self, net: &mut Network, checker: &mut Checker) {
-        if net.now < self.slow_until {
+        if net.now < self.slow_until || self.has_found_loss {
             return;
         }
         while let Some(message) = self.machine.take(self.time(net)) {

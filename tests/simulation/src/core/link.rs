@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use minerva_core::partition::{LinkHandle, LinkId, Mail, PartitionTable, output_channel};
 use minerva_core::simulation as convert;
-use minerva_proto::link::pb::{self, CoreHello, EdgeHello, core_frame, edge_frame};
+use minerva_proto::link::pb::{self, CoreHello, core_frame, edge_frame};
 use minerva_proto::link::{
-    Attach, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, TransportId, decode,
+    Attach, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, TransportId, decode, greeting,
 };
-use minerva_proto::{Feature, Features};
+use minerva_proto::{Feature, PartitionHash};
 
 use super::process::Outputs;
 use crate::checker::{Checker, TransportWatch};
@@ -18,11 +18,14 @@ use crate::connection::{ConnId, Side};
 use crate::event::Content;
 use crate::messages::client_of;
 use crate::network::Network;
+use crate::release_0_1;
 use crate::wake_flag::LoopWaker;
 
 /// A link of a core.
 pub(super) struct Link {
     handle: LinkHandle,
+    /// Whether the core has release 0.1.
+    is_old: bool,
     outputs: Outputs<CoreFrame>,
     pub(super) conn: ConnId,
     transports: BTreeMap<TransportId, AttachedTransport>,
@@ -34,10 +37,11 @@ struct AttachedTransport {
 }
 
 impl Link {
-    pub(super) fn new(number: u64, conn: ConnId, waker: &Arc<LoopWaker>) -> Self {
+    pub(super) fn new(number: u64, conn: ConnId, is_old: bool, waker: &Arc<LoopWaker>) -> Self {
         let (outputs, receiver) = output_channel();
         let handle = LinkHandle { id: LinkId(number), claim_tags: false, outputs };
-        Self { handle, outputs: Outputs::new(receiver, waker), conn, transports: BTreeMap::new() }
+        let outputs = Outputs::new(receiver, waker);
+        Self { handle, is_old, outputs, conn, transports: BTreeMap::new() }
     }
 
     pub(super) fn id(&self) -> LinkId {
@@ -67,35 +71,52 @@ impl Link {
         }
         net.trace.record(net.now, "release to edge", [self.id().0, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
-        let frames = convert::relay_response(outputs).frames;
+        self.send(convert::relay_response(outputs).frames, net);
+    }
+
+    fn send(&self, mut frames: Vec<pb::CoreFrame>, net: &mut Network) {
+        if self.is_old {
+            frames.iter_mut().for_each(release_0_1::core_frame);
+        }
         net.send(self.conn, Side::Callee, Content::FromCore(frames));
     }
 
     /// Handles the hello of the edge: responds with the hello of the core and announces the link.
-    pub(super) fn on_hello(
+    fn on_hello(
         &mut self,
-        edge: &EdgeHello,
-        hello: CoreHello,
+        edge: pb::EdgeHello,
+        hello: &CoreHello,
         partitions: &PartitionTable,
         net: &mut Network,
-    ) {
-        let frame = pb::CoreFrame { frame: Some(core_frame::Frame::Hello(hello)) };
-        net.send(self.conn, Side::Callee, Content::FromCore(vec![frame]));
-        let features = Features::from_names(&edge.features);
-        self.handle.claim_tags = features.contains(Feature::ClaimTags);
+    ) -> Result<(), String> {
+        let hash = PartitionHash::from_key(&hello.partition_key).map_err(|e| e.to_string())?;
+        let edge = greeting::accept_edge(edge, hash).map_err(|error| error.to_string())?;
+        self.send(
+            vec![pb::CoreFrame { frame: Some(core_frame::Frame::Hello(hello.clone())) }],
+            net,
+        );
+        self.handle.claim_tags = edge.features.contains(Feature::ClaimTags) && !self.is_old;
         partitions.add_link(self.handle.clone());
+        Ok(())
     }
 
-    /// Decodes a frame behind the hello and sends the content to the partition.
+    /// Decodes a frame and sends the content to the partition.
     ///
     /// # Errors
     /// The text of the contract violation.
     pub(super) fn on_frame(
         &mut self,
-        frame: pb::EdgeFrame,
+        mut frame: pb::EdgeFrame,
+        hello: &CoreHello,
         partitions: &PartitionTable,
         net: &mut Network,
     ) -> Result<(), String> {
+        if self.is_old {
+            release_0_1::edge_frame(&mut frame);
+        }
+        if let Some(edge_frame::Frame::Hello(edge)) = frame.frame {
+            return self.on_hello(edge, hello, partitions, net);
+        }
         let EdgeFrame { transport, message } =
             decode::edge_frame(frame).map_err(|error| error.to_string())?;
         let link = self.id();
@@ -145,9 +166,4 @@ impl Link {
         partitions.send(partition, Mail::Attach { link, transport, attach });
         Ok(())
     }
-}
-
-/// The hello of an edge; `None` for any other frame.
-pub(super) fn hello_of(frame: &pb::EdgeFrame) -> Option<&EdgeHello> {
-    if let Some(edge_frame::Frame::Hello(hello)) = &frame.frame { Some(hello) } else { None }
 }

@@ -35,6 +35,7 @@ pub(crate) struct CoreStopped {
 #[derive(Clone)]
 pub(crate) struct Deployment {
     pub(crate) partitions: u32,
+    pub(crate) hash: PartitionHash,
     pub(crate) limits: Limits,
     pub(crate) options: PartitionOptions,
     pub(crate) queue: CallQueue,
@@ -84,8 +85,8 @@ impl Process {
         deployment: Deployment,
         waker: &Arc<LoopWaker>,
     ) -> Self {
-        let Deployment { partitions, limits, options, queue, stopped } = deployment;
-        let partitions = PartitionTable::new(partitions, PartitionHash::UNKEYED);
+        let Deployment { partitions, hash, limits, options, queue, stopped } = deployment;
+        let partitions = PartitionTable::new(partitions, hash);
         let (outputs, observer) = output_channel();
         partitions.add_link(LinkHandle { id: OBSERVER_LINK, claim_tags: false, outputs });
         let (stop, stopping) = oneshot::channel();

@@ -18,11 +18,14 @@ use crate::end::{End, EndedBy};
 use crate::event::Content;
 use crate::network::Network;
 use crate::observation::{Assigned, InstanceOutput};
+use crate::release_0_1;
 use crate::wake_flag::LoopWaker;
 
 /// A session of a core.
 pub(super) struct Session {
     number: u64,
+    /// Whether the core has release 0.1.
+    is_old: bool,
     pub(super) conn: ConnId,
     /// `None` before the registration.
     handle: Option<SessionHandle>,
@@ -32,8 +35,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, conn: ConnId, waker: &Arc<LoopWaker>) -> Self {
-        Self { number, conn, handle: None, outputs: None, waker: Arc::clone(waker) }
+    pub(super) fn new(number: u64, conn: ConnId, is_old: bool, waker: &Arc<LoopWaker>) -> Self {
+        Self { number, is_old, conn, handle: None, outputs: None, waker: Arc::clone(waker) }
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -66,8 +69,7 @@ impl Session {
         self.handle = Some(handle.clone());
         self.outputs = Some(Outputs::new(receiver, &self.waker));
         let registered = event::Event::Registered(convert::registered(limits, core_name));
-        let event = Event { event: Some(registered) };
-        net.send(self.conn, Side::Callee, Content::Events(vec![event]));
+        self.send(vec![Event { event: Some(registered) }], net);
         partitions.add_session(handle, registration.held);
     }
 
@@ -103,7 +105,13 @@ impl Session {
         }
         net.trace.record(net.now, "release to app", [self.number, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
-        let events = convert::serve_response(outputs).events;
+        self.send(convert::serve_response(outputs).events, net);
+    }
+
+    fn send(&self, mut events: Vec<Event>, net: &mut Network) {
+        if self.is_old {
+            events.iter_mut().for_each(release_0_1::event);
+        }
         net.send(self.conn, Side::Callee, Content::Events(events));
     }
 }

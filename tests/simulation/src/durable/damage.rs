@@ -16,6 +16,8 @@ pub(super) struct PartitionDamage {
     blobs: BTreeMap<(BlobPlace, Bytes), OriginalBlob>,
     /// Streams of which an owner has loaded damaged state.
     touched: BTreeSet<StreamNumber>,
+    /// Count of loads by owners.
+    loads: u64,
 }
 
 /// A blob before its damage.
@@ -24,6 +26,8 @@ struct OriginalBlob {
     before: Bytes,
     /// The streams that the damage can have touched; `None`: every stream of the partition.
     touched: Option<BTreeSet<StreamNumber>>,
+    /// The last load of the damaged content by an owner, in the order of all loads.
+    loaded: Option<u64>,
 }
 
 /// The effect of damage on an owner that loads the partition.
@@ -53,13 +57,17 @@ impl PartitionDamage {
             (BlobPlace::Stream(number), None) => Some(BTreeSet::from([number])),
             (BlobPlace::Entry(_), None) => touched_by(&before, at, is_cut)?,
         };
-        self.blobs.insert((place, after), OriginalBlob { before, touched });
+        self.blobs.insert((place, after), OriginalBlob { before, touched, loaded: None });
         Ok(())
     }
 
     /// The damage that an owner loads with a claim; `None` without damage.
     pub(super) fn load(&mut self, stored: &StoredPartition) -> Option<LoadedDamage> {
         let is_present = |(place, after): &(BlobPlace, Bytes)| stored.blob(*place) == Some(after);
+        self.loads += 1;
+        for (key, original) in &mut self.blobs {
+            original.loaded = Some(self.loads).filter(|_| is_present(key)).or(original.loaded);
+        }
         let present: Vec<_> = self.blobs.iter().filter(|(key, _)| is_present(key)).collect();
         if present.is_empty() {
             return None;
@@ -80,6 +88,23 @@ impl PartitionDamage {
             .filter(|number| stored.streams.contains_key(number) && !is_snapshot_damaged(number))
             .collect();
         Some(loaded)
+    }
+
+    /// The last damaged snapshot that an owner has loaded, if neither in its place nor kept aside. A snapshot replaces
+    /// the earlier ones of its stream. Not all damage of other blobs is harmful.
+    pub(super) fn dropped(&self, stored: &StoredPartition) -> Option<BlobPlace> {
+        let mut last = BTreeMap::new();
+        let snapshots =
+            self.blobs.iter().filter(|((place, _), _)| matches!(place, BlobPlace::Stream(_)));
+        for ((place, after), original) in snapshots {
+            let entry = last.entry(place).or_insert((original.loaded, after));
+            *entry = (original.loaded, after).max(*entry);
+        }
+        let mut loaded = last.into_iter().filter(|(_, (loaded, _))| loaded.is_some());
+        let is_kept = |place: &BlobPlace, after: &Bytes| {
+            stored.blob(*place) == Some(after) || stored.keeps_aside(after)
+        };
+        loaded.find(|(place, (_, after))| !is_kept(place, after)).map(|(place, _)| *place)
     }
 
     /// Notes the streams of which an owner has loaded damaged state.

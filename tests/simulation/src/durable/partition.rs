@@ -23,6 +23,21 @@ pub(super) struct PartitionHistory {
     pub(super) damage: PartitionDamage,
 }
 
+/// The effect of a log entry.
+#[derive(Debug, Default)]
+pub(super) struct Appended {
+    /// Ids of streams with an s2c number that was assigned to another message before, and the number.
+    pub(super) reassigned: Vec<(String, u64)>,
+    pub(super) acknowledged: Vec<(StreamNumber, Acknowledged)>,
+}
+
+/// The s2c numbers that a SACK names.
+#[derive(Debug)]
+pub(super) struct Acknowledged {
+    acked: Option<u64>,
+    beyond: Vec<u64>,
+}
+
 /// One state of a partition.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartitionState {
@@ -31,6 +46,12 @@ pub(super) struct PartitionState {
     pub(super) streams: BTreeMap<StreamNumber, StreamModel>,
     /// Ids of removed streams, whose Ended event was acknowledged. They imply every predicate.
     pub(super) removed: BTreeMap<StreamNumber, String>,
+}
+
+impl Acknowledged {
+    pub(super) fn names(&self, number: u64) -> bool {
+        self.acked.is_some_and(|acked| number <= acked) || self.beyond.contains(&number)
+    }
 }
 
 impl PartitionHistory {
@@ -43,19 +64,26 @@ impl PartitionHistory {
         !self.before.is_empty()
     }
 
-    /// Applies a log entry, unless the entry is a repetition. Returns the ids of the streams with an s2c number that was
-    /// assigned to another message before.
-    pub(super) fn append(&mut self, index: LogIndex, blob: &Bytes) -> Result<Vec<String>, String> {
+    /// Applies a log entry, unless the entry is a repetition.
+    pub(super) fn append(&mut self, index: LogIndex, blob: &Bytes) -> Result<Appended, String> {
+        let mut appended = Appended::default();
         if index != self.now.next {
-            return Ok(Vec::new());
+            return Ok(appended);
         }
         self.now.next += 1;
-        let mut reassigned = Vec::new();
         for (stream, change) in stored::entry(blob.clone())? {
-            reassigned.extend(self.assign(stream, &change));
+            appended.reassigned.extend(self.assign(stream, &change));
             self.now.apply(stream, &change, &self.damage)?;
+            if let Change::Sacked { acked, beyond } = change {
+                appended.acknowledged.push((stream, Acknowledged { acked, beyond }));
+            }
         }
-        Ok(reassigned)
+        Ok(appended)
+    }
+
+    /// The message to which an s2c number was assigned last.
+    pub(super) fn message(&self, stream: StreamNumber, number: u64) -> Option<&Bytes> {
+        self.assigned.get(&(stream, number)).map(|(_, message)| message)
     }
 
     /// Replaces the current state with the stored one. Removed streams count again only after the owner has written the
@@ -118,19 +146,38 @@ impl PartitionHistory {
         lost
     }
 
-    /// Notes the numbers of sent messages. Returns the id of the stream if a number had another message before.
-    fn assign(&mut self, number: StreamNumber, change: &Change) -> Option<String> {
+    /// Ids of the streams whose current state is behind the one before the last rollback, if that one ends at `next` or
+    /// before. A call that was made earlier has a lower `next`.
+    pub(super) fn missing(&self, next: LogIndex) -> Vec<String> {
+        let now = &self.now;
+        let before = self.before.last().filter(|before| before.next <= next);
+        let streams = before.map(|before| before.streams.iter()).into_iter().flatten();
+        let is_missing = |number: &StreamNumber, state: &StreamModel| {
+            !now.removed.contains_key(number)
+                && now.streams.get(number).is_none_or(|now| state.exceeds(now))
+        };
+        streams
+            .filter(|(n, state)| is_missing(n, state))
+            .map(|(_, state)| state.id.clone())
+            .collect()
+    }
+
+    /// Notes the numbers of sent messages. Returns the id of the stream and the first number that had another message
+    /// before.
+    fn assign(&mut self, number: StreamNumber, change: &Change) -> Option<(String, u64)> {
         let (Change::Sent { messages } | Change::Pushed { messages, .. }) = change else {
             return None;
         };
         let stream = self.now.streams.get(&number)?;
-        let mut is_reassigned = false;
+        let mut reassigned = None;
         for (s2c, message) in (stream.next_s2c()..).zip(messages) {
             let assigned = (stream.id.clone(), message.clone());
             let before = self.assigned.insert((number, s2c), assigned);
-            is_reassigned |= before.is_some_and(|(id, text)| id == stream.id && text != *message);
+            if before.is_some_and(|(id, text)| id == stream.id && text != *message) {
+                reassigned.get_or_insert(s2c);
+            }
         }
-        is_reassigned.then(|| stream.id.clone())
+        reassigned.map(|first| (stream.id.clone(), first))
     }
 }
 

@@ -5,12 +5,14 @@ use minerva_proto::link::pb::core_frame::Frame;
 use minerva_proto::link::pb::{CoreFrame, EdgeFrame, edge_frame};
 use minerva_proto::link::{self, CoreMessage, decode, greeting};
 
+use super::transport::Attachment;
 use super::{Edge, LinkToCore};
 use crate::checker::Checker;
 use crate::connection::{ConnId, Node, Side};
 use crate::event::{Content, Event};
 use crate::faults::Fault;
 use crate::network::Network;
+use crate::release_0_1;
 
 impl Edge {
     /// Handles the result of a dial.
@@ -19,13 +21,12 @@ impl Edge {
         let Some(conn) = conn else { return self.dial_soon(core, net) };
         link.conn = Some(conn);
         let edge_id = format!("edge-{}", self.index);
-        let mut hello = greeting::edge_hello(edge_id);
+        let hello = edge_frame::Frame::Hello(greeting::edge_hello(edge_id));
+        link.outgoing.push(EdgeFrame { frame: Some(hello) });
         if self.is_old {
             net.faults.fire(Fault::OldPeer);
-            (hello.max_version, hello.features) = (0, Vec::new());
         }
-        let frame = EdgeFrame { frame: Some(edge_frame::Frame::Hello(hello)) };
-        net.send(conn, Side::Caller, Content::ToCore(vec![frame]));
+        self.flush(net);
     }
 
     pub(crate) fn needs_link(&self, core: usize) -> bool {
@@ -63,14 +64,25 @@ impl Edge {
     fn on_frame(
         &mut self,
         core: usize,
-        frame: CoreFrame,
+        mut frame: CoreFrame,
         net: &mut Network,
         checker: &mut Checker,
     ) {
+        if self.is_old {
+            if release_0_1::is_gated(&frame) {
+                let edge = self.index;
+                checker.violation(format!("edge {edge} of release 0.1 gets claim tags"));
+            }
+            release_0_1::core_frame(&mut frame);
+        }
         let Some(link) = self.links.get_mut(&core) else { return };
-        if let Some(Frame::Hello(_)) = frame.frame {
+        if let Some(Frame::Hello(hello)) = frame.frame {
             self.linked += 1;
             (link.is_up, link.number) = (true, self.linked);
+            match greeting::accept_core(hello) {
+                Ok(core) => self.hash = core.hash,
+                Err(error) => checker.violation(format!("hello of a core: {error}")),
+            }
             return;
         }
         let number = link.number;
@@ -119,13 +131,10 @@ impl Edge {
         checker: &mut Checker,
     ) {
         let Some(transport_number) = self.routes.get(&number).copied() else { return };
-        let attachment = self
-            .transports
-            .get(&transport_number)
-            .and_then(|transport_number| transport_number.attachment.as_ref());
-        if attachment
-            .is_some_and(|attachment| attachment.core == core && attachment.number == number)
-        {
+        let Some(transport) = self.transports.get_mut(&transport_number) else { return };
+        let is_meant = |at: Attachment| at.core == core && at.number == number;
+        if transport.attachment.is_some_and(is_meant) {
+            transport.tags.on_core(&message);
             self.input(transport_number, Input::Core(message), net, checker);
         }
     }
@@ -138,7 +147,10 @@ impl Edge {
     pub(super) fn flush(&mut self, net: &mut Network) {
         for link in self.links.values_mut() {
             if let Some(conn) = link.conn.filter(|_| !link.outgoing.is_empty()) {
-                let frames = std::mem::take(&mut link.outgoing);
+                let mut frames = std::mem::take(&mut link.outgoing);
+                if self.is_old {
+                    frames.iter_mut().for_each(release_0_1::edge_frame);
+                }
                 net.send(conn, Side::Caller, Content::ToCore(frames));
             }
         }

@@ -10,6 +10,7 @@ use minerva_edge::simulation::Reliance;
 use minerva_edge::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol};
 use minerva_proto::link::{Caller, EdgeMessage};
 
+use super::transport_tags::TransportTags;
 use crate::client::is_socket;
 use crate::clock::Clock;
 use crate::clock::Time;
@@ -23,6 +24,7 @@ pub(super) struct EdgeTransport {
     conn: ConnId,
     is_http: bool,
     pub(super) attachment: Option<Attachment>,
+    pub(super) tags: TransportTags,
     /// Whether Attach was sent without a later Detach.
     pub(super) is_attached: bool,
     /// Input received while the machine accepted none.
@@ -74,6 +76,7 @@ impl EdgeTransport {
             conn,
             is_http: !is_socket(kind),
             attachment: None,
+            tags: TransportTags::default(),
             is_attached: false,
             unread: VecDeque::new(),
             response: BytesMut::new(),
@@ -152,7 +155,9 @@ impl EdgeTransport {
             return;
         }
         self.has_begun = true;
-        let arrives = net.send(self.conn, Side::Callee, Content::ToClient(chunk));
+        let tags = std::mem::take(&mut self.tags.unsent);
+        let content = Content::ToClient { bytes: chunk, tags };
+        let arrives = net.send(self.conn, Side::Callee, content);
         let wrote = Event::EdgeWrote { edge, life, transport: number };
         match arrives {
             _ if net.is_buffered(self.conn) => net.after(1, wrote),
@@ -170,7 +175,8 @@ impl EdgeTransport {
             let complete = *ending == Ending::Complete;
             let response = self.response.split().freeze();
             if complete && !response.is_empty() {
-                net.send(self.conn, Side::Callee, Content::ToClient(response));
+                let tags = std::mem::take(&mut self.tags.unsent);
+                net.send(self.conn, Side::Callee, Content::ToClient { bytes: response, tags });
             }
             net.send(self.conn, Side::Callee, Content::ResponseEnd { complete });
         }

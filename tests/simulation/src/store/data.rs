@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minerva_core::store::{
-    self, CLAIMS_KEPT, Claim, Claimed, Epoch, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS, Member,
-    Membership, OwnerView, PartitionLayout, StoreError,
+    self, CLAIMS_KEPT, Claim, Claimed, Epoch, ExpectedState, FIRST_LEASE, MAX_BLOB, MAX_PARTITIONS,
+    Member, Membership, OwnerView, PartitionLayout, StoreError,
 };
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
@@ -179,6 +179,11 @@ impl StoredPartition {
         self.claims.back().map(|claim| &*claim.owner)
     }
 
+    /// Whether a damaged blob is kept aside.
+    pub(crate) fn keeps_aside(&self, blob: &Bytes) -> bool {
+        self.quarantined.iter().any(|(_, kept)| kept == blob)
+    }
+
     /// Whether another owner has the same epoch by a later claim.
     fn is_for_another(&self, op: &Op, name: Option<&str>) -> bool {
         op.epoch() == Some(Epoch(self.epoch)) && self.owner() != name
@@ -202,7 +207,7 @@ impl StoredPartition {
     /// Checks the epoch and that the log begins where the owner expects.
     fn check_owner(&self, owner: OwnerView) -> Result<(), StoreError> {
         self.check(owner.epoch)?;
-        let Some(expected) = owner.expected else { return Ok(()) };
+        let Some(expected) = expected(owner) else { return Ok(()) };
         if self.first == expected.first || self.first == expected.next_first {
             return Ok(());
         }
@@ -325,7 +330,7 @@ impl StoredPartition {
         if covers > self.next() {
             return behind;
         }
-        if let Some(expected) = owner.expected {
+        if let Some(expected) = expected(owner) {
             let begins = self.first == expected.first || self.first == covers;
             let misses = self.checkpoints.wrapping_sub(expected.checkpoints) > 1;
             if !begins || misses {
@@ -361,7 +366,7 @@ impl StoredPartition {
         next: LogIndex,
     ) -> Result<OpReply, StoreError> {
         self.check_owner(owner)?;
-        let checkpoints = owner.expected.map_or(0, |expected| expected.checkpoints);
+        let checkpoints = expected(owner).map_or(0, |expected| expected.checkpoints);
         if next > self.next() || checkpoints > self.checkpoints {
             return Err(StoreError::Behind { next: self.next() });
         }
@@ -370,6 +375,11 @@ impl StoredPartition {
         }
         Ok(OpReply::Done)
     }
+}
+
+/// The state that an owner expects.
+fn expected(owner: OwnerView) -> Option<ExpectedState> {
+    owner.expected.filter(|_| !mutation::is(Mutation::IgnoreExpected))
 }
 
 fn check_size(bytes: usize) -> Result<(), StoreError> {

@@ -1,11 +1,10 @@
 //! Dialling: connections from clients to edges, from edges and instances to cores; starts of processes.
 
-use minerva_core::store::STORED_VERSION;
 use minerva_proto::TransportNumber;
 
 use super::World;
 use crate::connection::{ConnId, Node, Side};
-use crate::core::State;
+use crate::core::{Release, State};
 use crate::event::Life;
 use crate::faults::Fault;
 use crate::messages::{service_name, service_of};
@@ -14,7 +13,10 @@ impl World {
     /// Connects a client through the load balancer to a random edge; usually to another edge if the first one is down.
     pub(super) fn client_dials(&mut self, client: usize, transport: TransportNumber) {
         let Some(kind) = self.clients[client].dials(transport) else { return };
-        let edge = self.some_edge().filter(|_| !self.clients[client].is_offline(self.net.now));
+        let (is_offline, has_tags) =
+            (self.clients[client].is_offline(self.net.now), self.clients[client].has_tags());
+        let edge = self.some_edge();
+        let edge = edge.filter(|edge| !is_offline && (!has_tags || self.edges[*edge].has_tags()));
         let conn = edge.map(|edge| {
             let caller = Node::Client { client, transport };
             let conn = self.net.connect(caller, Node::EdgeTransport { edge, transport: 0 });
@@ -64,12 +66,18 @@ impl World {
 
     pub(super) fn start_core(&mut self, core: usize) {
         if self.cores[core].state == State::Down {
-            // An upgrade or a downgrade, if the version differs from the one before.
+            // An upgrade or a downgrade, if the release differs from the one before.
             let is_old = self.plan.mixes_versions && self.net.random.percent(40);
+            // Release 0.1 cannot read content of version 2.
+            let release = match self.store.data.stored_version() {
+                _ if !is_old => Release::New,
+                0 | 1 if self.net.random.percent(50) => Release::Old,
+                _ => Release::Pinned,
+            };
             if is_old {
                 self.net.faults.fire(Fault::OldCore);
             }
-            self.cores[core].start(if is_old { 1 } else { STORED_VERSION });
+            self.cores[core].start(release);
         }
     }
 

@@ -38,6 +38,9 @@ impl World {
                 let over = clients.clone().all(|client| self.checker.is_over(client));
                 if over && self.checker.durable.streams() == 0 {
                     self.phase = Phase::Over;
+                    if let Some(dropped) = self.checker.durable.dropped_damage(&self.store.data) {
+                        self.checker.violation(format!("damage is not kept aside: {dropped:?}"));
+                    }
                 } else if self.net.now > until {
                     self.report_incomplete("does not end", |world, client| {
                         world.checker.is_over(client)
@@ -96,9 +99,9 @@ impl World {
         let api_callers = self.api_callers.iter().filter(|api_caller| !api_caller.is_idle());
         texts.extend(api_callers.map(ApiCaller::describe));
         texts.push(format!(
-            "after {} ms, {} streams are stored; {}",
+            "after {} ms, these streams are stored: {:?}; {}",
             self.net.now,
-            self.checker.durable.streams(),
+            self.checker.durable.describe_streams(),
             apps.join("; ")
         ));
         texts.into_iter().for_each(|text| self.checker.violation(text));

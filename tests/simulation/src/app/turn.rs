@@ -1,0 +1,127 @@
+//! A turn of a handler: reads events in order, reports them to the checker, answers and acknowledges.
+
+use minerva_app::simulation::{Event as StreamEvent, Read};
+use minerva_app::{Ended, EndedBy as SdkEndedBy};
+use minerva_proto::StreamNumber;
+
+use super::App;
+use crate::checker::Checker;
+use crate::end::{End, EndedBy};
+use crate::messages::s2c_message;
+use crate::network::Network;
+
+impl App {
+    pub(super) fn wake(&mut self, stream: StreamNumber, net: &mut Network) {
+        let pace = net.random.between(0, 20);
+        if let Some(handler) = self.handlers.get_mut(&stream) {
+            handler.schedule(net.now + pace, self.index, self.life, stream.0, net);
+        }
+    }
+
+    /// Reads, answers and sends for a random number of events.
+    pub(super) fn handle(
+        &mut self,
+        stream: StreamNumber,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        for _ in 0..net.random.between(1, 8) {
+            if !self.answer(stream, net) {
+                // A Writable signal follows when the outbox has room.
+                return;
+            }
+            match self.machine.read(stream) {
+                Read::Event(event) => self.on_event(stream, event, net, checker),
+                Read::Waiting => return self.send_next(stream, net),
+                Read::Over => {
+                    self.handlers.remove(&stream);
+                    return;
+                }
+            }
+        }
+        self.wake(stream, net);
+    }
+
+    fn on_event(
+        &mut self,
+        stream: StreamNumber,
+        event: StreamEvent,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) {
+        let Some(handler) = self.handlers.get_mut(&stream) else { return };
+        match event {
+            StreamEvent::Message { event, message } => {
+                checker.on_app_message(handler.client, stream, handler.instance, event, &message);
+                handler.answering = Some(event);
+                self.answer(stream, net);
+            }
+            StreamEvent::Ended { event, ended } => {
+                handler.has_ended = true;
+                let numbers = [self.index as u64, stream.0, event.0];
+                net.trace.record(net.now, "app receives end", numbers);
+                let end = observed(ended);
+                checker.on_app_ended(handler.client, stream, handler.instance, event, &end);
+                self.machine.acknowledge(stream, event);
+            }
+            StreamEvent::TransportChanged(_) => {}
+            StreamEvent::Released => {
+                self.handlers.remove(&stream);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the due answers, then acknowledges. Returns whether the outbox had room.
+    fn answer(&mut self, stream: StreamNumber, net: &mut Network) -> bool {
+        let Some(handler) = self.handlers.get_mut(&stream) else { return true };
+        let Some(event) = handler.answering else { return true };
+        if !handler.is_sender() {
+            while let Some(next) = self.machine.next_send(stream)
+                && next.0 < event.0.min(self.total)
+            {
+                if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
+                    net.trace.record(
+                        net.now,
+                        "app outbox full",
+                        [self.index as u64, stream.0, next.0],
+                    );
+                    return false;
+                }
+            }
+        }
+        handler.answering = None;
+        self.machine.acknowledge(stream, event);
+        true
+    }
+
+    /// Sends messages of a handler that sends on its own.
+    fn send_next(&mut self, stream: StreamNumber, net: &mut Network) {
+        let Some(handler) = self.handlers.get_mut(&stream) else { return };
+        if !handler.is_sender() || handler.has_ended {
+            return;
+        }
+        for _ in 0..net.random.between(1, 6) {
+            match self.machine.next_send(stream) {
+                Some(next) if next.0 < self.total => {
+                    if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
+                        return;
+                    }
+                }
+                Some(_) | None => return,
+            }
+        }
+        let at = net.now + net.random.between(1, 2 * self.pace);
+        handler.schedule(at, self.index, self.life, stream.0, net);
+    }
+}
+
+/// The end of a stream in the terms of the checker.
+fn observed(ended: Ended) -> End {
+    let by = match ended.by {
+        SdkEndedBy::Client => EndedBy::Client,
+        SdkEndedBy::App => EndedBy::App,
+        SdkEndedBy::Core | _ => EndedBy::Core,
+    };
+    End { reason: ended.reason, application_level: ended.application_level, by }
+}
