@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use minerva_proto::app::{Held, SendState};
-use minerva_proto::{ClaimTag, EventNumber};
+use minerva_proto::{ClaimTag, EventNumber, MessageNumber};
 
 use super::super::error::ContractError;
 use super::super::event_tags::differ;
@@ -27,6 +27,9 @@ impl Stream {
         }
         if self.has_lost_events {
             self.incoming.skip(first, messages.len())?;
+            // The core delivers the end behind the messages only within the window, so they are acknowledged unread.
+            self.handled = self.incoming.expected();
+            self.barrier = MessageNumber(0);
             self.discard_if_abandoned();
             return Ok(false);
         }

@@ -64,6 +64,22 @@ fn an_event_under_another_tag_resets_the_stream() {
 }
 
 #[test]
+fn messages_behind_a_lost_event_are_acknowledged_unread() {
+    let mut session = tagged_session();
+    apply(&mut session, messages(1, &["a", "b"], A));
+    register(&mut session);
+    let again = Started { resumed: true, created_tag: A, ..started(100, 100) };
+    apply(&mut session, event::Event::Started(again));
+    for (first, last) in [(2, 3), (4, 5)] {
+        apply(&mut session, messages(first, &["other", "next"], B));
+        let acknowledged = commands(&mut session).into_iter().find_map(|command| {
+            if let command::Command::Acknowledge(ack) = command { Some(ack.event) } else { None }
+        });
+        assert_eq!(acknowledged, Some(last));
+    }
+}
+
+#[test]
 fn a_confirmed_message_under_another_tag_resets_the_stream() {
     for (tag, is_lost) in [(A, false), (0, false), (B, true)] {
         for in_started in [false, true] {
