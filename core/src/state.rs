@@ -4,6 +4,7 @@
 //! the records, and the partition appends them to the log. This module imports neither of them.
 
 mod attributes;
+mod checkpoint_summary;
 mod facts;
 mod inbox;
 mod message_bytes;
@@ -14,6 +15,8 @@ mod stream_state;
 mod tag_history;
 
 pub use attributes::{Attributes, OutboxLimits};
+pub use checkpoint_summary::CheckpointSummary;
+pub(crate) use checkpoint_summary::{GROUPS, StoredSnapshots, group};
 pub(crate) use facts::STATE_LOST;
 pub use facts::{Ended, EndedBy, Origin, SendState};
 pub use inbox::Inbox;

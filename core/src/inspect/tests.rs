@@ -10,7 +10,7 @@ use minerva_proto::{ClaimTag, LogIndex};
 use self::racing::Racing;
 use super::*;
 use crate::partition::tests::hello_origin;
-use crate::state::{BlobContext, Meta, Record, StreamState, encode_entry};
+use crate::state::{BlobContext, CheckpointSummary, Meta, Record, StreamState, encode_entry};
 use crate::store::memory::MemoryStore;
 use crate::store::{Claimed, Epoch, Store};
 
@@ -21,10 +21,12 @@ async fn store() -> MemoryStore {
     let store = MemoryStore::new();
     store.partitions(2).await.unwrap();
     let claimed = claim(&store).await;
-    let context = BlobContext { epoch: claimed.epoch.0, ..BlobContext::default() };
+    let context = BlobContext { epoch: claimed.epoch.0, version: 2, ..BlobContext::default() };
     let state = StreamState::new(hello_origin(), 1000, ClaimTag::UNKNOWN);
     let snapshot = state.snapshot().encode(&context, NUMBER, LogIndex(0));
-    let meta = Meta { streams_made: 7, ..Meta::default() }.encode(&context);
+    let stored = [(NUMBER, LogIndex(0))].into();
+    let checkpoint = Some(CheckpointSummary::new(LogIndex(0), &stored));
+    let meta = Meta { streams_made: 7, checkpoint, ..Meta::default() }.encode(&context);
     let changed = vec![(NUMBER, Some(snapshot))];
     store.checkpoint(0, claimed.epoch.into(), LogIndex(0), meta, changed).await.unwrap();
     let sent = Record::Sent { messages: vec!["secret message".into()] };

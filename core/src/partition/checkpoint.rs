@@ -14,7 +14,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
-use crate::state::{BlobContext, Meta, Snapshot};
+use crate::state::{BlobContext, CheckpointSummary, Meta, Snapshot, StoredSnapshots};
 use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError, StreamChange};
 
 /// Bytes of one step, unless one stream is larger: far below the limit of a store, large enough for one write.
@@ -40,6 +40,8 @@ pub(super) struct Checkpoints {
     log: (usize, u64),
     /// First index of the stored log.
     first_index: LogIndex,
+    /// The snapshots in the store, after the checkpoint in progress.
+    stored: StoredSnapshots,
     /// Confirmed steps under this epoch.
     steps: u64,
     /// Bytes of the last checkpoint, the estimate for the next one.
@@ -51,7 +53,7 @@ struct PendingCheckpoint {
     /// Context of all blobs of the checkpoint.
     context: BlobContext,
     covers: LogIndex,
-    meta: Bytes,
+    metas: Metas,
     /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
     streams: VecDeque<(StreamNumber, Snapshot)>,
     /// Streams to remove in the last step.
@@ -64,12 +66,29 @@ struct PendingCheckpoint {
     pause: Option<BoxFuture<'static, ()>>,
 }
 
+/// The meta blobs of a checkpoint.
+struct Metas {
+    /// With the summary of the finished checkpoint.
+    last: Bytes,
+    /// Of the steps before.
+    unfinished: Bytes,
+}
+
+impl Metas {
+    fn new(meta: &Meta, summary: CheckpointSummary, context: &BlobContext) -> Self {
+        let unfinished = meta.encode(context);
+        let last = Meta { checkpoint: Some(summary), ..meta.clone() }.encode(context);
+        Self { last, unfinished }
+    }
+}
+
 impl Checkpoints {
     pub(super) fn new(
         store: Arc<dyn Store>,
         partition: u32,
         epoch: Epoch,
         first_index: LogIndex,
+        stored: StoredSnapshots,
     ) -> Self {
         let (changed, log) = (BTreeSet::new(), (0, 0));
         Self {
@@ -79,6 +98,7 @@ impl Checkpoints {
             changed,
             log,
             first_index,
+            stored,
             steps: 0,
             last_bytes: 0,
             pending: None,
@@ -98,7 +118,8 @@ impl Checkpoints {
     ) {
         (self.epoch, self.first_index, self.steps, self.log) = (epoch, first_index, 0, (0, 0));
         self.changed.clear();
-        self.pending = Some(PendingCheckpoint::new(covers, (context, meta), streams, removed));
+        self.stored.clear();
+        self.start(covers, (context, meta), streams, removed);
     }
 
     /// Counts an append.
@@ -154,7 +175,22 @@ impl Checkpoints {
             }
         }
         self.log = (0, 0);
-        self.pending = Some(PendingCheckpoint::new(covers, (context, meta), streams, removed));
+        self.start(covers, (context, meta), streams, removed);
+    }
+
+    /// Starts a checkpoint with a summary of the snapshots that the store then has.
+    fn start(
+        &mut self,
+        covers: LogIndex,
+        (context, meta): (BlobContext, &Meta),
+        streams: VecDeque<(StreamNumber, Snapshot)>,
+        removed: Vec<StreamNumber>,
+    ) {
+        self.stored.retain(|number, _| !removed.contains(number));
+        self.stored.extend(streams.iter().map(|(number, _)| (*number, covers)));
+        let checkpoint = CheckpointSummary::new(covers, &self.stored);
+        let metas = Metas::new(meta, checkpoint, &context);
+        self.pending = Some(PendingCheckpoint::new(covers, (context, metas), streams, removed));
     }
 
     /// Sends one step and waits for the result; returns true if the checkpoint is finished. Cancel safe.
@@ -182,7 +218,10 @@ impl Checkpoints {
                 (pending.covers, pending.step) = (covers, Some((covers, step.clone())));
             }
             let owner = OwnerView { epoch: self.epoch, expected };
-            let (partition, meta) = (self.partition, pending.meta.clone());
+            let metas = &pending.metas;
+            let is_last = pending.streams.is_empty();
+            let meta = if is_last { metas.last.clone() } else { metas.unfinished.clone() };
+            let partition = self.partition;
             pending.call = Some(self.store.checkpoint(partition, owner, covers, meta, step));
         }
         let Some(call) = &mut pending.call else { return Ok(false) };
@@ -212,13 +251,12 @@ impl Checkpoints {
 impl PendingCheckpoint {
     fn new(
         covers: LogIndex,
-        (context, meta): (BlobContext, &Meta),
+        (context, metas): (BlobContext, Metas),
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) -> Self {
-        let meta = meta.encode(&context);
         let (step, bytes, call, pause) = (None, 0, None, None);
-        Self { context, covers, meta, streams, removed, step, bytes, call, pause }
+        Self { context, covers, metas, streams, removed, step, bytes, call, pause }
     }
 
     /// The step to send, with the covered log index.

@@ -88,8 +88,13 @@ impl Partition {
         );
         let is_damaged = !recovered.damage().is_none();
         let damaged_names = recovered.damaged_names;
-        let mut checkpoints =
-            Checkpoints::new(store.clone(), partition, epoch, recovered.first_index);
+        let mut checkpoints = Checkpoints::new(
+            store.clone(),
+            partition,
+            epoch,
+            recovered.first_index,
+            recovered.stored,
+        );
         let expected = checkpoints.expected();
         let gate = Gate::new(store.clone(), partition, epoch, expected, recovered.next_index);
         let entries = recovered.next_index - recovered.first_index;

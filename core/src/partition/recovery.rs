@@ -4,6 +4,7 @@
 //! quarantined: the stream ends with `state lost`, and the others are served. Used after a claim, and by the inspection
 //! of a store; pure.
 
+mod checkpoint_check;
 mod damage;
 mod lost_stream;
 mod replay;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
 
-use crate::state::{DecodeError, Meta, StoreRollback, StreamState, sealed_epoch};
+use crate::state::{DecodeError, Meta, StoreRollback, StoredSnapshots, StreamState, sealed_epoch};
 use crate::store::{Claim, Claimed, Epoch};
 
 pub use damage::Damage;
@@ -45,6 +46,8 @@ pub struct Recovered {
     /// Index of the next log entry.
     pub(super) next_index: LogIndex,
     damage: Damage,
+    /// The stored snapshots.
+    pub(super) stored: StoredSnapshots,
     /// Stored names of streams whose number is damaged.
     pub(super) damaged_names: Vec<Bytes>,
 }
@@ -63,13 +66,14 @@ impl Recovered {
     /// # Errors
     /// If an intact blob requires a newer program. Damaged blobs are no error, see [`Recovered::damage`].
     pub fn from_claimed(partition: u32, claimed: &Claimed) -> Result<Self, RecoveryError> {
-        let (meta, meta_damage) = read_meta(partition, claimed)?;
+        let (mut meta, meta_damage) = read_meta(partition, claimed)?;
         let has_meta = meta_damage.is_none();
         let mut replay = Replay::new(partition, claimed, &meta);
         for (number, blob) in &claimed.streams {
             replay.restore(*number, blob)?;
         }
         replay.begin_log(claimed.first_index);
+        replay.check_checkpoint(meta.checkpoint.take().as_ref(), claimed.first_index);
         for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             replay.replay(index, blob)?;
         }
@@ -84,6 +88,7 @@ impl Recovered {
         let checkpointed = claimed.meta.as_ref().filter(|_| has_meta).and_then(sealed_epoch);
         replay.finish(checkpointed);
         let (streams_made, changed) = (replay.made, std::mem::take(&mut replay.changed));
+        let stored = std::mem::take(&mut replay.stored);
         let accounted = replay.accounted;
         let created_tags = std::mem::take(&mut replay.created_tags);
         let (streams, mut damage) = replay.into_streams();
@@ -102,6 +107,7 @@ impl Recovered {
             first_index: claimed.first_index,
             next_index: claimed.next_index(),
             damage,
+            stored,
             damaged_names: claimed.unreadable.iter().map(|(name, _)| name.clone()).collect(),
         })
     }
@@ -114,6 +120,11 @@ impl Recovered {
     /// The streams by number.
     pub(crate) fn streams(&self) -> &BTreeMap<StreamNumber, StreamState> {
         &self.streams
+    }
+
+    /// The stored snapshots with their log indexes.
+    pub(crate) fn stored(&self) -> &StoredSnapshots {
+        &self.stored
     }
 
     /// The state of the partition beside the streams.

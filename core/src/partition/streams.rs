@@ -214,6 +214,7 @@ impl PartitionStreams {
             streams_made: self.streams_made,
             rollback: self.tombstones.rollback(now),
             created_tags: self.created_tags.clone(),
+            checkpoint: None,
         }
     }
 

@@ -14,7 +14,8 @@ use super::lost_stream::lost_state;
 use super::stream_counts;
 use super::timeline::Timeline;
 use crate::state::{
-    CreatedTags, DamagedStreams, DecodeError, Meta, Record, Snapshot, StreamState, decode_entry,
+    CreatedTags, DamagedStreams, DecodeError, Meta, Record, Snapshot, StoredSnapshots, StreamState,
+    decode_entry,
 };
 use crate::store::{Claimed, Epoch};
 
@@ -35,12 +36,16 @@ struct ReplayedStream {
 
 /// The state of a replay.
 pub(super) struct Replay<'a> {
-    partition: u32,
+    pub(super) partition: u32,
     /// Epoch of the claim.
     epoch: Epoch,
     /// Index behind the last log entry.
     next: LogIndex,
     timeline: Timeline<'a>,
+    /// Index of each snapshot; 0 for a damaged one.
+    pub(super) stored: StoredSnapshots,
+    /// The checkpoint has a snapshot of each stream, or the missing stream is identified.
+    pub(super) are_streams_known: bool,
     /// The greatest count of a stream that the partition can have.
     count_limit: u64,
     streams: BTreeMap<StreamNumber, ReplayedStream>,
@@ -54,6 +59,8 @@ pub(super) struct Replay<'a> {
     pub(super) created_tags: CreatedTags,
     /// An unreadable log entry may have created streams behind the last known count.
     may_miss_created: bool,
+    /// A stream with any number may be missing.
+    misses_any: bool,
     pub(super) damage: Damage,
 }
 
@@ -69,6 +76,8 @@ impl<'a> Replay<'a> {
             epoch,
             next,
             timeline: Timeline::new(&claimed.claims, epoch),
+            stored: StoredSnapshots::new(),
+            are_streams_known: false,
             count_limit,
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -76,6 +85,7 @@ impl<'a> Replay<'a> {
             accounted: meta.streams_made,
             created_tags: meta.created_tags.clone(),
             may_miss_created: false,
+            misses_any: false,
             damage: Damage::default(),
         }
     }
@@ -95,6 +105,7 @@ impl<'a> Replay<'a> {
             Ok((snapshot, as_of)) => match StreamState::restore(snapshot) {
                 Err(error) => error.to_string(),
                 Ok(state) => {
+                    self.stored.insert(number, as_of);
                     self.made = self.made.max(number.count());
                     let stream =
                         ReplayedStream { state: Some(state), as_of, is_quarantined: false };
@@ -104,8 +115,27 @@ impl<'a> Replay<'a> {
             },
         };
         self.damage.add_blob(&name, blob, &cause);
-        self.quarantine(number);
+        if self.is_plausible(number) {
+            self.stored.insert(number, LogIndex(0));
+            self.quarantine(number);
+        } else {
+            // The number is damaged. The next checkpoint removes the blob.
+            self.changed.insert(number);
+            self.miss_any();
+        }
         Ok(())
+    }
+
+    /// Streams whose snapshot is unreadable.
+    pub(super) fn unreadable_snapshots(&self) -> BTreeSet<StreamNumber> {
+        let streams = self.streams.iter();
+        streams.filter(|(_, stream)| stream.state.is_none()).map(|(number, _)| *number).collect()
+    }
+
+    /// Forgets a stream that never had the number; the next checkpoint removes the snapshot.
+    pub(super) fn forget(&mut self, number: StreamNumber) {
+        self.streams.remove(&number);
+        self.changed.insert(number);
     }
 
     /// Begins with the log after the checkpoint.
@@ -184,12 +214,18 @@ impl<'a> Replay<'a> {
     pub(super) fn on_unreadable_number(&mut self, name: &[u8], blob: &Bytes) {
         let name = format!("stream {}", printable(name));
         self.damage.add_blob(&name, blob, "the stream number is damaged");
-        self.miss_any();
+        if !self.are_streams_known {
+            self.miss_any();
+        }
     }
 
     /// Ends the replay; `checkpointed` is the epoch of the owner that wrote the meta blob.
     pub(super) fn finish(&mut self, checkpointed: Option<u64>) {
         self.check_log_end(checkpointed);
+        if self.misses_any {
+            self.accounted = 0;
+            self.may_miss_created = true;
+        }
         if self.may_miss_created {
             self.made = stream_counts::jump(self.made, self.epoch.0, self.next);
         }
@@ -275,9 +311,9 @@ impl<'a> Replay<'a> {
     }
 
     /// Notes that a stream with any number may be missing.
-    fn miss_any(&mut self) {
-        self.miss_created();
-        self.accounted = 0;
+    pub(super) fn miss_any(&mut self) {
+        self.misses_any = true;
+        self.damage.has_unknown_streams = true;
     }
 
     /// Quarantines every stream whose state does not include the log entry `index`.
@@ -306,7 +342,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Ends a stream with `state lost`. Only a trustworthy number is recorded.
-    fn quarantine(&mut self, number: StreamNumber) {
+    pub(super) fn quarantine(&mut self, number: StreamNumber) {
         if !self.is_plausible(number) {
             self.damage.has_unknown_streams = true;
             return;

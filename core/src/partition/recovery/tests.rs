@@ -3,6 +3,7 @@
 mod claims;
 mod damage;
 mod random_damage;
+mod snapshots;
 
 use std::sync::Arc;
 
@@ -11,7 +12,9 @@ use minerva_proto::{EventNumber, LogIndex, MessageNumber, StreamNumber};
 
 use super::*;
 use crate::partition::tests::hello_origin;
-use crate::state::{BlobContext, Ended, EndedBy, Record, STORED_VERSION, Snapshot, encode_entry};
+use crate::state::{
+    BlobContext, CheckpointSummary, Ended, EndedBy, Record, STORED_VERSION, Snapshot, encode_entry,
+};
 use crate::store::{Claim, Epoch};
 
 const STREAM: StreamNumber = StreamNumber(7);
@@ -58,16 +61,21 @@ fn claimed(streams: Vec<(StreamNumber, Bytes)>, log: &[Records]) -> Claimed {
 fn next_claim(claimed: &Claimed, recovered: &Recovered) -> Claimed {
     let (as_of, context) = (claimed.next_index(), context(claimed.epoch.0));
     let mut streams: BTreeMap<_, _> = claimed.streams.iter().cloned().collect();
+    let mut stored = recovered.stored.clone();
     for number in &recovered.changed {
         streams.remove(number);
+        stored.remove(number);
         if let Some(state) = recovered.streams.get(number) {
             streams.insert(*number, state.snapshot().encode(&context, *number, as_of));
+            stored.insert(*number, as_of);
         }
     }
+    let checkpoint = Some(CheckpointSummary::new(as_of, &stored));
+    let meta = Meta { checkpoint, ..recovered.meta.clone() };
     Claimed {
         epoch: Epoch(claimed.epoch.0 + 1),
         claims: claimed.claims.clone(),
-        meta: Some(recovered.meta.encode(&context)),
+        meta: Some(meta.encode(&context)),
         streams: streams.into_iter().collect(),
         unreadable: Vec::new(),
         first_index: as_of,

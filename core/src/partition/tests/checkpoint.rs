@@ -1,5 +1,6 @@
 //! Steps of a checkpoint, and when a checkpoint is due.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,7 +43,8 @@ async fn large_streams_are_written_in_steps() {
         (vec![1, 20, 1], 3),
     ] {
         let (store, epoch) = claimed(3).await;
-        let mut checkpoints = Checkpoints::new(store.clone(), 0, epoch, LogIndex(0));
+        let mut checkpoints =
+            Checkpoints::new(store.clone(), 0, epoch, LogIndex(0), BTreeMap::new());
         checkpoints.note_append((1..=sizes.len() as u64 + 1).map(StreamNumber), 1, 3);
         checkpoints.begin(LogIndex(2), (BlobContext::default(), &Meta::default()), |number| {
             sizes.get(number.0 as usize - 1).map(|size| stream(*size))
@@ -69,7 +71,7 @@ async fn a_checkpoint_is_due_when_the_replay_costs_as_much() {
         ..PartitionOptions::default()
     };
     let (store, epoch) = claimed(1).await;
-    let mut checkpoints = Checkpoints::new(store, 0, epoch, LogIndex(0));
+    let mut checkpoints = Checkpoints::new(store, 0, epoch, LogIndex(0), BTreeMap::new());
     checkpoints.note_append([StreamNumber(1)].into_iter(), 999, 1);
     assert!(!checkpoints.is_due(&options));
     checkpoints.note_append([StreamNumber(1)].into_iter(), 1, 0);

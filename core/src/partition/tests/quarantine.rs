@@ -21,6 +21,7 @@ const DAMAGED: StreamNumber = StreamNumber(1);
 async fn two_streams() -> TestStore {
     let store = TestStore::free();
     let harness = Harness::start(&store).await;
+    harness.stored_version.raise(2);
     harness.attach(hello(1, "stream1"));
     harness.attach(hello(2, "stream2"));
     let _app = harness.join(1, "one", &[]);
@@ -220,4 +221,42 @@ async fn the_snapshot_of_a_lost_stream_without_an_id_has_the_time_of_the_loss() 
     let recovered = Recovered::from_claimed(0, &claim(&store).await).unwrap();
     let lost = &recovered.streams()[&DAMAGED];
     assert_eq!(lost.origin().started_at_ms, 1_700_000_000_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_checkpoint_has_a_summary_of_all_snapshots() {
+    let store = two_streams().await;
+    for streams in 2..5 {
+        let claimed = claim(&store).await;
+        let meta = Meta::decode(0, claimed.meta.clone().unwrap()).unwrap();
+        let summary = meta.checkpoint.unwrap();
+        assert_eq!((summary.covers, summary.streams), (claimed.first_index, streams));
+        let recovered = Recovered::from_claimed(0, &claimed).unwrap();
+        assert!(recovered.damage().is_none(), "{:?}", recovered.damage());
+        release(&store, &claimed).await;
+        // The next owner writes a further stream, and no other one.
+        let harness = Harness::start(&store).await;
+        harness.stored_version.raise(2);
+        harness.attach(hello(3, &format!("further{streams}")));
+        run_until_idle().await;
+        harness.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_its_snapshot_is_lost_for_the_client_and_the_instance() {
+    let store = two_streams().await;
+    let claimed = claim(&store).await;
+    let (meta, covers) = (claimed.meta.clone().unwrap(), claimed.first_index);
+    let removed = vec![(DAMAGED, None)];
+    store.inner.checkpoint(0, claimed.epoch.into(), covers, meta, removed).await.unwrap();
+    release(&store, &claimed).await;
+    let mut harness = Harness::start(&store).await;
+    let mut app = harness.join(2, "one", &[1, 2]);
+    run_until_idle().await;
+    assert_eq!(losses(&mut app), (vec![1], vec![]));
+    let answer = attach(&mut harness, "stream1", Some(DAMAGED)).await;
+    assert!(is_lost(&answer), "{answer:?}");
+    let answer = attach(&mut harness, "stream2", Some(StreamNumber(2))).await;
+    assert!(is_opened(&answer), "{answer:?}");
 }

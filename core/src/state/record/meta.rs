@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{ClaimTag, MessageNumber, StreamId, StreamNumber};
+use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamId, StreamNumber};
 use prost::Message;
 
+use super::super::checkpoint_summary::CheckpointSummary;
 use super::super::tag_history::CreatedTags;
 use super::seal::{self, Position};
 use super::version::BASE_VERSION;
@@ -20,6 +21,8 @@ pub struct Meta {
     pub rollback: Option<StoreRollback>,
     /// Claims that created the streams.
     pub created_tags: CreatedTags,
+    /// The snapshots of this checkpoint; only in meta blobs of checkpoints.
+    pub checkpoint: Option<CheckpointSummary>,
 }
 
 /// A proven rollback of the store. Clients of lost streams may still reconnect.
@@ -53,12 +56,14 @@ impl Meta {
         let tags = self.created_tags.lines().filter(|_| context.has_tags());
         let created_tags: Vec<_> =
             tags.map(|(first, tag)| StoredCreatedTag { first, tag: tag.0 }).collect();
-        let has_tags = !created_tags.is_empty();
+        let checkpoint = self.checkpoint.as_ref().filter(|_| context.has_tags());
+        let is_base = created_tags.is_empty() && checkpoint.is_none();
         let stored = StoredMeta {
-            version: if has_tags { context.tags_version() } else { BASE_VERSION },
+            version: if is_base { BASE_VERSION } else { context.tags_version() },
             streams_made: self.streams_made,
             rollback: self.rollback.as_ref().map(Into::into),
             created_tags,
+            checkpoint: checkpoint.map(Into::into),
         };
         seal::seal(context, Position::Meta, stored.encoded_len(), |blob| stored.encode_raw(blob))
     }
@@ -68,8 +73,10 @@ impl Meta {
     /// # Errors
     /// [`DecodeError::Version`] if the intact blob requires a newer reader; other errors if the blob is damaged.
     pub fn decode(partition: u32, blob: Bytes) -> Result<Self, DecodeError> {
-        let is_base =
-            |stored: &StoredMeta| stored.version == BASE_VERSION && stored.created_tags.is_empty();
+        let is_base = |stored: &StoredMeta| {
+            let is_new = !stored.created_tags.is_empty() || stored.checkpoint.is_some();
+            stored.version == BASE_VERSION && !is_new
+        };
         let stored = seal::decode_message(partition, Position::Meta, blob, is_base)?;
         let tag = |stored: StoredCreatedTag| (stored.first, ClaimTag(stored.tag));
         let created_tags = stored.created_tags.into_iter().map(tag).collect();
@@ -78,6 +85,7 @@ impl Meta {
             rollback: stored.rollback.map(TryInto::try_into).transpose()?,
             created_tags: CreatedTags::restore(created_tags)
                 .ok_or(DecodeError::Field("created_tags"))?,
+            checkpoint: stored.checkpoint.map(TryInto::try_into).transpose()?,
         })
     }
 }
@@ -93,6 +101,21 @@ struct StoredMeta {
     /// Version 2.
     #[prost(message, repeated, tag = "4")]
     created_tags: Vec<StoredCreatedTag>,
+    /// Version 2.
+    #[prost(message, optional, tag = "5")]
+    checkpoint: Option<StoredSummary>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredSummary {
+    #[prost(uint64, tag = "1")]
+    covers: u64,
+    #[prost(uint64, tag = "2")]
+    streams: u64,
+    #[prost(fixed64, tag = "3")]
+    sum: u64,
+    #[prost(fixed64, repeated, tag = "4")]
+    digests: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -135,6 +158,23 @@ struct StoredTombstone {
     id: String,
     #[prost(bool, tag = "3")]
     is_lost: bool,
+}
+
+impl From<&CheckpointSummary> for StoredSummary {
+    fn from(summary: &CheckpointSummary) -> Self {
+        let CheckpointSummary { covers, streams, sum, digests } = summary;
+        Self { covers: covers.0, streams: *streams, sum: *sum, digests: digests.to_vec() }
+    }
+}
+
+impl TryFrom<StoredSummary> for CheckpointSummary {
+    type Error = DecodeError;
+
+    fn try_from(stored: StoredSummary) -> Result<Self, DecodeError> {
+        let StoredSummary { covers, streams, sum, digests } = stored;
+        let digests = digests.try_into().map_err(|_| DecodeError::Field("digests"))?;
+        Ok(Self { covers: LogIndex(covers), streams, sum, digests })
+    }
 }
 
 impl From<&StoreRollback> for StoredRollback {

@@ -7,6 +7,7 @@ use minerva_proto::{
     ClaimTag, EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,
 };
 
+use super::super::checkpoint_summary::CheckpointSummary;
 use super::*;
 use crate::state::{
     Attributes, CreatedTags, Ended, EndedBy, NextNumbers, Origin, OutboxLimits, StreamState,
@@ -166,11 +167,18 @@ fn snapshots_and_meta_round_trip() {
     let rollback =
         StoreRollback { streams_made: 2, remaining_ms: 1000, tombstones, unwritten: None };
     let last = StoreRollback { unwritten, ..rollback.clone() };
+    let stored = [(STREAM, LogIndex(9))].into();
+    let checkpoint = Some(CheckpointSummary::new(LogIndex(9), &stored));
     for rollback in [None, Some(rollback), Some(last)] {
         for version in [1, 2] {
             let mut created_tags = CreatedTags::default();
             created_tags.note(2, context(version).tag);
-            let meta = Meta { streams_made: 3, rollback: rollback.clone(), created_tags };
+            let meta = Meta {
+                streams_made: 3,
+                rollback: rollback.clone(),
+                created_tags,
+                checkpoint: checkpoint.clone().filter(|_| version >= 2),
+            };
             assert_eq!(Meta::decode(PARTITION, meta.encode(&context(version))), Ok(meta));
         }
     }

@@ -13,7 +13,7 @@ use super::DecodeError;
 /// The newest stored content that this program writes and reads. Content of every older version is readable, too.
 ///
 /// - 1: the content of release 0.1.
-/// - 2: claim tags of log entries, streams and the stream count.
+/// - 2: claim tags of log entries, streams and the stream count; summaries of checkpoints.
 pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 3 } else { 2 };
 
 /// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim

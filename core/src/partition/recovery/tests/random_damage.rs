@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::{Push, TagHistory};
+use crate::state::{Push, StoredSnapshots, TagHistory};
 
 /// One step of the owners of a partition.
 #[derive(Clone, Debug)]
@@ -73,6 +73,12 @@ struct Reference {
     made: u64,
     epoch: u64,
     claimed: Claimed,
+    /// Index of each stored snapshot.
+    stored: StoredSnapshots,
+    /// Snapshots that a later checkpoint has replaced or removed.
+    old: Vec<(StreamNumber, Bytes)>,
+    /// The last checkpoint is finished.
+    is_finished: bool,
 }
 
 impl Reference {
@@ -83,6 +89,9 @@ impl Reference {
             made: 0,
             epoch: 1,
             claimed: Claimed { first_index: LogIndex(0), ..claimed(Vec::new(), &[]) },
+            stored: StoredSnapshots::new(),
+            old: Vec::new(),
+            is_finished: false,
         };
         reference.claimed.meta = None;
         steps.iter().for_each(|step| reference.step(step));
@@ -172,13 +181,20 @@ impl Reference {
         let written = if is_finished { live.len() } else { live.len().div_ceil(2) };
         for number in live.into_iter().take(written) {
             let snapshot = self.streams[&number].snapshot();
-            stored.insert(number, snapshot.encode(&context, number, as_of));
+            let old = stored.insert(number, snapshot.encode(&context, number, as_of));
+            self.old.extend(old.map(|blob| (number, blob)));
+            self.stored.insert(number, as_of);
         }
         if is_finished {
-            stored.retain(|number, _| !removed.contains(number));
+            for number in removed {
+                self.old.extend(stored.remove(&number).map(|blob| (number, blob)));
+                self.stored.remove(&number);
+            }
         }
         self.claimed.streams = stored.into_iter().collect();
-        let meta = Meta { streams_made: self.made, ..Meta::default() };
+        self.is_finished = is_finished;
+        let checkpoint = is_finished.then(|| CheckpointSummary::new(as_of, &self.stored));
+        let meta = Meta { streams_made: self.made, checkpoint, ..Meta::default() };
         self.claimed.meta = Some(meta.encode(&context));
         if is_finished {
             self.changed.clear();
@@ -262,7 +278,33 @@ fn check(reference: &Reference) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Loses the snapshot of a stream, or replaces it by an older one; false if there is none.
+fn lose_or_age(reference: &mut Reference, at: u16, is_lost: bool) -> bool {
+    let streams = &mut reference.claimed.streams;
+    if is_lost && !streams.is_empty() {
+        streams.remove(usize::from(at) % streams.len());
+        return true;
+    }
+    let old = reference.old.get(usize::from(at) % reference.old.len().max(1)).cloned();
+    let Some((number, blob)) = old.filter(|_| !is_lost) else { return false };
+    let mut all: BTreeMap<_, _> = streams.drain(..).collect();
+    all.insert(number, blob);
+    streams.extend(all);
+    true
+}
+
 proptest! {
+    #[test]
+    fn a_lost_or_older_snapshot_is_detected(
+        steps in prop::collection::vec(step(), 1..24),
+        at in any::<u16>(),
+        is_lost in any::<bool>(),
+    ) {
+        let mut reference = Reference::new(&steps);
+        prop_assume!(reference.is_finished && lose_or_age(&mut reference, at, is_lost));
+        check(&reference)?;
+    }
+
     #[test]
     fn each_stream_is_served_in_full_or_quarantined(
         steps in prop::collection::vec(step(), 1..24),

@@ -150,7 +150,7 @@ fn a_damaged_snapshot_or_meta_blob_is_an_error() {
 fn written_meta(version: u32, rollback: &StoreRollback) -> Meta {
     let mut created_tags = CreatedTags::default();
     created_tags.note(2, context(version).tag);
-    Meta { streams_made: 3, rollback: Some(rollback.clone()), created_tags }
+    Meta { streams_made: 3, rollback: Some(rollback.clone()), created_tags, checkpoint: None }
 }
 
 /// A snapshot and a meta blob.

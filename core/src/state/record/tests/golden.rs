@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use minerva_proto::TransportKind;
 
 use super::*;
+use crate::state::CheckpointSummary;
 use crate::state::record::seal::read_varint;
 
 /// Number of record kinds; see [`kind_of`].
@@ -166,6 +167,8 @@ fn write_newest_set() {
             Content::Meta(mut meta) => {
                 meta.created_tags.note(1, ClaimTag(1));
                 meta.created_tags.note(3, ClaimTag(2));
+                let stored = [(StreamNumber(first), LogIndex(4))].into();
+                meta.checkpoint = Some(CheckpointSummary::new(LogIndex(7), &stored));
                 Content::Meta(meta)
             }
         };
@@ -266,7 +269,11 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
         let expected = if version == STORED_VERSION { RECORD_KINDS } else { 13 };
         assert_eq!(kinds, (0..expected).collect(), "records of version {version}");
         let mut parts = PARTS.to_vec();
-        parts.extend(if version >= 2 { &["claim tags", "created tags"][..] } else { &[] });
+        parts.extend(if version >= 2 {
+            &["claim tags", "created tags", "checkpoint"][..]
+        } else {
+            &[]
+        });
         let covered: BTreeSet<&str> = covered.iter().map(String::as_str).collect();
         assert_eq!(covered, parts.into_iter().collect(), "content of version {version}");
     }
@@ -335,6 +342,7 @@ fn parts_of_meta(meta: &Meta) -> Vec<String> {
         (rollback.is_some_and(|rollback| !rollback.tombstones.is_empty()), "tombstones"),
         (rollback.is_some_and(|rollback| rollback.unwritten.is_some()), "unwritten messages"),
         (meta.created_tags.lines().len() > 0, "created tags"),
+        (meta.checkpoint.is_some(), "checkpoint"),
     ];
     parts.into_iter().filter(|(is_there, _)| *is_there).map(|(_, part)| part.to_owned()).collect()
 }
