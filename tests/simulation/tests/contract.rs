@@ -7,6 +7,7 @@ mod model;
 #[path = "../../../core/tests/store_redis/server.rs"]
 mod server;
 #[allow(dead_code, reason = "the model has no bounds of the quarantine and reads every version")]
+#[allow(clippy::disallowed_methods, reason = "leases of the suite last for real time")]
 #[path = "../../../core/tests/store_contract/suite.rs"]
 mod suite;
 
