@@ -9,8 +9,8 @@ pub(super) enum Verdict {
     Intact,
     /// Ended with `state lost`, once on both sides.
     StateLost,
-    /// Ended with `state lost` at the client. The application, a new instance, has not received the stream: the part that
-    /// names the service is lost.
+    /// Ended with `state lost` at the client. The application, a new instance, has not received the stream: the part
+    /// that names the service is lost.
     Unassigned,
     /// The client received `stream_attach_failure`: nothing is left of the stream.
     Unknown,
@@ -38,8 +38,8 @@ pub(super) enum ClientEnd {
 }
 
 impl Verdict {
-    /// Judges a stream; `end` is `None` if the client was not served, and `is_refused` if the core reports its partition as
-    /// unreadable.
+    /// Judges a stream; `end` is `None` if the client was not served, and `is_refused` if the core reports its
+    /// partition as unreadable.
     pub(super) fn new(end: Option<ClientEnd>, seen: &Seen, is_refused: bool) -> Self {
         if let Some(wrong) = &seen.wrong {
             return Self::Wrong(wrong.clone());
