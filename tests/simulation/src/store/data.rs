@@ -88,7 +88,10 @@ impl StoreData {
             Op::Quarantine { epoch, blobs } => part.quarantine(*epoch, blobs),
             Op::Reset => {
                 let before = part.reset(now)?;
-                self.aside.insert(partition, before);
+                // A repeated reset keeps the data that the first one has moved aside.
+                if !before.is_empty() {
+                    self.aside.insert(partition, before);
+                }
                 Ok(OpReply::Done)
             }
             Op::Claim { owner, above } => part.claim(now, owner, *above).map(OpReply::Claimed),
@@ -276,6 +279,11 @@ impl StoredPartition {
             quarantined: self.quarantined.clone(),
             ..store::StoredPartition::default()
         }
+    }
+
+    /// Returns true without meta blob, streams and log.
+    fn is_empty(&self) -> bool {
+        self.meta.is_none() && self.streams.is_empty() && self.log.is_empty()
     }
 
     /// Empties the partition behind all earlier indexes, and returns the former data.
