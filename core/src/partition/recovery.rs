@@ -26,7 +26,8 @@ pub(crate) use lost_stream::lost_state;
 pub(super) use lost_stream::{expire_placeholders, is_placeholder};
 pub(super) use stream_counts::{PER_ENTRY, is_jump};
 
-use replay::{Replay, damaged};
+use damage::damaged;
+use replay::Replay;
 
 /// The recovered state of a claimed partition.
 #[derive(Debug)]

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
 
+use super::RecoveryError;
+use crate::state::DecodeError;
+
 /// Damage of the stored state of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
@@ -27,6 +30,9 @@ pub struct Damage {
     /// Streams may be lost of which neither the number nor the id is known.
     pub has_unknown_streams: bool,
 }
+
+/// Printed bytes of a damaged name.
+const MAX_NAME: usize = 40;
 
 /// Causes that a report keeps.
 const MAX_CAUSES: usize = 100;
@@ -86,4 +92,21 @@ impl Damage {
             self.causes.push(cause);
         }
     }
+}
+
+/// A damaged name as bounded printable text.
+pub(super) fn printable(name: &[u8]) -> String {
+    let shown = name.get(..MAX_NAME).unwrap_or(name).escape_ascii().to_string();
+    if name.len() > MAX_NAME { format!("{shown}... ({} bytes)", name.len()) } else { shown }
+}
+
+/// Returns the error of a damaged blob.
+///
+/// # Errors
+/// If the blob is intact and requires a newer program.
+pub(super) fn damaged(name: &str, error: DecodeError) -> Result<DecodeError, RecoveryError> {
+    if matches!(error, DecodeError::Version { .. }) {
+        return Err(RecoveryError { blob: name.to_owned(), error });
+    }
+    Ok(error)
 }

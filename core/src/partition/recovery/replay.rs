@@ -9,18 +9,14 @@ use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 
 use super::RecoveryError;
-use super::damage::Damage;
+use super::damage::{Damage, damaged, printable};
 use super::lost_stream::lost_state;
 use super::stream_counts;
 use super::timeline::Timeline;
 use crate::state::{
-    CreatedTags, DamagedStreams, DecodeError, Meta, Record, Snapshot, StoredSnapshots, StreamState,
-    decode_entry,
+    CreatedTags, DamagedStreams, Meta, Record, Snapshot, StoredSnapshots, StreamState, decode_entry,
 };
 use crate::store::{Claimed, Epoch};
-
-/// Printed bytes of a damaged name.
-const MAX_NAME: usize = 40;
 
 /// Numbers of lost streams that one recovery quarantines without a record of each.
 const MAX_MISSING: usize = 10_000;
@@ -392,21 +388,4 @@ impl ReplayedStream {
             _ => {}
         }
     }
-}
-
-/// A damaged name as bounded printable text.
-fn printable(name: &[u8]) -> String {
-    let shown = name.get(..MAX_NAME).unwrap_or(name).escape_ascii().to_string();
-    if name.len() > MAX_NAME { format!("{shown}... ({} bytes)", name.len()) } else { shown }
-}
-
-/// Returns the error of a damaged blob.
-///
-/// # Errors
-/// If the blob is intact and requires a newer program.
-pub(super) fn damaged(name: &str, error: DecodeError) -> Result<DecodeError, RecoveryError> {
-    if matches!(error, DecodeError::Version { .. }) {
-        return Err(RecoveryError { blob: name.to_owned(), error });
-    }
-    Ok(error)
 }
