@@ -276,6 +276,7 @@ pub mod app_event {
                 first: 0,
                 next_send: 0,
                 reason: 1,
+                detail: String::new(),
             }),
             Event::GroupRefused(app::GroupRefused { stream: STREAM, group: "room".to_owned() }),
             messages(2, &["b", "c"]),

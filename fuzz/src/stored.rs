@@ -138,6 +138,7 @@ pub mod snapshot {
             selected_service: Some("chat".into()),
             max_idle_ms: 7,
             instance: Some("i-1".into()),
+            assignments: 0,
             inbox_base: number(2),
             inbox: vec!["c".into()],
             received_next: number(3),

@@ -139,6 +139,7 @@ fn started(started: stream::Started) -> Started {
         started_at_ms: origin.started_at_ms,
         send_state: Some(send_state(started.stream, started.send_state, started.send_tag)),
         created_tag: started.created_tag.0,
+        assignment: started.assignment,
         epoch: started.epoch.0,
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),

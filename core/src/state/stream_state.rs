@@ -33,6 +33,8 @@ pub struct StreamState {
     max_idle_ms: u64,
     /// Last assigned application instance.
     instance: Option<Arc<str>>,
+    /// Times that another instance was assigned; 0 if stored without a count.
+    pub(crate) assignments: u64,
     /// Orders c2s messages; messages in order move to the inbox immediately.
     window: ReceiveWindow,
     inbox: Inbox,
@@ -66,6 +68,7 @@ impl StreamState {
             selected_service: None,
             max_idle_ms,
             instance: None,
+            assignments: 0,
             window: ReceiveWindow::new(NO_LIMITS),
             inbox: Inbox::new(),
             outbox: Outbox::default(),
@@ -99,7 +102,9 @@ impl StreamState {
         let over = self.is_ended();
         match record {
             Record::Opened { .. } => return Err(InconsistentError("created twice")),
-            Record::Assigned { instance } => self.instance = Some(instance.clone()),
+            Record::Assigned { instance } => {
+                (self.instance, self.assignments) = (Some(instance.clone()), self.assignments + 1);
+            }
             Record::Acknowledged { event } if *event >= self.inbox.next() => {
                 return Err(InconsistentError("acknowledgement of an unknown event"));
             }
@@ -146,6 +151,7 @@ impl StreamState {
             selected_service: self.selected_service.clone(),
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.clone(),
+            assignments: self.assignments,
             inbox_base: self.inbox.base(),
             inbox: self.inbox.iter().cloned().collect(),
             received_next: self.window.next(),
@@ -173,6 +179,7 @@ impl StreamState {
             selected_service: snapshot.selected_service,
             max_idle_ms: snapshot.max_idle_ms,
             instance: snapshot.instance,
+            assignments: snapshot.assignments,
             window,
             inbox,
             outbox,

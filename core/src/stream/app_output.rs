@@ -84,6 +84,8 @@ pub struct Started {
     /// The first unacknowledged event.
     pub next_event: EventNumber,
     pub send_state: SendState,
+    /// Number of the assignment; another one shows that another instance had the stream. 0 if unknown.
+    pub assignment: u64,
     /// Tag of the claim that created the stream.
     pub created_tag: ClaimTag,
     /// Tag of the claim that accepted the last send.

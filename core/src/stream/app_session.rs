@@ -32,6 +32,7 @@ impl Stream {
             resumed,
             next_event,
             send_state,
+            assignment: self.state.assignments,
             created_tag: self.state.created_tag(),
             send_tag: self.state.tag_of_last_send().unwrap_or_default(),
             epoch: Epoch::default(),

@@ -9,7 +9,7 @@ use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::tombstones::{StreamKey, UnknownStream};
-use crate::state::Ended;
+use crate::state::{Ended, EndedBy};
 use crate::stream::{Effects, LinkId, Millis, Stream, TransportKey, Turn};
 
 /// Time after which a client repeats the hello to a service that has never had an instance.
@@ -73,11 +73,16 @@ impl PartitionStreams {
         if !attach.create || attach.resume.is_some() || is_only_reset(attach) {
             // A resumed transport belongs to a stream that has ended since. A reset must not create a second stream.
             let reported = self.end_to_report(attach).map(UnknownStream::Ended);
-            return match reported.unwrap_or_else(|| self.classify(attach, now)) {
+            let unknown = reported.unwrap_or_else(|| self.classify(attach, now));
+            self.note_reset(attach, &unknown);
+            return match unknown {
                 UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
                 UnknownStream::NotFound => Some(CloseCause::Kill(KillReason::StreamAttachFailure)),
                 UnknownStream::Undecided => unavailable("its owner is new"),
             };
+        }
+        if self.is_reset_by_client(&stream_key(attach)) {
+            return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
         }
         if self.streams.len() >= self.limits.max_streams {
             return unavailable("too many streams");
@@ -94,6 +99,22 @@ impl PartitionStreams {
             return unavailable("no application");
         }
         None
+    }
+
+    /// Notes the confirmed reset of a stream that was never created. A late hello must not create the stream.
+    fn note_reset(&mut self, attach: &Attach, unknown: &UnknownStream) {
+        let reset = attach.batch.as_ref().and_then(|batch| batch.reset.clone());
+        if let (UnknownStream::NotFound, Some(reset)) = (unknown, reset.filter(|_| attach.create)) {
+            self.tombstones.add(stream_key(attach), &Ended { reset, by: EndedBy::Client });
+        }
+    }
+
+    /// Returns true if the client has reset the stream, so that a hello which would create the stream is late.
+    fn is_reset_by_client(&self, key: &StreamKey) -> bool {
+        let stream = self.by_id.get(key).and_then(|number| self.streams.get(number));
+        let ended = stream.and_then(|stream| stream.state().inbox().ended());
+        ended.is_some_and(|(_, ended)| ended.by == EndedBy::Client)
+            || self.tombstones.is_reset_by_client(key)
     }
 
     /// The reset of an ended stream if the client must get it.

@@ -10,7 +10,7 @@ use minerva_proto::link::Attach;
 use minerva_proto::{Reset, Sack, StreamId};
 
 use super::super::recovery::is_jump;
-use crate::state::{Ended, Meta, STATE_LOST, StoreRollback};
+use crate::state::{Ended, EndedBy, Meta, STATE_LOST, StoreRollback};
 use crate::stream::Millis;
 
 /// Tombstones that are kept: the ends of a few seconds, so that a client that returns by then gets the reason.
@@ -43,6 +43,8 @@ struct Tombstone {
     is_lost: bool,
     /// The reset that ended the stream; `None` if an earlier owner has forgotten the stream.
     reset: Option<Reset>,
+    /// The client has reset the stream, and never returns.
+    by_client: bool,
 }
 
 /// The tombstones of one partition.
@@ -80,7 +82,8 @@ impl Tombstones {
             tombstones.streams_made = *streams_made;
             tombstones.idle_from = after(idle_ms.min(*remaining_ms));
             for (service, id, is_lost) in ends {
-                tombstones.insert((service.clone(), id.clone()), *is_lost, None);
+                let (key, is_lost) = ((service.clone(), id.clone()), *is_lost);
+                tombstones.insert(key, Tombstone { is_lost, reset: None, by_client: false });
             }
         }
         tombstones
@@ -105,7 +108,8 @@ impl Tombstones {
 
     /// Adds a forgotten stream.
     pub(super) fn add(&mut self, key: StreamKey, end: &Ended) {
-        self.insert(key, end.is_loss(), Some(end.reset.clone()));
+        let (reset, by_client) = (Some(end.reset.clone()), end.by == EndedBy::Client);
+        self.insert(key, Tombstone { is_lost: end.is_loss(), reset, by_client });
     }
 
     /// The reset that ended a forgotten stream, if known.
@@ -113,13 +117,18 @@ impl Tombstones {
         self.ends.get(key)?.reset.as_ref()
     }
 
+    /// Returns true if the client has reset the stream: a hello for it is late.
+    pub(super) fn is_reset_by_client(&self, key: &StreamKey) -> bool {
+        self.ends.get(key).is_some_and(|end| end.by_client)
+    }
+
     /// Returns true if a forgotten stream ended because the store lost a part of the stream.
     pub(super) fn is_lost(&self, key: &StreamKey) -> bool {
         self.ends.get(key).is_some_and(|end| end.is_lost)
     }
 
-    fn insert(&mut self, key: StreamKey, is_lost: bool, reset: Option<Reset>) {
-        if self.ends.insert(key.clone(), Tombstone { is_lost, reset }).is_none() {
+    fn insert(&mut self, key: StreamKey, end: Tombstone) {
+        if self.ends.insert(key.clone(), end).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > MAX_TOMBSTONES
@@ -178,7 +187,6 @@ mod tests {
 
     use super::*;
     use crate::partition::tests::hello;
-    use crate::state::EndedBy;
 
     const GRACE: u64 = 2_000;
     const IDLE: u64 = 120_000;

@@ -29,9 +29,13 @@ async fn a_hello_with_a_reset_creates_no_stream() {
     let mut app = harness.join(1, "one", &[]);
     let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
     assert_eq!(answer(&mut harness, reset(1, "stream1", true)).await, kill);
-    assert_eq!(answer(&mut harness, reset(2, "stream1", false)).await, kill);
+    assert_eq!(answer(&mut harness, reset(2, "stream1", false)).await, own_reset());
     assert!(app.started().is_empty());
-    harness.attach(hello(3, "stream1"));
+    // A hello that was sent before the reset arrives after the confirmation.
+    assert_eq!(answer(&mut harness, hello(3, "stream1")).await, kill);
+    assert!(app.started().is_empty());
+    assert_eq!(answer(&mut harness, reset(4, "stream1", true)).await, own_reset());
+    harness.attach(hello(5, "stream2"));
     run_until_idle().await;
     assert_eq!(app.started(), [(1, false)]);
 }
@@ -64,6 +68,8 @@ async fn a_repeated_reset_is_confirmed_with_the_own_reason() {
     assert!(outputs.iter().any(is_end), "{outputs:?}");
     for acknowledges in [true, false] {
         assert_eq!(answer(&mut harness, reset(3, "stream1", true)).await, own_reset());
+        let late = answer(&mut harness, hello(4, "stream1")).await;
+        assert_eq!(late, CloseCause::Kill(KillReason::StreamAttachFailure));
         if acknowledges {
             let (session, stream) = (app.handle.id, StreamNumber(1));
             harness.send(Mail::Acknowledge { session, stream, event: EventNumber(1) });

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub max_idle_ms: u64,
     /// Last assigned application instance.
     pub instance: Option<Arc<str>>,
+    /// Times that another instance was assigned. Stored with the claim tags.
+    pub assignments: u64,
     /// First unacknowledged event.
     pub inbox_base: EventNumber,
     /// Messages in the inbox; the last one has number `received_next - 1`.
@@ -104,6 +106,7 @@ impl Snapshot {
             attributes: Some((&self.attributes).into())
                 .filter(|attributes| *attributes != StoredAttributes::default()),
             tags: tags.map(Into::into),
+            assignments: tags.map_or(0, |_| self.assignments),
         }
     }
 
@@ -116,14 +119,18 @@ impl Snapshot {
         stream: StreamNumber,
         blob: Bytes,
     ) -> Result<(Self, LogIndex), DecodeError> {
-        let is_base =
-            |stored: &StoredSnapshot| stored.version == BASE_VERSION && stored.tags.is_none();
+        let is_base = |stored: &StoredSnapshot| stored.version == BASE_VERSION && stored.is_base();
         let stored = seal::decode_message(partition, Position::Snapshot(stream), blob, is_base)?;
         stored.try_into_snapshot()
     }
 }
 
 impl StoredSnapshot {
+    /// Whether a reader of the base version knows all content.
+    fn is_base(&self) -> bool {
+        self.tags.is_none() && self.assignments == 0
+    }
+
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
         let stored = self;
         // The last possible message has number MAX_NUMBER, so the next number can be one greater.
@@ -139,6 +146,7 @@ impl StoredSnapshot {
             selected_service: stored.selected_service.map(Into::into),
             max_idle_ms: stored.max_idle_ms,
             instance: stored.instance.map(Into::into),
+            assignments: stored.assignments,
             inbox_base: EventNumber(stored.inbox_base),
             inbox: stored.inbox,
             received_next: MessageNumber(stored.received_next),
@@ -190,6 +198,9 @@ struct StoredSnapshot {
     /// Version 2.
     #[prost(message, optional, tag = "17")]
     tags: Option<StoredTags>,
+    /// Version 2.
+    #[prost(uint64, tag = "18")]
+    assignments: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -86,6 +86,7 @@ fn snapshot() -> Snapshot {
         selected_service: Some("chat".into()),
         max_idle_ms: 7,
         instance: Some("i-1".into()),
+        assignments: 0,
         inbox_base: EventNumber(2),
         inbox: vec!["c".into()],
         received_next: MessageNumber(3),
@@ -154,9 +155,10 @@ fn entries_round_trip() {
 
 #[test]
 fn snapshots_and_meta_round_trip() {
-    for (version, tags) in [(1, TagHistory::default()), (2, tags())] {
-        let stored = snapshot().encode(&context(version), STREAM, LogIndex(9));
-        let expected = Snapshot { tags, ..snapshot() };
+    for (version, tags, assignments) in [(1, TagHistory::default(), 0), (2, tags(), 5)] {
+        let written = Snapshot { assignments: 5, ..snapshot() };
+        let stored = written.encode(&context(version), STREAM, LogIndex(9));
+        let expected = Snapshot { tags, assignments, ..snapshot() };
         assert_eq!(Snapshot::decode(PARTITION, STREAM, stored), Ok((expected, LogIndex(9))));
     }
     let tombstones = vec![("default".into(), origin().id, true)];

@@ -207,7 +207,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&number).filter(|stream| !stream.is_lost()) else {
             return;
         };
-        signals.push(Signal::Ended(number, stream.end_as_lost()));
+        signals.extend(stream.end_as_lost().map(|ended| Signal::Ended(number, ended)));
         self.reschedule(number);
     }
 

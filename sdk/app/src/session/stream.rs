@@ -21,7 +21,7 @@ use super::event_tags::{EventTags, differ};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::settings::Settings;
-use crate::event::{Ended, EndedBy, Event, TransportChange};
+use crate::event::{Ended, Event, TransportChange};
 
 /// Reset reason if the core lost confirmed messages, and end reason if the core lost the stream.
 const STATE_LOST: &str = "state lost";
@@ -36,6 +36,8 @@ pub(super) struct Stream {
     number: StreamNumber,
     /// Number of the assignment, as in the handles of the stream; 0 without handles.
     pub(super) assignment: u64,
+    /// Number of the assignment at the core; 0 if unknown.
+    core_assignment: u64,
     /// The id chosen by the client. After a store rollback another stream may have the same number, but not
     /// the same id.
     id: String,
@@ -108,6 +110,7 @@ impl Stream {
         Self {
             number: StreamNumber(started.stream),
             assignment: 0,
+            core_assignment: started.assignment,
             id: started.stream_id.clone(),
             created_tag: ClaimTag(started.created_tag),
             incoming: Incoming::starting_at(next_event),
@@ -177,6 +180,7 @@ impl Stream {
         let next_send = MessageNumber(started.next_send);
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
         let goes_on = self.has_id(&started.stream_id)
+            && self.has_assignment(started.assignment)
             && !differ(self.created_tag, ClaimTag(started.created_tag));
         if !goes_on || next_event > self.incoming.expected() || next_send > *sends.end() {
             return ResumeOutcome::Replaced;
@@ -219,30 +223,6 @@ impl Stream {
         self.barrier = MessageNumber(0);
         self.reset = None;
         Ok(self.discard_if_abandoned() && new)
-    }
-
-    /// Ends the stream because no core has the stream. Nothing is sent to a core.
-    pub(super) fn end_as_lost(&mut self) -> Ended {
-        let reason = STATE_LOST.to_owned();
-        let ended = Ended { reason, application_level: false, by: EndedBy::Core };
-        self.detach();
-        self.lost = true;
-        self.ended = Some(self.incoming.expected());
-        self.incoming.end_early(EventNumber(0), ended.clone());
-        self.outgoing.clear();
-        (self.barrier, self.reset) = (MessageNumber(0), None);
-        self.discard_if_abandoned();
-        ended
-    }
-
-    /// Whether the stream was lost and the handler has acknowledged the end.
-    pub(super) fn is_lost_and_acknowledged(&self) -> bool {
-        self.lost && self.ended.is_some_and(|last| self.handled > last)
-    }
-
-    /// Whether no core has the stream, so that no registration may list the number.
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost
     }
 
     pub(super) fn on_change(&mut self, change: TransportChange) {

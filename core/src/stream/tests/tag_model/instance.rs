@@ -16,6 +16,10 @@ enum Step {
     /// A message for the client from outside of the instance.
     Push,
     Send,
+    /// Another instance gets the stream and sends.
+    Other {
+        sends: usize,
+    },
     Acknowledge,
     Deliver {
         count: usize,
@@ -38,10 +42,13 @@ struct World {
     confirmed: u64,
     send_tag: ClaimTag,
     created_tag: ClaimTag,
+    assignment: u64,
     /// Messages from outside may hide the claim of a send.
     has_pushed: bool,
     /// The instance has detected a loss, or has received the end.
     is_over: bool,
+    /// Another instance had the stream, so that this one has dropped its state.
+    is_replaced: bool,
 }
 
 impl World {
@@ -55,15 +62,18 @@ impl World {
             confirmed: 0,
             send_tag: ClaimTag::UNKNOWN,
             created_tag: ClaimTag::UNKNOWN,
+            assignment: 0,
             has_pushed: false,
             is_over: false,
+            is_replaced: false,
         };
         world.register();
+        world.deliver(1);
         world
     }
 
     fn is_over(&self) -> bool {
-        self.is_over || self.owners.is_ended()
+        self.is_over || self.is_replaced || self.owners.is_ended()
     }
 
     fn turn(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>)) {
@@ -96,6 +106,7 @@ impl World {
                 self.sends.push(message);
                 self.send_unconfirmed();
             }
+            Step::Other { sends } => self.move_to_other(sends),
             Step::Acknowledge => {
                 let Some(event) = self.events.keys().next_back().map(|last| EventNumber(*last))
                 else {
@@ -112,6 +123,20 @@ impl World {
                 self.session = SessionId(self.session.0 + 1);
             }
         }
+    }
+
+    /// The stream is assigned to another instance, which sends.
+    fn move_to_other(&mut self, sends: usize) {
+        let other = SessionId(u64::MAX);
+        let messages = (0..sends).map(|_| self.owners.message()).collect();
+        // The other instance gets the outputs.
+        self.owners.turn(|stream, turn| {
+            stream.on_unassigned();
+            stream.on_assigned_again(other, &"b".into(), 1000, None, turn);
+            let first = stream.state().next_send();
+            stream.on_send(other, first, messages, None, turn);
+            stream.on_unassigned();
+        });
     }
 
     fn send_unconfirmed(&mut self) {
@@ -154,7 +179,12 @@ impl World {
             let Some(output) = self.outputs.pop_front() else { return };
             match output {
                 AppOutput::Started(started) => {
-                    self.created_tag = started.created_tag;
+                    let is_first = self.assignment == 0;
+                    self.is_replaced = !is_first && self.assignment != started.assignment;
+                    if self.is_replaced {
+                        return;
+                    }
+                    (self.created_tag, self.assignment) = (started.created_tag, started.assignment);
                     assert!(started.send_state.next_send.0 <= self.sends.len() as u64);
                     self.confirm(started.send_state.next_send, started.send_tag);
                     if !self.is_over() {
@@ -222,6 +252,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => Just(Step::ClientSends),
         1 => Just(Step::Push),
         4 => Just(Step::Send),
+        1 => (0_usize..3).prop_map(|sends| Step::Other { sends }),
         2 => Just(Step::Acknowledge),
         6 => (1_usize..6).prop_map(|count| Step::Deliver { count }),
         2 => Just(Step::Register),
@@ -242,6 +273,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert!(!world.is_over() || world.owners.has_lost, "an end without a loss");
+        let is_lost = world.is_over() && !world.is_replaced;
+        prop_assert!(!is_lost || world.owners.has_lost, "an end without a loss");
     }
 }

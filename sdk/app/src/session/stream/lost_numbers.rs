@@ -9,6 +9,7 @@ use minerva_proto::{ClaimTag, EventNumber, MessageNumber};
 use super::super::error::ContractError;
 use super::super::event_tags::differ;
 use super::{STATE_LOST, Stream};
+use crate::event::{Ended, EndedBy};
 
 impl Stream {
     /// Queues messages of the client. Returns whether any of them is new.
@@ -57,6 +58,41 @@ impl Stream {
             }
         };
         (held.created_tag | held.event_tag | held.send_tag != 0).then_some(held)
+    }
+
+    /// Whether this instance has kept the stream since the Started that began this state. Otherwise the core may have
+    /// accepted sends of another instance under the numbers of unconfirmed messages.
+    pub(super) fn has_assignment(&self, number: u64) -> bool {
+        let own = self.core_assignment;
+        own == 0 || number == 0 || own == number
+    }
+
+    /// Ends the stream because no core has the stream. Nothing is sent to a core. Returns the end unless the handler
+    /// gets another one.
+    pub(in crate::session) fn end_as_lost(&mut self) -> Option<Ended> {
+        let reason = STATE_LOST.to_owned();
+        let ended = Ended { reason, application_level: false, by: EndedBy::Core };
+        self.detach();
+        self.lost = true;
+        let is_new = self.ended.is_none();
+        if is_new {
+            self.ended = Some(self.incoming.expected());
+            self.incoming.end_early(EventNumber(0), ended.clone());
+        }
+        self.outgoing.clear();
+        (self.barrier, self.reset) = (MessageNumber(0), None);
+        self.discard_if_abandoned();
+        is_new.then_some(ended)
+    }
+
+    /// Whether the stream was lost and the handler has acknowledged the end.
+    pub(in crate::session) fn is_lost_and_acknowledged(&self) -> bool {
+        self.lost && self.ended.is_some_and(|last| self.handled > last)
+    }
+
+    /// Whether no core has the stream, so that no registration may list the number.
+    pub(in crate::session) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Whether the last confirmed message has another tag at the core: the core has lost this message.

@@ -114,6 +114,45 @@ fn a_stream_of_another_creation_replaces_the_held_one() {
 }
 
 #[test]
+fn a_stream_that_another_instance_had_replaces_the_held_one() {
+    for (own, assignment, is_other) in [(1, 1, false), (1, 3, true), (0, 3, false), (1, 0, false)] {
+        let mut session = OneCall::new(1000);
+        register(&mut session);
+        apply(
+            &mut session,
+            event::Event::Started(Started { assignment: own, ..started(100, 100) }),
+        );
+        send(&mut session, "own").unwrap();
+        commands(&mut session);
+        register(&mut session);
+        // The other instance has sent as many messages as this one.
+        let next_send = 1;
+        let again = Started { resumed: true, assignment, next_send, ..started(100, 100) };
+        let signals = apply(&mut session, event::Event::Started(again));
+        assert_eq!(signals.contains(&Signal::Released(STREAM)), is_other, "{own} {assignment}");
+    }
+}
+
+#[test]
+fn a_lost_stream_that_has_ended_has_one_end() {
+    for reads_first in [false, true] {
+        let mut session = tagged_session();
+        apply(&mut session, ended(1));
+        let mut events = if reads_first { read_all(&mut session) } else { Vec::new() };
+        register(&mut session);
+        let lost = minerva_proto::app::Released { stream: STREAM.0, lost: true, epoch: 0 };
+        let signals = apply(&mut session, event::Event::Released(lost));
+        assert!(!signals.iter().any(|signal| matches!(signal, Signal::Ended(..))), "{signals:?}");
+        events.extend(read_all(&mut session));
+        let ends = events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+        assert_eq!(ends, 1, "{events:?}");
+        session.acknowledge(STREAM, EventNumber(1));
+        commands(&mut session);
+        assert!(session.streams.is_empty());
+    }
+}
+
+#[test]
 fn a_registration_reports_the_last_numbers_and_tags() {
     let mut session = tagged_session();
     let created = Held { stream: STREAM.0, created_tag: A, ..Held::default() };
