@@ -189,7 +189,8 @@ pub mod meta {
         let rollback = StoreRollback { streams_made: 2, remaining_ms: 1000, tombstones, unwritten };
         let mut created_tags = CreatedTags::default();
         created_tags.note(2, ClaimTag(1));
-        let last = Meta { streams_made: 3, rollback: Some(rollback), created_tags };
+        let last =
+            Meta { streams_made: 3, rollback: Some(rollback), created_tags, ..Meta::default() };
         let blobs =
             [Meta::default(), last].map(|meta| meta.encode(&context(STORED_VERSION)).to_vec());
         blobs.iter().map(|blob| message(blob)).chain(blobs.clone()).collect()
