@@ -10,6 +10,7 @@ mod model;
 #[allow(dead_code, reason = "shared by all tests with a Redis server")]
 #[path = "store_redis/server.rs"]
 mod server;
+#[allow(clippy::disallowed_methods, reason = "leases of the suite last for real time")]
 #[path = "store_contract/suite.rs"]
 mod suite;
 
