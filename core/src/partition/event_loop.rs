@@ -313,6 +313,19 @@ impl Partition {
         }
         let records = self.deferred.take();
         self.submit(&records, Vec::new());
+        loop {
+            match self.write_last_state().await {
+                // The next owner would not have the lost records.
+                Err(StoreError::Behind { .. }) => self.rewrite_after_rollback().await?,
+                written => break written?,
+            }
+        }
+        self.lease.release().await;
+        Ok(done)
+    }
+
+    /// Writes the turns in flight and a checkpoint, and lets the store prove that it has both.
+    async fn write_last_state(&mut self) -> Result<(), StoreError> {
         while !self.gate.is_empty() {
             let outputs = self.gate.next().await?;
             self.streams.send(outputs);
@@ -327,8 +340,8 @@ impl Partition {
             let is_finished = self.checkpoints.next(self.gate.confirmed()).await?;
             self.count_checkpoint(is_finished);
         }
-        self.lease.release().await;
-        Ok(done)
+        let (expected, next) = (self.checkpoints.expected(), self.gate.confirmed());
+        self.lease.renew_now(RenewalProof { expected, next }).await
     }
 
     /// Writes all streams again under a new epoch after the store lost acknowledged writes.
@@ -363,7 +376,11 @@ impl Partition {
         let meta = self.streams.meta((self.setup.clock)());
         let context = self.context;
         self.checkpoints.rewrite(claimed.epoch, (first, next), (context, &meta), streams, removed);
-        self.finish_checkpoint(first, next).await?;
+        match self.finish_checkpoint(first, next).await {
+            // The store has lost the new writes, too.
+            Err(StoreError::Behind { .. }) => return Box::pin(self.rewrite_after_rollback()).await,
+            written => written?,
+        }
         self.gate.restart(claimed.epoch, next);
         tracing::info!(partition, epoch = %claimed.epoch, "all streams are written again");
         Ok(())

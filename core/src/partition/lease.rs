@@ -90,6 +90,12 @@ impl Lease {
         }
     }
 
+    /// Renews without a pause. Errors as in [`Lease::renew`].
+    pub(super) async fn renew_now(&mut self, proof: RenewalProof) -> Result<(), StoreError> {
+        self.step = Some(self.send(proof));
+        self.renew(proof).await
+    }
+
     /// Continues under a new epoch.
     pub(super) fn restart(&mut self, epoch: Epoch) {
         (self.epoch, self.valid_until) = (epoch, None);

@@ -4,6 +4,7 @@
 //! pause only. Called by the event loop.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minerva_proto::StreamNumber;
@@ -33,6 +34,8 @@ pub(super) async fn claim_again(
     above: Epoch,
 ) -> Result<Claimed, StoreError> {
     let store = setup.store.clone();
+    // A repeated rollback may have lost the last claims, whose epochs must not be used again.
+    let above = above.max(Epoch(setup.last_epoch.load(Ordering::Relaxed)));
     let mut give_up: Option<Instant> = None;
     loop {
         // An empty store would accept the partition count of any core that starts next, and an operator may still

@@ -80,6 +80,43 @@ async fn an_append_to_a_rolled_back_store_triggers_a_rewrite() {
     assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 4);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_rewrite_begins_again_if_the_store_loses_it() {
+    let store = TestStore::free();
+    let (mut harness, _app) = with_a_stream(&store, options()).await;
+    let backup = store.inner.backup();
+    send(&harness, 0);
+    run_until_idle().await;
+    assert_eq!(taken(&mut harness), [0]);
+    store.inner.restore(&backup);
+    *store.restored_at_checkpoint.lock().unwrap() = Some(backup);
+    await_rewrite(&harness).await;
+    assert!(store.restored_at_checkpoint.lock().unwrap().is_none());
+    assert_eq!(received(&recovered(&store).await, StreamNumber(1)), 1);
+}
+
+/// With an append in flight, and idle.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_stops_after_a_rollback_writes_the_lost_state_first() {
+    for is_idle in [false, true] {
+        let store = TestStore::free();
+        let (mut harness, _app) = with_a_stream(&store, options()).await;
+        send(&harness, 0);
+        run_until_idle().await;
+        let backup = store.inner.backup();
+        send(&harness, 1);
+        run_until_idle().await;
+        assert_eq!(taken(&mut harness), [0, 1]);
+        store.inner.restore(&backup);
+        if !is_idle {
+            send(&harness, 2);
+        }
+        harness.stop().await.unwrap();
+        let expected = if is_idle { 2 } else { 3 };
+        assert_eq!(received(&recovered(&store).await, StreamNumber(1)), expected, "{is_idle}");
+    }
+}
+
 fn first_event(output: AppOutput) -> Option<u64> {
     assert!(!matches!(output, AppOutput::Released { .. }), "{output:?}");
     if let AppOutput::Messages { first_event, .. } = output { Some(first_event.0) } else { None }

@@ -39,6 +39,8 @@ pub(super) struct TestStore {
     pub(super) unreadable: Arc<Mutex<Vec<(Bytes, Bytes)>>>,
     /// The data before the last checkpoint.
     pub(super) before_checkpoint: Arc<Mutex<Option<MemoryStore>>>,
+    /// A backup that is restored in front of the next checkpoint.
+    pub(super) restored_at_checkpoint: Arc<Mutex<Option<MemoryStore>>>,
 }
 
 impl TestStore {
@@ -56,6 +58,7 @@ impl TestStore {
             checkpoints: Arc::default(),
             unreadable: Arc::default(),
             before_checkpoint: Arc::default(),
+            restored_at_checkpoint: Arc::default(),
         }
     }
 
@@ -142,6 +145,9 @@ impl Store for TestStore {
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
+        if let Some(backup) = self.restored_at_checkpoint.lock().unwrap().take() {
+            self.inner.restore(&backup);
+        }
         if let Ok(mut before) = self.before_checkpoint.lock() {
             *before = Some(self.inner.backup());
         }
