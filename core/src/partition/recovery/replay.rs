@@ -313,7 +313,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Quarantines every stream whose state does not include the log entry `index`.
-    fn quarantine_as_of(&mut self, index: LogIndex) {
+    pub(super) fn quarantine_as_of(&mut self, index: LogIndex) {
         let is_behind = |stream: &ReplayedStream| stream.as_of <= index && !stream.is_quarantined;
         let behind = self.streams.iter().filter(|(_, stream)| is_behind(stream));
         let behind: Vec<StreamNumber> = behind.map(|(number, _)| *number).collect();

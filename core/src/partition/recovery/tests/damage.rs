@@ -120,6 +120,16 @@ fn a_partition_that_was_reset_reports_all_streams_as_lost() {
 }
 
 #[test]
+fn a_log_behind_a_lost_head_quarantines_all_streams() {
+    let head = |claimed| Claimed { meta: None, first_index: LogIndex(0), ..claimed };
+    let recovered = recover(&head(two_streams()));
+    assert_eq!(quarantined(&recovered), [7, 8], "the snapshots include no entry of the log");
+    assert!(is_jump(8, recovered.meta.streams_made));
+    let recovered = recover(&Claimed { log: vec![], ..head(two_streams()) });
+    assert_eq!(quarantined(&recovered), [], "no entry is missing");
+}
+
+#[test]
 fn a_snapshot_beyond_the_log_quarantines_the_streams_behind_it() {
     let mut claimed = two_streams();
     let ahead = state(&[sent("9")]).snapshot();
