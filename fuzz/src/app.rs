@@ -6,6 +6,7 @@ use prost::Message;
 pub mod app_command {
     //! Commands of an application service: each is accepted for the named stream, or rejected with a bounded text.
 
+    use minerva_core::partition::Mail;
     use minerva_core::simulation;
     use minerva_core::stream::SessionId;
     use minerva_proto::{MAX_MESSAGE, is_message_allowed};
@@ -24,6 +25,10 @@ pub mod app_command {
                 _ => Vec::new(),
             };
             match simulation::command(SessionId(1), command) {
+                Ok((stream, Mail::InvalidCommand { command, .. })) => {
+                    assert_eq!(Some(stream.0), addressed, "the command of another stream");
+                    check(Err(command.detail));
+                }
                 Ok((stream, _)) => {
                     assert_eq!(Some(stream.0), addressed, "the command of another stream");
                     let legal = send
