@@ -103,7 +103,10 @@ impl StreamState {
         match record {
             Record::Opened { .. } => return Err(InconsistentError("created twice")),
             Record::Assigned { instance } => {
-                (self.instance, self.assignments) = (Some(instance.clone()), self.assignments + 1);
+                // Content of version 1 has no count: an unknown one stays unknown.
+                let is_known = self.instance.is_none() || self.assignments > 0;
+                self.assignments += u64::from(is_known);
+                self.instance = Some(instance.clone());
             }
             Record::Acknowledged { event } if *event >= self.inbox.next() => {
                 return Err(InconsistentError("acknowledgement of an unknown event"));

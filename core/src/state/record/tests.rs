@@ -154,6 +154,16 @@ fn entries_round_trip() {
 }
 
 #[test]
+fn an_unknown_count_of_assignments_stays_unknown() {
+    for (assignments, expected) in [(0, 0), (5, 6)] {
+        let restored = Snapshot { assignments, ..snapshot() };
+        let mut state = StreamState::restore(restored).unwrap();
+        state.apply(&Record::Assigned { instance: "i-2".into() }, ClaimTag(2)).unwrap();
+        assert_eq!(state.assignments, expected);
+    }
+}
+
+#[test]
 fn snapshots_and_meta_round_trip() {
     for (version, tags, assignments) in [(1, TagHistory::default(), 0), (2, tags(), 5)] {
         let written = Snapshot { assignments: 5, ..snapshot() };

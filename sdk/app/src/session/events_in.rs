@@ -89,7 +89,7 @@ impl Session {
         }
         let max_message = self.calls.max_message(call);
         if let Some(stream) = self.streams.get_mut(&number) {
-            if stream.is_lost() && stream.has_id(&started.stream_id) {
+            if stream.is_lost() && stream.is_same(started) {
                 return Ok(());
             }
             if stream.resume(started, call, max_message) == ResumeOutcome::Continues {

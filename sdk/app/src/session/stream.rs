@@ -144,9 +144,9 @@ impl Stream {
         stream
     }
 
-    /// Whether the client chose this stream id.
-    pub(super) fn has_id(&self, id: &str) -> bool {
-        self.id == id
+    /// Whether Started is about this stream, and not about a later one with the same number.
+    pub(super) fn is_same(&self, started: &Started) -> bool {
+        self.id == started.stream_id && !differ(self.created_tag, ClaimTag(started.created_tag))
     }
 
     pub(super) fn attachment(&self) -> Option<Attachment> {
@@ -179,9 +179,7 @@ impl Stream {
         let next_event = EventNumber(started.next_event);
         let next_send = MessageNumber(started.next_send);
         let sends = self.outgoing.confirmed()..=self.outgoing.next();
-        let goes_on = self.has_id(&started.stream_id)
-            && self.has_assignment(started.assignment)
-            && !differ(self.created_tag, ClaimTag(started.created_tag));
+        let goes_on = self.is_same(started) && self.has_assignment(started.assignment);
         if !goes_on || next_event > self.incoming.expected() || next_send > *sends.end() {
             return ResumeOutcome::Replaced;
         }

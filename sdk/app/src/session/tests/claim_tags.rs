@@ -1,6 +1,6 @@
 //! Claim tags: events and confirmed messages that the core has lost, and the report for the next registration.
 
-use minerva_proto::app::{Held, SendState};
+use minerva_proto::app::{Held, Released, SendState};
 
 use super::*;
 use one_call::{apply, commands, ended, register, send, started, state};
@@ -60,6 +60,21 @@ fn an_event_under_another_tag_resets_the_stream() {
         session.acknowledge(STREAM, EventNumber(5));
         commands(&mut session);
         assert!(session.streams.is_empty(), "the end is acknowledged");
+    }
+}
+
+#[test]
+fn a_stream_created_again_under_the_same_number_follows_the_lost_one() {
+    for (tag, is_other) in [(A, false), (B, true)] {
+        let mut session = tagged_session();
+        register(&mut session);
+        let lost = Released { stream: STREAM.0, lost: true, epoch: 0 };
+        apply(&mut session, event::Event::Released(lost));
+        let again = Started { created_tag: tag, ..started(100, 100) };
+        apply(&mut session, event::Event::Started(again));
+        apply(&mut session, messages(1, &["a"], tag));
+        let is_message = |event: &Event| matches!(event, Event::Message { .. });
+        assert_eq!(read_all(&mut session).iter().any(is_message), is_other, "{tag}");
     }
 }
 
@@ -140,7 +155,7 @@ fn a_lost_stream_that_has_ended_has_one_end() {
         apply(&mut session, ended(1));
         let mut events = if reads_first { read_all(&mut session) } else { Vec::new() };
         register(&mut session);
-        let lost = minerva_proto::app::Released { stream: STREAM.0, lost: true, epoch: 0 };
+        let lost = Released { stream: STREAM.0, lost: true, epoch: 0 };
         let signals = apply(&mut session, event::Event::Released(lost));
         assert!(!signals.iter().any(|signal| matches!(signal, Signal::Ended(..))), "{signals:?}");
         events.extend(read_all(&mut session));
