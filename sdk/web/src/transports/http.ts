@@ -22,7 +22,7 @@ export function openHttp(
   let wait = 0;
   const exchange = async (): Promise<void> => {
     const response = await fetch(url, { ...request(frames), signal: abort.signal });
-    if (response.status === 503) {
+    if ([429, 503].includes(response.status)) {
       outcome = 'unavailable';
       wait = Math.min(MAX_RETRY_AFTER, 1000 * (Number(response.headers.get('retry-after')) || 0));
     }
