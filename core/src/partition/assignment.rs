@@ -71,7 +71,7 @@ impl Assignment {
         self.known.contains(service) || self.known.len() >= MAX_KNOWN
     }
 
-    fn note_service(&mut self, service: &Arc<str>) {
+    pub(super) fn note_service(&mut self, service: &Arc<str>) {
         if !self.is_known(service) {
             self.known.insert(service.clone());
         }

@@ -11,6 +11,7 @@
 //! whole call, so commands to other partitions wait too. That is intended: the commands of one call stay in order,
 //! and the partitions of a core usually share one store. There is no deadlock, since no partition waits for a session.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -91,6 +92,8 @@ pub enum Mail {
     },
     /// A session ended. Sent to every partition.
     InstanceLeft(SessionId),
+    /// Services that have had an instance. Sent when the partition is opened.
+    KnownServices(BTreeSet<Arc<str>>),
     /// Cumulative acknowledgement of events.
     Acknowledge {
         session: SessionId,
@@ -263,6 +266,7 @@ impl Mail {
             | Self::LinkLost(_)
             | Self::InstanceJoined { .. }
             | Self::InstanceLeft(_)
+            | Self::KnownServices(_)
             | Self::Acknowledge { .. }
             | Self::Reset { .. }
             | Self::SetLimits { .. }

@@ -46,6 +46,9 @@ use crate::stream::{
     Turn,
 };
 
+/// Time after a claim for the instances of a running deployment to return, in milliseconds. The SDK pauses for 3 s at most.
+const RETURN_MS: u64 = 5_000;
+
 /// The streams of one partition.
 pub(super) struct PartitionStreams {
     partition: u32,
@@ -118,7 +121,7 @@ impl PartitionStreams {
             tag: ClaimTag::UNKNOWN,
             known_claims: KnownClaims::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
-            expects_services_until: now.after(app_grace_ms),
+            expects_services_until: now.after(app_grace_ms.max(RETURN_MS)),
             transports: BTreeMap::new(),
             links: BTreeMap::new(),
             assignment: Assignment::default(),

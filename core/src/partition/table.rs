@@ -3,7 +3,7 @@
 //! The link and application servers find the mailbox of a stream here. The ownership task opens a partition after
 //! the recovery and closes the partition at the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -34,7 +34,12 @@ struct Slot {
 struct Subscribers {
     links: BTreeMap<LinkId, LinkHandle>,
     sessions: BTreeMap<SessionId, SessionSubscriber>,
+    /// Services that have, or have had, an instance; at most [`MAX_SERVICES`].
+    services: BTreeSet<Arc<str>>,
 }
+
+/// Most remembered services.
+const MAX_SERVICES: usize = 10_000;
 
 struct SessionSubscriber {
     session: SessionHandle,
@@ -53,6 +58,7 @@ impl PartitionTable {
     pub fn open(&self, partition: u32, epoch: Epoch) -> MailReceiver {
         let (mailbox, receiver) = Mailbox::new();
         let mut subscribers = self.subscribers();
+        mailbox.send(Mail::KnownServices(subscribers.services.clone()));
         for SessionSubscriber { session, held } in subscribers.sessions.values_mut() {
             let held = held.remove(&partition).unwrap_or_default();
             mailbox.send(Mail::InstanceJoined { session: session.clone(), held });
@@ -102,6 +108,9 @@ impl PartitionTable {
                 let held = held.remove(&partition).unwrap_or_default();
                 mailbox.send(Mail::InstanceJoined { session: session.clone(), held });
             }
+        }
+        if subscribers.services.len() < MAX_SERVICES {
+            subscribers.services.insert(session.service.clone());
         }
         subscribers.sessions.insert(session.id, SessionSubscriber { session, held });
     }

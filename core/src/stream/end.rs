@@ -3,8 +3,8 @@
 use minerva_proto::link::CloseCause;
 
 use super::machine::Stream;
-use super::{AppOutput, Turn};
-use crate::state::{Ended, Record};
+use super::{AppOutput, Millis, Turn};
+use crate::state::{Ended, EndedBy, Record};
 
 /// Reset reason after the idle limit; the same text as in the original server.
 pub(crate) const IDLE: &str = "no activity from peer";
@@ -37,6 +37,12 @@ impl Stream {
         {
             turn.effects.app(session, AppOutput::Released { stream: self.number });
         }
+    }
+
+    /// The time at which the client has reset the stream, if it has.
+    pub fn reset_by_client_at(&self) -> Option<Millis> {
+        let (_, ended) = self.state.inbox().ended()?;
+        (ended.by == EndedBy::Client).then_some(self.ended_at)
     }
 
     fn acknowledge_end(&mut self, turn: &mut Turn<'_>) -> bool {

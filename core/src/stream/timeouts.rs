@@ -9,10 +9,6 @@ use super::{Millis, Turn};
 use crate::limits::Limits;
 use crate::state::{Ended, EndedBy};
 
-/// Longest time for which the messages of an ended stream wait if no instance has ever had the stream, in
-/// milliseconds: ten minutes, enough for an application that starts late.
-const KEEP_UNASSIGNED_MS: u64 = 600_000;
-
 impl Stream {
     /// The time of the next call of [`Stream::on_timeout`].
     pub fn next_deadline(&self, limits: &Limits) -> Option<Millis> {
@@ -46,10 +42,7 @@ impl Stream {
     }
 
     fn forget_deadline(&self, limits: &Limits) -> Option<Millis> {
-        let (_, ended) = self.state.inbox().ended()?;
-        let was_offered = self.state.was_assigned() || ended.is_loss();
-        let most = if was_offered { u64::MAX } else { KEEP_UNASSIGNED_MS };
-        let at = self.ended_at.after(limits.keep_ended_ms().min(most));
+        let at = self.ended_at.after(limits.keep_ended_ms());
         (!self.state.inbox().is_done()).then_some(at)
     }
 

@@ -8,7 +8,7 @@ use minerva_proto::{ClaimTag, KillReason, Reset, StreamNumber};
 use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
-use super::tombstones::{StreamKey, UnknownStream};
+use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream};
 use crate::state::{Ended, EndedBy};
 use crate::stream::{Effects, LinkId, Millis, Stream, TransportKey, Turn};
 
@@ -74,14 +74,14 @@ impl PartitionStreams {
             // A resumed transport belongs to a stream that has ended since. A reset must not create a second stream.
             let reported = self.end_to_report(attach).map(UnknownStream::Ended);
             let unknown = reported.unwrap_or_else(|| self.classify(attach, now));
-            self.note_reset(attach, &unknown);
+            self.note_reset(attach, &unknown, now);
             return match unknown {
                 UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
                 UnknownStream::NotFound => Some(CloseCause::Kill(KillReason::StreamAttachFailure)),
                 UnknownStream::Undecided => unavailable("its owner is new"),
             };
         }
-        if self.is_reset_by_client(&stream_key(attach)) {
+        if self.is_late(&stream_key(attach), now) {
             return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
         }
         if self.streams.len() >= self.limits.max_streams {
@@ -102,19 +102,20 @@ impl PartitionStreams {
     }
 
     /// Notes the confirmed reset of a stream that was never created. A late hello must not create the stream.
-    fn note_reset(&mut self, attach: &Attach, unknown: &UnknownStream) {
+    fn note_reset(&mut self, attach: &Attach, unknown: &UnknownStream, now: Millis) {
         let reset = attach.batch.as_ref().and_then(|batch| batch.reset.clone());
-        if let (UnknownStream::NotFound, Some(reset)) = (unknown, reset.filter(|_| attach.create)) {
-            self.tombstones.add(stream_key(attach), &Ended { reset, by: EndedBy::Client });
+        if let (UnknownStream::NotFound, Some(reset)) = (unknown, reset) {
+            self.tombstones.add(stream_key(attach), &Ended { reset, by: EndedBy::Client }, now);
         }
     }
 
-    /// Returns true if the client has reset the stream, so that a hello which would create the stream is late.
-    fn is_reset_by_client(&self, key: &StreamKey) -> bool {
+    /// Returns true if the client has reset the stream lately, so that a hello which would create the stream is late.
+    fn is_late(&self, key: &StreamKey, now: Millis) -> bool {
         let stream = self.by_id.get(key).and_then(|number| self.streams.get(number));
-        let ended = stream.and_then(|stream| stream.state().inbox().ended());
-        ended.is_some_and(|(_, ended)| ended.by == EndedBy::Client)
-            || self.tombstones.is_reset_by_client(key)
+        stream
+            .and_then(|stream| stream.reset_by_client_at())
+            .is_some_and(|at| now < at.after(LATE_HELLO_MS))
+            || self.tombstones.is_late(key, now)
     }
 
     /// The reset of an ended stream if the client must get it.

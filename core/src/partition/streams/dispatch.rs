@@ -36,6 +36,9 @@ impl PartitionStreams {
             }
             Mail::LinkLost(link) => self.on_link_lost(link, now, effects),
             Mail::InstanceJoined { session, held } => self.on_joined(session, &held, now, effects),
+            Mail::KnownServices(services) => {
+                services.iter().for_each(|service| self.assignment.note_service(service));
+            }
             Mail::InstanceLeft(session) => self.on_left(session, now, effects),
             Mail::Acknowledge { session, stream, event } => {
                 self.with_stream(stream, now, effects, |s, turn| {

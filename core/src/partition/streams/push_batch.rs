@@ -41,6 +41,7 @@ impl PushBatch {
             }
             Mail::InstanceJoined { .. }
             | Mail::InstanceLeft(_)
+            | Mail::KnownServices(_)
             | Mail::Acknowledge { .. }
             | Mail::Send { .. }
             | Mail::Reset { .. }

@@ -37,14 +37,18 @@ impl UnknownStream {
     }
 }
 
+/// Time after a reset by the client in which a hello with the same id is late, in milliseconds: longer than an edge holds a
+/// transport. Afterwards the id may be used for another stream.
+pub(super) const LATE_HELLO_MS: u64 = 60_000;
+
 /// The end of a forgotten stream.
 struct Tombstone {
     /// The store lost a part of the stream.
     is_lost: bool,
     /// The reset that ended the stream; `None` if an earlier owner has forgotten the stream.
     reset: Option<Reset>,
-    /// The client has reset the stream, and never returns.
-    by_client: bool,
+    /// The client has reset the stream: until this time a hello that would create the stream is late.
+    late_until: Option<Millis>,
 }
 
 /// The tombstones of one partition.
@@ -83,7 +87,7 @@ impl Tombstones {
             tombstones.idle_from = after(idle_ms.min(*remaining_ms));
             for (service, id, is_lost) in ends {
                 let (key, is_lost) = ((service.clone(), id.clone()), *is_lost);
-                tombstones.insert(key, Tombstone { is_lost, reset: None, by_client: false });
+                tombstones.insert(key, Tombstone { is_lost, reset: None, late_until: None });
             }
         }
         tombstones
@@ -107,9 +111,10 @@ impl Tombstones {
     }
 
     /// Adds a forgotten stream.
-    pub(super) fn add(&mut self, key: StreamKey, end: &Ended) {
-        let (reset, by_client) = (Some(end.reset.clone()), end.by == EndedBy::Client);
-        self.insert(key, Tombstone { is_lost: end.is_loss(), reset, by_client });
+    pub(super) fn add(&mut self, key: StreamKey, end: &Ended, now: Millis) {
+        let late_until = (end.by == EndedBy::Client).then(|| now.after(LATE_HELLO_MS));
+        let reset = Some(end.reset.clone());
+        self.insert(key, Tombstone { is_lost: end.is_loss(), reset, late_until });
     }
 
     /// The reset that ended a forgotten stream, if known.
@@ -117,9 +122,9 @@ impl Tombstones {
         self.ends.get(key)?.reset.as_ref()
     }
 
-    /// Returns true if the client has reset the stream: a hello for it is late.
-    pub(super) fn is_reset_by_client(&self, key: &StreamKey) -> bool {
-        self.ends.get(key).is_some_and(|end| end.by_client)
+    /// Returns true if the client has reset the stream lately: a hello that would create the stream is late.
+    pub(super) fn is_late(&self, key: &StreamKey, now: Millis) -> bool {
+        self.ends.get(key).and_then(|end| end.late_until).is_some_and(|until| now < until)
     }
 
     /// Returns true if a forgotten stream ended because the store lost a part of the stream.
@@ -223,7 +228,8 @@ mod tests {
             [(MAX_TOMBSTONES - 1, true), (MAX_TOMBSTONES, true), (MAX_TOMBSTONES + 1, false)]
         {
             let mut tombstones = tombstones();
-            (0..count).for_each(|number| tombstones.add(key(number), &ended(STATE_LOST)));
+            (0..count)
+                .for_each(|number| tombstones.add(key(number), &ended(STATE_LOST), Millis(0)));
             let first = tombstones.classify(&key(0), &without_history(), Millis(CLAIMED));
             assert_eq!(first == UnknownStream::lost(), is_first_kept, "{count}");
             let last = tombstones.classify(&key(count - 1), &without_history(), Millis(CLAIMED));
@@ -272,11 +278,11 @@ mod tests {
     #[test]
     fn an_end_without_a_loss_is_not_reported_as_lost() {
         let mut tombstones = tombstones();
-        tombstones.add(key(0), &ended("over"));
+        tombstones.add(key(0), &ended("over"), Millis(0));
         tombstones.note_rollback(true);
         let attach = without_history();
         assert_eq!(tombstones.classify(&key(0), &attach, Millis(CLAIMED)), UnknownStream::NotFound);
-        tombstones.add(key(0), &ended(STATE_LOST));
+        tombstones.add(key(0), &ended(STATE_LOST), Millis(0));
         assert_eq!(
             tombstones.classify(&key(0), &attach, Millis(CLAIMED + IDLE)),
             UnknownStream::lost()
@@ -287,7 +293,7 @@ mod tests {
     fn a_tombstone_of_this_owner_has_the_reset() {
         let mut tombstones = tombstones();
         assert_eq!(tombstones.reset(&key(0)), None);
-        tombstones.add(key(0), &ended("over"));
+        tombstones.add(key(0), &ended("over"), Millis(0));
         assert_eq!(tombstones.reset(&key(0)), Some(&Reset::new("over", true)));
         tombstones.note_rollback(true);
         let now = Millis(CLAIMED);
@@ -298,8 +304,8 @@ mod tests {
     #[test]
     fn the_next_owner_classifies_like_this_one() {
         let mut tombstones = tombstones();
-        tombstones.add(key(0), &ended(STATE_LOST));
-        tombstones.add(key(1), &ended("over"));
+        tombstones.add(key(0), &ended(STATE_LOST), Millis(0));
+        tombstones.add(key(1), &ended("over"), Millis(0));
         assert_eq!(tombstones.rollback(Millis(CLAIMED)), None, "no rollback was proven");
         tombstones.note_rollback(true);
         let at = |left| Millis(CLAIMED + IDLE - left);

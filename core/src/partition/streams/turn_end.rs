@@ -24,7 +24,7 @@ impl PartitionStreams {
         for number in std::mem::take(&mut self.touched) {
             self.assign_selected(number, now, effects);
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
-            self.remove_if_done(number);
+            self.remove_if_done(number, now);
         }
         self.touched.clear();
         self.forget_closed_transports(effects);
@@ -59,7 +59,7 @@ impl PartitionStreams {
     }
 
     /// Removes a stream whose end is acknowledged; updates the deadline of any other.
-    fn remove_if_done(&mut self, number: StreamNumber) {
+    fn remove_if_done(&mut self, number: StreamNumber, now: Millis) {
         let Some(stream) = self.streams.get(&number) else { return };
         let deadline = stream.next_deadline(&self.limits);
         if stream.state().inbox().is_done() {
@@ -69,7 +69,7 @@ impl PartitionStreams {
                 self.by_id.remove(&key);
             }
             if let Some((_, ended)) = stream.state().inbox().ended() {
-                self.tombstones.add(key, ended);
+                self.tombstones.add(key, ended, now);
             }
             self.assignment.remove(number, stream.session());
             self.index.remove(number, stream.state());

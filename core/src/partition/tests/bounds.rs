@@ -62,7 +62,7 @@ async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
         caller: requesting(service),
         ..hello(number, &format!("stream{number}"))
     };
-    harness.wait(1_999).await;
+    harness.wait(4_999).await;
     harness.attach(to(1, "default"));
     run_until_idle().await;
     assert_eq!(refusals(&mut harness), [], "the instances of a running deployment return first");
@@ -88,7 +88,9 @@ async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
     assert_eq!(harness.counters.streams.load(Ordering::Relaxed), 2);
     harness.stop().await.unwrap();
     let mut harness = Harness::start(&store).await;
-    harness.wait(2_000).await;
+    harness.send(Mail::KnownServices(["third".into()].into()));
+    harness.wait(5_000).await;
+    harness.attach(to(7, "third"));
     harness.attach(to(6, "default"));
     run_until_idle().await;
     assert_eq!(refusals(&mut harness), [], "a recovered stream was assigned");
@@ -135,8 +137,6 @@ async fn held_bytes_are_counted() {
 async fn an_unacknowledged_end_is_forgotten_after_the_limit() {
     let store = TestStore::free();
     let harness = with_streams(&store, 1).await;
-    let app = harness.join(1, "one", &[]);
-    harness.send(Mail::InstanceLeft(app.handle.id));
     harness.send(Mail::Detach { link: LINK, transport: TransportId(1) });
     run_until_idle().await;
     harness.wait(120_000).await;

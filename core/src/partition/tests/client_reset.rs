@@ -99,6 +99,27 @@ async fn a_reset_after_the_end_is_answered_with_the_reason_of_the_application() 
     assert_eq!(answer(&mut harness, plain).await, kill, "as from the original server");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hello_that_would_create_a_reset_stream_is_late_for_a_minute() {
+    let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
+    for (is_created, creates) in [(false, false), (false, true), (true, false)] {
+        let mut harness = Harness::start(&TestStore::free()).await;
+        let mut app = harness.join(1, "one", &[]);
+        if is_created {
+            harness.attach(hello(1, "stream1"));
+            run_until_idle().await;
+            app.started();
+        }
+        answer(&mut harness, reset(2, "stream1", creates)).await;
+        harness.wait(59_999).await;
+        assert_eq!(answer(&mut harness, hello(3, "stream1")).await, kill, "{is_created}");
+        harness.wait(1).await;
+        harness.attach(hello(4, "stream1"));
+        run_until_idle().await;
+        assert_eq!(app.started().len(), 1, "the id is used for another stream");
+    }
+}
+
 fn own_reset() -> CloseCause {
     CloseCause::Reset(Reset::new("had enough", true))
 }

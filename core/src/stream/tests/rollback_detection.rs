@@ -130,20 +130,6 @@ fn an_unacknowledged_end_is_forgotten_after_the_limit() {
 }
 
 #[test]
-fn an_end_that_no_instance_ever_had_is_forgotten_after_ten_minutes() {
-    let mut harness = Harness::with_primary();
-    harness.batch(batch(0, &["a"]));
-    harness.detach(0);
-    let idle = harness.limits.max_idle_ms();
-    harness.wait(idle);
-    assert!(harness.stream.state().is_ended());
-    harness.wait(599_999);
-    assert!(!harness.stream.state().inbox().is_done());
-    harness.wait(1);
-    assert!(harness.stream.state().inbox().is_done());
-}
-
-#[test]
 fn a_long_sack_frees_only_queued_messages() {
     let mut harness = Harness::with_primary();
     harness.assign(1000);
