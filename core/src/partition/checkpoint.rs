@@ -186,7 +186,9 @@ impl Checkpoints {
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) {
-        self.stored.retain(|number, _| !removed.contains(number));
+        for number in &removed {
+            self.stored.remove(number);
+        }
         self.stored.extend(streams.iter().map(|(number, _)| (*number, covers)));
         let checkpoint = CheckpointSummary::new(covers, &self.stored);
         let metas = Metas::new(meta, checkpoint, &context);

@@ -78,11 +78,6 @@ impl Recovered {
         for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             replay.replay(index, blob)?;
         }
-        if is_head_lost(claimed) {
-            replay.damage.add("head: missing, so the indexes of the log are unknown".to_owned());
-            replay.miss_any();
-            replay.quarantine_as_of(LogIndex(u64::MAX));
-        }
         if let Some(cause) = meta_damage {
             let blob = claimed.meta.clone().unwrap_or_default();
             replay.damage.add_blob("meta", &blob, &cause);
@@ -159,14 +154,6 @@ fn read_meta(partition: u32, claimed: &Claimed) -> Result<(Meta, Option<String>)
     Ok((meta, None))
 }
 
-/// Returns true if the first index and the meta blob are lost, but not the log.
-fn is_head_lost(claimed: &Claimed) -> bool {
-    claimed.meta.is_none()
-        && claimed.first_index == LogIndex(0)
-        && !claimed.streams.is_empty()
-        && !claimed.log.is_empty()
-}
-
 /// Returns true if the claim before this one has the given epoch.
 fn is_last_before(claimed: &Claimed, epoch: u64) -> bool {
     let before = claimed.claims.iter().rev().find(|claim| claim.epoch != claimed.epoch);
@@ -191,6 +178,8 @@ fn note_loss(meta: &mut Meta, made: u64) {
         tombstones: Vec::new(),
         unwritten: None,
     });
+    // An earlier loss may have kept more streams.
+    rollback.streams_made = rollback.streams_made.min(made);
     // The next owner restricts the time to the idle limit.
     rollback.remaining_ms = u64::MAX;
 }

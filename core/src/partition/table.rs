@@ -58,7 +58,9 @@ impl PartitionTable {
     pub fn open(&self, partition: u32, epoch: Epoch) -> MailReceiver {
         let (mailbox, receiver) = Mailbox::new();
         let mut subscribers = self.subscribers();
-        mailbox.send(Mail::KnownServices(subscribers.services.clone()));
+        if !subscribers.services.is_empty() {
+            mailbox.send(Mail::KnownServices(subscribers.services.clone()));
+        }
         for SessionSubscriber { session, held } in subscribers.sessions.values_mut() {
             let held = held.remove(&partition).unwrap_or_default();
             mailbox.send(Mail::InstanceJoined { session: session.clone(), held });

@@ -69,11 +69,15 @@ impl Replay<'_> {
         summary: Option<&CheckpointSummary>,
         first: LogIndex,
     ) {
-        let Some(summary) = summary.filter(|summary| summary.covers <= first) else { return };
-        if summary.covers < first {
+        let Some(summary) = summary else { return };
+        if summary.covers != first {
             let covers = summary.covers;
             self.damage.add(format!("meta: as of {covers}, and the log begins at {first}"));
             self.miss_any();
+            if summary.covers > first {
+                // The first index is damaged, so the entries have other indexes.
+                self.quarantine_as_of(LogIndex(u64::MAX));
+            }
             return;
         }
         let damaged = self.unreadable_snapshots();

@@ -339,7 +339,7 @@ impl<'a> Replay<'a> {
 
     /// Ends a stream with `state lost`. Only a trustworthy number is recorded.
     pub(super) fn quarantine(&mut self, number: StreamNumber) {
-        if !self.is_plausible(number) {
+        if !self.is_plausible(number) && !self.streams.contains_key(&number) {
             self.damage.has_unknown_streams = true;
             return;
         }
@@ -364,7 +364,8 @@ impl<'a> Replay<'a> {
         self.miss_created();
         let ahead = self.streams.iter().filter(|(_, stream)| stream.as_of > next);
         self.changed.extend(ahead.map(|(number, _)| *number));
-        self.quarantine_as_of(LogIndex(end.0 - 1));
+        // The log may have continued behind the known end.
+        self.quarantine_as_of(end);
     }
 
     /// Returns true if a stream of this partition can have the number.

@@ -126,7 +126,7 @@ fn a_log_behind_a_lost_head_quarantines_all_streams() {
     assert_eq!(quarantined(&recovered), [7, 8], "the snapshots include no entry of the log");
     assert!(is_jump(8, recovered.meta.streams_made));
     let recovered = recover(&Claimed { log: vec![], ..head(two_streams()) });
-    assert_eq!(quarantined(&recovered), [], "no entry is missing");
+    assert_eq!(quarantined(&recovered), [7, 8], "the log may have been longer");
 }
 
 #[test]
@@ -135,8 +135,7 @@ fn a_snapshot_beyond_the_log_quarantines_the_streams_behind_it() {
     let ahead = state(&[sent("9")]).snapshot();
     claimed.streams.push((StreamNumber(9), snapshot(StreamNumber(9), &ahead, LogIndex(13))));
     let recovered = recover(&claimed);
-    assert_eq!(quarantined(&recovered), [7, 8]);
-    assert_eq!(outbox(&recovered.streams[&StreamNumber(9)]), ["9"]);
+    assert_eq!(quarantined(&recovered), [7, 8, 9], "the log may have continued");
     assert!(recovered.changed.contains(&StreamNumber(9)), "the snapshot is written anew");
 }
 
