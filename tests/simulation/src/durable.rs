@@ -76,16 +76,12 @@ impl DurableState {
             }
             Op::Checkpoint { .. } if history.has_rolled_back() => {
                 // An owner that detects the rollback writes the whole state again.
-                return history.read(data.partition(partition));
+                let reassigned = history.read_rewritten(data.partition(partition))?;
+                self.note_reassigned(reassigned);
             }
             Op::Append { index, blob, .. } => {
                 let Appended { reassigned, acknowledged } = history.append(*index, blob)?;
-                for (id, number) in reassigned {
-                    if let Some(client) = client_of(&id) {
-                        let first = self.reassigned.entry(client).or_insert(number);
-                        *first = number.min(*first);
-                    }
-                }
+                self.note_reassigned(reassigned);
                 return acknowledged.into_iter().try_for_each(|(stream, acknowledged)| {
                     self.check_acknowledged(partition, stream, &acknowledged)
                 });
@@ -100,6 +96,15 @@ impl DurableState {
             | Op::Reset => {}
         }
         Ok(())
+    }
+
+    fn note_reassigned(&mut self, reassigned: Vec<(String, u64)>) {
+        for (id, number) in reassigned {
+            if let Some(client) = client_of(&id) {
+                let first = self.reassigned.entry(client).or_insert(number);
+                *first = number.min(*first);
+            }
+        }
     }
 
     /// Checks that a client with claim tags holds the messages that its SACK names, not others under their numbers.

@@ -10,6 +10,9 @@ use super::stored::{self, Change};
 use super::stream::StreamModel;
 use crate::store::{BlobPlace, StoredPartition};
 
+/// Stream id and message by stream and s2c number.
+type Assigned = BTreeMap<(StreamNumber, u64), (String, Bytes)>;
+
 /// All states of one partition.
 #[derive(Debug, Default)]
 pub(super) struct PartitionHistory {
@@ -19,7 +22,7 @@ pub(super) struct PartitionHistory {
     /// The last claimant, until its release.
     pub(super) owner: Option<String>,
     /// The message of each assigned s2c number.
-    assigned: BTreeMap<(StreamNumber, u64), (String, Bytes)>,
+    assigned: Assigned,
     pub(super) damage: PartitionDamage,
 }
 
@@ -101,6 +104,24 @@ impl PartitionHistory {
         Ok(())
     }
 
+    /// Reads the state that an owner has written again after a rollback. Messages that the owner could not append are
+    /// only in this state. Returns each number that was assigned to another message before, with the id of the stream.
+    pub(super) fn read_rewritten(
+        &mut self,
+        stored: Option<&StoredPartition>,
+    ) -> Result<Vec<(String, u64)>, String> {
+        self.read(stored)?;
+        let mut reassigned = Vec::new();
+        for (number, stream) in &self.now.streams {
+            for (s2c, message) in stream.outbox() {
+                if note_assigned(&mut self.assigned, (*number, *s2c), &stream.id, message) {
+                    reassigned.push((stream.id.clone(), *s2c));
+                }
+            }
+        }
+        Ok(reassigned)
+    }
+
     /// Handles a claim that loads damaged blobs. Returns the ids of all streams that can have lost state, and of those
     /// of them that a report must reach.
     pub(super) fn load_damage(&mut self, stored: &StoredPartition) -> (Vec<String>, Vec<String>) {
@@ -171,14 +192,23 @@ impl PartitionHistory {
         let stream = self.now.streams.get(&number)?;
         let mut reassigned = None;
         for (s2c, message) in (stream.next_s2c()..).zip(messages) {
-            let assigned = (stream.id.clone(), message.clone());
-            let before = self.assigned.insert((number, s2c), assigned);
-            if before.is_some_and(|(id, text)| id == stream.id && text != *message) {
+            if note_assigned(&mut self.assigned, (number, s2c), &stream.id, message) {
                 reassigned.get_or_insert(s2c);
             }
         }
         reassigned.map(|first| (stream.id.clone(), first))
     }
+}
+
+/// Notes the message of an s2c number. Returns true if the number belonged to another message of the stream.
+fn note_assigned(
+    assigned: &mut Assigned,
+    number: (StreamNumber, u64),
+    id: &str,
+    message: &Bytes,
+) -> bool {
+    let before = assigned.insert(number, (id.to_owned(), message.clone()));
+    before.is_some_and(|(other, text)| other == id && text != *message)
 }
 
 impl PartitionState {

@@ -197,6 +197,11 @@ impl StreamModel {
         number.0 < self.received_next || self.waiting.contains(&number.0)
     }
 
+    /// Unacknowledged s2c messages by number.
+    pub(super) fn outbox(&self) -> &BTreeMap<u64, Bytes> {
+        &self.outbox
+    }
+
     /// Whether all s2c messages are acknowledged.
     pub(crate) fn is_outbox_empty(&self) -> bool {
         self.outbox.is_empty()
