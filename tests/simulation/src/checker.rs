@@ -115,6 +115,22 @@ impl Checker {
         !self.clients[client].is_tagged && self.durable.first_reassigned(client).is_some()
     }
 
+    /// Number of streams with claim tags.
+    pub(crate) fn tagged_streams(&self) -> usize {
+        self.clients.iter().filter(|client| client.is_tagged).count()
+    }
+
+    /// Whether a new owner can take the ended stream of a client for a lost one: after a proven rollback, if the
+    /// tombstone died with the last owner. Claim tags prove the opposite.
+    fn can_lack_tombstone(&self, client: usize) -> bool {
+        let record = &self.clients[client];
+        let is_rolled_back =
+            |number: StreamNumber| self.durable.is_rolled_back(number.partition().into());
+        !record.is_tagged
+            && self.durable.has_ended(&stream_id(client))
+            && record.stream.is_some_and(is_rolled_back)
+    }
+
     /// The stream of a client begins without claim tags.
     pub(crate) fn on_untagged_stream(&mut self, client: usize) {
         self.clients[client].is_tagged = false;

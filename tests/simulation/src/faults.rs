@@ -51,6 +51,8 @@ pub enum Fault {
     PartitionRollback,
     /// Single partitions of the store lose their last writes, and their owners crash.
     PartitionRollbackDeath,
+    /// The store loses one checkpoint call that trimmed the log, and nothing else; the owner is alive.
+    LostCheckpoint,
     /// One core is cut off from the store; its calls are lost.
     StoreCutOff,
     /// One core is cut off from the store, and sometimes suspended; its calls arrive after the end.
@@ -81,7 +83,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -106,6 +108,7 @@ impl Fault {
         Self::RollbackDeath,
         Self::PartitionRollback,
         Self::PartitionRollbackDeath,
+        Self::LostCheckpoint,
         Self::StoreCutOff,
         Self::SplitBrain,
         Self::FencedWrite,
@@ -128,6 +131,7 @@ impl Fault {
                 | Self::RollbackDeath
                 | Self::PartitionRollback
                 | Self::PartitionRollbackDeath
+                | Self::LostCheckpoint
         )
     }
 

@@ -14,6 +14,8 @@ pub struct Outcome {
     pub faults: Faults,
     /// Delivered messages of both directions.
     pub messages: u64,
+    /// Streams of clients that check claim tags until the end.
+    pub tagged_streams: usize,
     /// Duration in virtual milliseconds.
     pub virtual_ms: u64,
     /// Hash of all trace entries.

@@ -73,6 +73,8 @@ pub(crate) struct Plan {
     extra_damage: u64,
     /// Whether programs of several releases run at the same time.
     pub(crate) mixes_versions: bool,
+    /// Stored version of the store at the start. The version rises only after the streams were created.
+    pub(crate) stored_version: u32,
     /// Relative frequencies of the faults.
     weights: &'static [(Fault, u64)],
     pub(crate) limits: Limits,
@@ -101,6 +103,7 @@ const WEIGHTS: &[(Fault, u64)] = &[
     (Fault::RollbackDeath, 1),
     (Fault::PartitionRollback, 1),
     (Fault::PartitionRollbackDeath, 1),
+    (Fault::LostCheckpoint, 1),
     (Fault::StoreCutOff, 3),
     (Fault::SplitBrain, 3),
     (Fault::StoreClockStep, 2),
@@ -124,6 +127,7 @@ const OFTEN: &[(Fault, u64)] = &[
     (Fault::RollbackDeath, 15),
     (Fault::PartitionRollback, 2),
     (Fault::PartitionRollbackDeath, 5),
+    (Fault::LostCheckpoint, 5),
     (Fault::TransportSwitch, 4),
     (Fault::ClientOffline, 30),
 ];
@@ -153,6 +157,8 @@ impl Plan {
         // A store with a key refuses programs of release 0.1.
         let (mixes_versions, is_keyed) = (random.percent(40), random.percent(50));
         let key = (!mixes_versions && is_keyed).then(|| random.key());
+        let is_upgraded = !mixes_versions || random.percent(50);
+        let stored_version = if is_upgraded { minerva_core::store::STORED_VERSION } else { 0 };
         Self {
             edges: random.between(2, 3) as usize,
             cores: random.between(2, 3) as usize,
@@ -180,6 +186,7 @@ impl Plan {
             },
             extra_damage: if options.damage == Frequency::Often { 6 } else { 0 },
             mixes_versions,
+            stored_version,
             weights: if options.rollbacks == Frequency::Often { OFTEN } else { WEIGHTS },
             limits,
             options: partition_options,

@@ -17,6 +17,7 @@ pub(crate) struct Report {
     /// Seeds with failures of clients that cannot detect a number that was assigned twice.
     reassigned: Vec<u64>,
     messages: u64,
+    tagged_streams: usize,
     virtual_ms: u64,
     trace: u64,
     /// By fault: the seeds in which the fault occurred, and the occurrences.
@@ -31,6 +32,7 @@ impl Report {
             failed: Vec::new(),
             reassigned: Vec::new(),
             messages: 0,
+            tagged_streams: 0,
             virtual_ms: 0,
             trace: 0,
             faults: Fault::ALL.into_iter().map(|fault| (fault, 0, 0)).collect(),
@@ -40,6 +42,7 @@ impl Report {
     pub(crate) fn add(&mut self, seed: u64, outcome: &Outcome) {
         self.seeds += 1;
         self.messages += outcome.messages;
+        self.tagged_streams += outcome.tagged_streams;
         self.virtual_ms += outcome.virtual_ms;
         self.trace = self.trace.rotate_left(1) ^ outcome.trace;
         for (fault, seeds, times) in &mut self.faults {
@@ -87,6 +90,7 @@ impl Report {
             "failed": self.failed,
             "reassigned": self.reassigned,
             "messages": self.messages,
+            "tagged_streams": self.tagged_streams,
             "virtual_seconds": self.virtual_ms / 1000,
             "wall_seconds": took.as_secs_f64(),
             "trace": format!("{:016x}", self.trace),
@@ -102,9 +106,11 @@ impl Report {
             println!("{:<20} {share:>6.0}% {times:>9}", fault.name());
         }
         println!(
-            "{} seeds, {} messages, {} failed seeds, {} s of virtual time in {:.1} s, trace {:016x}",
+            "{} seeds, {} messages, {} streams with claim tags, {} failed seeds, \
+             {} s of virtual time in {:.1} s, trace {:016x}",
             self.seeds,
             self.messages,
+            self.tagged_streams,
             self.failed.len(),
             self.virtual_ms / 1000,
             took.as_secs_f64(),

@@ -55,6 +55,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// An empty store; a version above 0 was permitted by all cores of an earlier time.
+    pub(crate) fn new(stored_version: u32) -> Self {
+        let mut store = Self::default();
+        store.data.stored_version = stored_version;
+        store
+    }
+
     /// Schedules all new calls.
     pub(crate) fn take_calls(&mut self, net: &mut Network) {
         for call in self.queue.take() {
@@ -130,6 +137,25 @@ impl Store {
 
     pub(crate) fn lose_replies_until(&mut self, until: Time) {
         self.faults.lose_replies_until(until);
+    }
+
+    pub(crate) fn lose_next_checkpoint(&mut self) {
+        self.faults.lose_next_checkpoint();
+    }
+
+    /// Takes the data before a checkpoint call that is to be lost. Returns whether this call is lost.
+    ///
+    /// Only a call that trims the log can be lost. A lost rewrite that trims nothing is detected by the next renewal,
+    /// not by the appends before.
+    pub(crate) fn begin_checkpoint_loss(&mut self, call: &Call) -> bool {
+        let first = self.data.partition(call.partition).map(|stored| stored.first);
+        let is_candidate = !self.has_snapshot()
+            && matches!(call.op, Op::Checkpoint { covers, .. } if Some(covers) > first);
+        let is_lost = is_candidate && self.faults.take_lost_checkpoint();
+        if is_lost {
+            self.take_snapshot(Some(vec![call.partition]));
+        }
+        is_lost
     }
 
     /// Separates a core from the store.

@@ -75,7 +75,7 @@ impl World {
         let mut net = Network::new(seed);
         net.trace.is_printed = options.trace;
         let plan = Plan::new(options, &mut net);
-        let store = Store::default();
+        let store = Store::new(plan.stored_version);
         let (sender, stopped) = mpsc::unbounded_channel();
         let waker = Arc::<LoopWaker>::default();
         let deployment = Deployment {
@@ -313,6 +313,7 @@ impl World {
 
     fn perform_store_call(&mut self, call: crate::store::Call) {
         let (partition, op) = (call.partition, call.op.clone());
+        let is_lost = self.store.begin_checkpoint_loss(&call);
         let (is_done, is_late) = self.store.perform(call, &mut self.net);
         if is_late {
             let text = format!("partition {partition} is written after its release");
@@ -323,6 +324,9 @@ impl World {
             && let Err(error) = self.checker.durable.on_call(partition, &op, &self.store.data)
         {
             self.checker.violation(format!("partition {partition}: {error}"));
+        }
+        if is_lost {
+            self.lose_checkpoint();
         }
     }
 }

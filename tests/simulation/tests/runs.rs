@@ -63,6 +63,22 @@ fn clients_without_claim_tags_are_counted_apart() {
     assert!(outcomes.iter().any(|outcome| !outcome.reassigned.is_empty()));
 }
 
+/// Without tags in most runs, the simulation would miss all defects of tags.
+#[test]
+fn most_streams_have_claim_tags() {
+    let tagged: usize = (1..=20).map(|seed| run_clean(seed).tagged_streams).sum();
+    assert!(tagged > 20 * SMALL.streams / 2, "{tagged}");
+}
+
+#[test]
+fn mutations_of_claim_tags_and_expected_state_are_detected_with_frequent_rollbacks() {
+    let options = Options { rollbacks: Frequency::Often, ..SMALL };
+    for mutation in [Mutation::IgnoreHelloTags, Mutation::ForgetTags, Mutation::IgnoreExpected] {
+        let is_detected = |seed| !run(seed, &options, Some(mutation)).violations.is_empty();
+        assert!((1..60).any(is_detected), "{mutation:?}");
+    }
+}
+
 /// Each needs damage of a certain blob.
 #[test]
 fn mutations_of_the_recovery_are_detected_with_frequent_damage() {

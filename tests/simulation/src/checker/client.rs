@@ -74,7 +74,7 @@ impl Checker {
             "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle,
             "stream_attach_failure" => true,
-            "state lost" => is_lost,
+            "state lost" => is_lost || self.can_lack_tombstone(client),
             _ => false,
         };
         if !is_justified {

@@ -24,7 +24,7 @@ pub struct StoreData {
     /// Lease and number of the last heartbeat, and the time since when none is missing, by member.
     members: BTreeMap<Member, (LeaseEnd, u64, Time)>,
     /// Newest version of content that every live member has permitted once; 0 before the first heartbeat.
-    stored_version: u32,
+    pub(super) stored_version: u32,
     partitions: BTreeMap<u32, StoredPartition>,
     /// Data that a reset has moved aside.
     aside: BTreeMap<u32, StoredPartition>,

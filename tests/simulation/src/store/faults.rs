@@ -14,6 +14,8 @@ pub(super) struct StoreFaults {
     slow_until: Time,
     unavailable_until: Time,
     replies_lost_until: Time,
+    /// The next checkpoint call is lost after its reply.
+    loses_checkpoint: bool,
     /// By core.
     isolated: BTreeMap<usize, Isolation>,
 }
@@ -53,6 +55,15 @@ impl StoreFaults {
 
     pub(super) fn lose_replies_until(&mut self, until: Time) {
         self.replies_lost_until = until;
+    }
+
+    pub(super) fn lose_next_checkpoint(&mut self) {
+        self.loses_checkpoint = true;
+    }
+
+    /// Returns true once after [`StoreFaults::lose_next_checkpoint`].
+    pub(super) fn take_lost_checkpoint(&mut self) -> bool {
+        std::mem::take(&mut self.loses_checkpoint)
     }
 
     pub(super) fn isolate(&mut self, core: usize, isolation: Isolation) {

@@ -41,6 +41,7 @@ impl World {
             | Fault::RollbackDeath
             | Fault::PartitionRollback
             | Fault::PartitionRollbackDeath => self.begin_rollback(fault),
+            Fault::LostCheckpoint => self.store.lose_next_checkpoint(),
             Fault::StoreCutOff | Fault::SplitBrain => self.cut_off(fault),
             Fault::StoreClockStep => self.step_store_clock(),
             Fault::BlobDamage => self.begin_damage(),

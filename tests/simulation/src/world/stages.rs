@@ -60,6 +60,7 @@ impl World {
             reassigned: self.checker.reassigned().to_vec(),
             faults: self.net.faults.clone(),
             messages: self.checker.messages,
+            tagged_streams: self.checker.tagged_streams(),
             virtual_ms: self.net.now,
             trace: self.net.trace.hash(),
         }

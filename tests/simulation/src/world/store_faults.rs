@@ -56,19 +56,14 @@ impl World {
 
     pub(super) fn roll_back_store(&mut self, owners_die: bool) {
         let Some(rolled_back) = self.store.roll_back() else { return };
-        self.net.faults.fire(match (rolled_back.is_partial, owners_die) {
+        let fault = match (rolled_back.is_partial, owners_die) {
             (false, false) => Fault::Rollback,
             (false, true) => Fault::RollbackDeath,
             (true, false) => Fault::PartitionRollback,
             (true, true) => Fault::PartitionRollbackDeath,
-        });
+        };
+        self.on_rollback(fault, &rolled_back.partitions);
         let partitions = &rolled_back.partitions;
-        if let Err(error) = self.checker.durable.roll_back(&self.store.data, partitions) {
-            self.checker.violation(format!("rollback: {error}"));
-        }
-        let numbers = [u64::from(owners_die), partitions.len() as u64, 0];
-        self.net.trace.record(self.net.now, "store rollback", numbers);
-        self.net.trace.detail(|| self.checker.durable.describe());
         if owners_die {
             let owns =
                 |core: &usize| partitions.iter().any(|one| self.cores[*core].announces(*one));
@@ -77,6 +72,23 @@ impl World {
                 all.filter(|core| !rolled_back.is_partial || owns(core)).collect();
             dying.into_iter().for_each(|core| self.crash_core(core, 50));
         }
+    }
+
+    /// Takes back the checkpoint call of the snapshot.
+    pub(super) fn lose_checkpoint(&mut self) {
+        if let Some(rolled_back) = self.store.roll_back() {
+            self.on_rollback(Fault::LostCheckpoint, &rolled_back.partitions);
+        }
+    }
+
+    fn on_rollback(&mut self, fault: Fault, partitions: &[u32]) {
+        self.net.faults.fire(fault);
+        if let Err(error) = self.checker.durable.roll_back(&self.store.data, partitions) {
+            self.checker.violation(format!("rollback: {error}"));
+        }
+        let numbers = [fault as u64, partitions.len() as u64, 0];
+        self.net.trace.record(self.net.now, "store rollback", numbers);
+        self.net.trace.detail(|| self.checker.durable.describe());
     }
 
     /// Steps the clock of the store. In half of the cases a core is dead for longer than a lease.
