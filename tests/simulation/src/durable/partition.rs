@@ -168,14 +168,15 @@ impl PartitionHistory {
     }
 
     /// Ids of the streams whose current state is behind the one before the last rollback, if that one ends at `next` or
-    /// before. A call that was made earlier has a lower `next`.
+    /// before. A call that was made earlier has a lower `next`. An ended stream may be gone: the owner writes nothing of
+    /// a stream whose removal it could not append.
     pub(super) fn missing(&self, next: LogIndex) -> Vec<String> {
         let now = &self.now;
         let before = self.before.last().filter(|before| before.next <= next);
         let streams = before.map(|before| before.streams.iter()).into_iter().flatten();
         let is_missing = |number: &StreamNumber, state: &StreamModel| {
             !now.removed.contains_key(number)
-                && now.streams.get(number).is_none_or(|now| state.exceeds(now))
+                && now.streams.get(number).map_or(!state.is_ended(), |now| state.exceeds(now))
         };
         streams
             .filter(|(n, state)| is_missing(n, state))
