@@ -179,7 +179,8 @@ impl Transport {
             Input::Received { bytes, last } => self.on_received(now, &bytes, last),
             Input::Partial(bytes) => {
                 self.input_due = None;
-                if self.is_reading() {
+                // The driver collects the message even where its content is ignored.
+                if !self.is_over() {
                     self.inbound.on_partial(bytes);
                 }
             }

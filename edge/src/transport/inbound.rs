@@ -15,6 +15,9 @@ use super::MAX_HELLO;
 /// receive window.
 const FRAME_OVERHEAD: usize = 30;
 
+/// Length in bytes of a frame whose allocation is not kept for the input behind the frame.
+const LONG_FRAME: usize = 64 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Inbound {
     framing: Framing,
@@ -115,6 +118,7 @@ impl Inbound {
     /// Decodes frames while there is room. With `wants_hello`, the first frame must be a hello.
     pub(super) fn cut(&mut self, mut wants_hello: bool) -> Cut {
         let mut cut = Cut::default();
+        let mut is_long = false;
         loop {
             if self.outstanding + cut.cost >= self.limit {
                 if cut.batch != Batch::default() {
@@ -128,6 +132,7 @@ impl Inbound {
             match self.framing.cut(&mut self.uncut, longest) {
                 Ok(Some(raw)) => {
                     self.frames += 1;
+                    is_long |= raw.len() > LONG_FRAME;
                     cut.cost += raw.len() + FRAME_OVERHEAD;
                     if let Err(reason) = self.take(raw, &mut wants_hello, &mut cut) {
                         cut.fault = Some(reason);
@@ -144,11 +149,17 @@ impl Inbound {
                 }
             }
         }
-        if self.uncut.is_empty() {
-            // Frees the allocation of an idle transport.
-            self.uncut = BytesMut::new();
-        }
+        self.free(is_long, cut.starved);
         cut
+    }
+
+    /// Frees the allocation of an idle transport, of a long frame, and of an unfinished frame at the end of the input.
+    fn free(&mut self, is_long: bool, starved: bool) {
+        if self.uncut.is_empty() || (self.complete && !starved) {
+            self.uncut = BytesMut::new();
+        } else if is_long {
+            self.uncut = BytesMut::from(&self.uncut[..]);
+        }
     }
 
     /// Numbers the decoded batch and keeps a copy until it is taken. `None` for an empty batch.

@@ -17,6 +17,8 @@ impl Transport {
         if self.is_reading() {
             self.inbound.receive(bytes, last);
             self.read_frames(now);
+        } else {
+            self.inbound.on_partial(0);
         }
     }
 

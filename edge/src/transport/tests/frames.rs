@@ -293,3 +293,41 @@ fn a_websocket_message_holds_whole_frames() {
         }
     }
 }
+
+#[test]
+fn an_unfinished_frame_is_dropped_at_the_end_of_the_body() {
+    let mut rig = Rig::new(TransportProtocol::Http);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    rig.input(Input::Received { bytes: vec![b'x'; 1_000_000].into(), last: false });
+    assert_eq!(rig.machine.unfinished_bytes(), 1_000_000);
+    rig.input(Input::Received { bytes: Bytes::from_static(b"x"), last: true });
+    assert_eq!((rig.machine.unfinished_bytes(), rig.ending), (0, None), "open for messages");
+}
+
+#[test]
+fn complete_frames_at_the_end_of_the_body_wait_for_room() {
+    let limits = Limits { untaken: 100, ..Limits::default() };
+    let mut rig = Rig::without_link(TransportProtocol::Http, limits);
+    rig.input(Input::OwnerFound);
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    rig.to_core.clear();
+    rig.frames(&[&format!("{} ", "x".repeat(100)), "a "], true);
+    assert_eq!(rig.take_batches().len(), 1);
+    rig.core(CoreMessage::Taken(BatchNumber(0)));
+    assert_eq!(runs(&rig.take_batches()[0]), [(1, vec!["a".into()])]);
+}
+
+#[test]
+fn the_input_behind_a_long_frame_does_not_keep_its_allocation() {
+    let mut inbound = Inbound::new(TransportProtocol::Http.framing(), MAX_FRAME, usize::MAX);
+    for length in [64 * 1024 + 1, MAX_FRAME] {
+        let mut bytes = vec![b'x'; length - 1];
+        bytes.extend_from_slice(b" \na");
+        inbound.receive(&bytes.into(), false);
+        let mut cut = inbound.cut(false);
+        assert!(cut.batch.runs[0].messages.remove(0).is_unique(), "{length}");
+        assert_eq!(inbound.unfinished_bytes(), 1);
+        inbound.receive(&Bytes::from_static(b" \n"), false);
+        assert_eq!(inbound.cut(false).batch.runs[0].messages, ["a"]);
+    }
+}

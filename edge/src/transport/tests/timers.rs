@@ -282,6 +282,28 @@ fn a_message_that_the_driver_receives_has_a_deadline() {
 }
 
 #[test]
+fn a_message_that_the_driver_receives_counts_in_every_state() {
+    let mut rig = Rig::new(TransportProtocol::WebSocket);
+    rig.input(Input::Partial(1));
+    assert_eq!(rig.machine.unfinished_bytes(), 1, "before the hello");
+    rig.hello(",\"maxia\":0,\"eeds\":null");
+    rig.input(Input::Drain);
+    rig.input(Input::Partial(2));
+    assert_eq!(rig.machine.unfinished_bytes(), 2, "ending");
+    rig.core(CoreMessage::Close(Box::default()));
+    rig.input(Input::Partial(3));
+    assert_eq!((rig.machine.unfinished_bytes(), &rig.ending), (3, &None), "closing");
+    rig.frames(&["a "], false);
+    assert_eq!(rig.machine.unfinished_bytes(), 0, "received");
+    rig.input(Input::Partial(4));
+    rig.input(Input::Limited { reason: "no memory", retry_after: SECOND });
+    assert!(matches!(rig.ending, Some(Ending::Limited { .. })), "{:?}", rig.ending);
+    assert_eq!(rig.machine.unfinished_bytes(), 0);
+    rig.input(Input::Partial(5));
+    assert_eq!(rig.machine.unfinished_bytes(), 0, "over");
+}
+
+#[test]
 fn a_frame_that_is_not_read_has_no_deadline() {
     let limits = Limits { untaken: 100, ..Limits::default() };
     let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
