@@ -78,8 +78,8 @@ pub struct Config {
     pub origins: Vec<String>,
 
     /// Host names under which clients reach this server, separated by commas: example.com, *.example.com for
-    /// subdomains, or * for all. Requests for other names are refused. By default a loopback address serves loopback
-    /// names only (except to proxies of --trust-forwarded-for), and another address serves every name.
+    /// subdomains, addresses, or * for all. Requests for other names are refused. By default a loopback address serves
+    /// loopback names only (except over TLS and to proxies of --trust-forwarded-for), and another one every name.
     #[arg(long, env = "MINERVA_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub hosts: Vec<String>,
 

@@ -200,7 +200,11 @@ fn shared_state(
         ConfigError::new("--origins", error, "write origins such as https://example.com, or *")
     })?;
     let hosts = Hosts::new(&config.hosts).map_err(|error| {
-        ConfigError::new("--hosts", error, "write names such as example.com, *.example.com, or *")
+        ConfigError::new(
+            "--hosts",
+            error,
+            "write names such as example.com, *.example.com, addresses, or *",
+        )
     })?;
     let proxies = TrustedProxies::new(&config.trust_forwarded_for, config.forwarded_header)
         .map_err(|error| {

@@ -61,3 +61,20 @@ async fn an_untrusted_proxy_is_rejected() {
     client.is_closed().await;
     rig.counts("garbage_total", 1).await;
 }
+
+#[tokio::test]
+async fn a_loopback_port_serves_public_names_to_proxies_only() {
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 198.51.100.1\r\n\r\n";
+    for (trusted, status) in [(vec![], 421), (vec!["127.0.0.1".to_owned()], 200)] {
+        let rig = Rig::with(Config { trust_forwarded_for: trusted, ..Config::default() }).await;
+        let mut client = rig.connect().await;
+        client.send(REQUEST).await;
+        assert_eq!(client.answer().await.status, status);
+        rig.counts("foreign_hosts_total", u64::from(status == 421)).await;
+    }
+    let rig = rig(&["127.0.0.1"]).await;
+    let mut client = rig.connect().await;
+    client.send(LINE).await;
+    client.send(REQUEST).await;
+    assert_eq!(client.answer().await.status, 200, "behind a PROXY line");
+}

@@ -248,3 +248,12 @@ async fn invalid_files_are_reported_at_the_start() {
     assert!(bind(files.config(0)).await.unwrap().is_some());
     assert!(bind(Config::default()).await.unwrap().is_none());
 }
+
+/// An attacker's name does not match the certificate, so DNS rebinding is no danger here.
+#[tokio::test]
+async fn a_loopback_port_serves_every_name_within_tls() {
+    let (rig, _files, trust) = rig(|_| {}).await;
+    let mut client = trust.client(rig.address).await;
+    client.send(b"GET / HTTP/1.1\r\nHost: 198.51.100.1\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+}

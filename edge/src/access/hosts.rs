@@ -1,7 +1,7 @@
 //! Check of a request's host name against DNS rebinding: a page of an attacker whose name resolves to this server has
 //! the same origin as this server, but its requests carry the attacker's name. Pure; called by `http.rs`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -13,26 +13,30 @@ use url::Host;
 pub(crate) struct Hosts {
     /// Names in lower case and ASCII form; a name that begins with a dot stands for its subdomains.
     names: Vec<String>,
+    addresses: Vec<IpAddr>,
     /// Every name is accepted (`*`).
     any: bool,
 }
 
-/// An entry of the list is not a host name.
+/// An entry of the list is neither a host name nor an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a host name")]
+#[error("`{0}` is neither a host name nor an address")]
 pub(crate) struct HostError(String);
 
 impl Hosts {
-    /// Parses names such as `example.com`, `*.example.com` for subdomains, and `*`.
+    /// Parses names such as `example.com`, `*.example.com` for subdomains, addresses, and `*`.
     pub(crate) fn new(list: &[String]) -> Result<Self, HostError> {
         // An empty environment variable is an empty list.
         let list = list.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
         let mut hosts = Self::default();
         for entry in list {
             let (dot, name) = entry.strip_prefix("*.").map_or(("", entry), |name| (".", name));
-            match parse(name) {
+            let address = name.parse().map(Host::Ipv6).ok();
+            match address.or_else(|| parse(name)) {
                 _ if entry == "*" => hosts.any = true,
                 Some(Host::Domain(name)) => hosts.names.push(format!("{dot}{name}")),
+                Some(Host::Ipv4(address)) if dot.is_empty() => hosts.addresses.push(address.into()),
+                Some(Host::Ipv6(address)) if dot.is_empty() => hosts.addresses.push(address.into()),
                 Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => {
                     return Err(HostError(entry.to_owned()));
                 }
@@ -62,8 +66,12 @@ impl Hosts {
 
     fn accepts_host(&self, host: &Host, only_loopback: bool) -> bool {
         match host {
-            Host::Ipv4(address) => !only_loopback || address.is_loopback(),
-            Host::Ipv6(address) => !only_loopback || is_loopback(*address),
+            Host::Ipv4(address) => {
+                !only_loopback || address.is_loopback() || self.lists((*address).into())
+            }
+            Host::Ipv6(address) => {
+                !only_loopback || is_loopback(*address) || self.lists((*address).into())
+            }
             Host::Domain(name) => {
                 let name = name.strip_suffix('.').unwrap_or(name);
                 let is_local = name == "localhost" || name.ends_with(".localhost");
@@ -71,9 +79,14 @@ impl Hosts {
                     Some(_) => name.ends_with(listed.as_str()),
                     None => name == listed,
                 });
-                is_local || is_listed || (self.names.is_empty() && !only_loopback)
+                let has_list = !self.names.is_empty() || !self.addresses.is_empty();
+                is_local || is_listed || (!has_list && !only_loopback)
             }
         }
+    }
+
+    fn lists(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
     }
 }
 
@@ -162,6 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn a_listed_address_is_accepted_on_a_loopback_listener() {
+        let listed = hosts(&["10.0.0.1", "2001:db8::1", "[2001:db8::2]"]);
+        for host in ["10.0.0.1:8080", "[2001:db8::1]", "[2001:db8:0::2]:80", "localhost"] {
+            assert!(accepts(&listed, host, true), "{host}");
+        }
+        for host in ["10.0.0.2", "[2001:db8::3]"] {
+            assert!(!accepts(&listed, host, true), "{host}");
+        }
+        assert!(!accepts(&listed, "evil.example", false), "a list excludes other names");
+    }
+
+    #[test]
     fn a_request_has_at_most_one_host() {
         let check = |hosts: &[&'static str], uri: &'static str| {
             let mut headers = HeaderMap::new();
@@ -178,7 +203,9 @@ mod tests {
 
     #[test]
     fn an_invalid_entry_is_rejected() {
-        for wrong in ["a b", "a/b", "a:80", "10.0.0.1", "*.*", "a.*", "*."] {
+        for wrong in
+            ["a b", "a/b", "a:80", "*.10.0.0.1", "*.::1", "10.0.0.1:80", "*.*", "a.*", "*."]
+        {
             assert!(Hosts::new(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
     }

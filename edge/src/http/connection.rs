@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     /// Service of `/_minerva/io/` and `/_minerva/ws` on this port.
     pub(crate) service: ServiceName,
-    /// Address of the socket's peer: the client, or the nearest proxy.
+    /// Address of the socket's peer, or of the PROXY line: the client, or the nearest proxy.
     pub(crate) peer: IpAddr,
     /// Whether this process terminates TLS. A proxy in front may add TLS that is not visible here.
     pub(crate) encrypted: bool,
@@ -30,10 +30,12 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Whether a request may use this server under its host name. Behind a trusted proxy only `--hosts` decides, since
-    /// the proxy has public names and a loopback address of the edge.
+    /// the proxy has public names and a loopback address of the edge. The same holds for TLS: an attacker's name does
+    /// not match the certificate.
     pub(crate) fn accepts_host(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let is_proxied = self.shared.proxies.trusts(self.peer.to_canonical());
-        self.shared.hosts.accepts(uri, headers, self.is_loopback && !is_proxied)
+        let is_proxied = matches!(self.admittance, Admittance::Proxied);
+        let only_loopback = self.is_loopback && !is_proxied && !self.encrypted;
+        self.shared.hosts.accepts(uri, headers, only_loopback)
     }
 
     /// Whether the client is within the limits of its address as far as the connection shows it.
