@@ -57,6 +57,8 @@ pub(crate) struct Session {
     armed: Option<Instant>,
     writes: VecDeque<Bytes>,
     ending: Option<Ending>,
+    /// Whether a core has attached the transport to its stream.
+    was_open: bool,
     /// Set when the transport is counted in the gauge of open transports.
     counted: Option<TransportKind>,
 }
@@ -84,6 +86,7 @@ impl Session {
             armed: None,
             writes: VecDeque::new(),
             ending: None,
+            was_open: false,
             counted: None,
             shared: Arc::clone(shared),
         };
@@ -174,14 +177,25 @@ impl Session {
         }
     }
 
-    fn count_event(&self, event: &CoreMessage) {
+    fn count_event(&mut self, event: &CoreMessage) {
         if let CoreMessage::Messages(run) = event {
             self.shared.metrics.s2c_messages.inc_by(run.messages.len() as u64);
+        }
+        if let CoreMessage::Opened { .. } = event {
+            self.note_stream(true);
         }
         if let CoreMessage::Close(close) = event
             && close.cause == CloseCause::Kill(KillReason::StreamAttachFailure)
         {
             self.address.on_unknown_stream();
+            self.note_stream(false);
+        }
+    }
+
+    fn note_stream(&mut self, is_open: bool) {
+        self.was_open = is_open;
+        if let Some(attach) = self.machine.attach() {
+            self.shared.admission.note_stream(&attach.stream_id, is_open);
         }
     }
 
@@ -281,7 +295,7 @@ impl Session {
         if self.machine.is_over() {
             return;
         }
-        match admit(attach, &self.address, &self.shared) {
+        match admit(attach, self.machine.may_create(), &self.address, &self.shared) {
             Ok(primary) => self.primary = primary,
             Err(refusal) => return self.machine.handle_input(clock::now(), refusal),
         }
@@ -327,10 +341,13 @@ impl Session {
 /// Checks the limits of the client's address and of the stream.
 fn admit(
     attach: &Attach,
+    may_create: bool,
     address: &AddressPermit,
     shared: &Shared,
 ) -> Result<Option<PrimaryPermit>, Input> {
-    if let Some(retry_after) = (!attach.create).then(|| address.unknown_stream_wait()).flatten() {
+    let stream = &attach.stream_id;
+    if let Some(retry_after) = (!may_create).then(|| address.unknown_stream_wait(stream)).flatten()
+    {
         let reason = "too many requests of this address for streams that do not exist";
         return Err(Input::Limited { reason, retry_after });
     }
@@ -359,6 +376,11 @@ impl Drop for Session {
         if let Some(kind) = self.counted {
             metrics.open_transports.get_or_create(&kind.into()).dec();
         }
+        if self.was_open {
+            // The client may reconnect long after the attachment.
+            self.note_stream(true);
+        }
+        let metrics = &self.shared.metrics;
         let how = match self.ending {
             None => "gone",
             Some(Ending::Complete) => "complete",

@@ -101,9 +101,38 @@ async fn hellos_for_unknown_streams_exhaust_the_rate_of_their_address() {
     assert!(answer.body.contains("streams that do not exist"), "{}", answer.body);
     assert_eq!(rig.metric("refused_total{limit=\"unknown_streams\"}"), 1);
     rig.core.expect_silence().await;
+    // Nor is a stream created by a hello with a reset.
+    let answer = rig.post(&[&hello("\"ming\":true,\"new\":true"), "bye|1!"]).await.answer().await;
+    assert_eq!(answer.status, 429);
     // A new stream of the same address is not affected.
     let _client = rig.post(&[&hello("\"ming\":false,\"eeds\":null,\"new\":true")]).await;
     rig.core.attach().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_open_here_passes_the_exhausted_rate() {
+    let mut rig = Rig::with(limited()).await;
+    let known = hello("\"ming\":false,\"eeds\":null");
+    let unknown = known.replace("abcdef", "fedcba");
+    let mut client = rig.post(&[&known]).await;
+    let attach = rig.core.attach().await;
+    rig.core.opened(attach.transport, false).await;
+    rig.core.close(attach.transport, -1).await;
+    client.answer().await;
+    rig.core.detach().await;
+    let fail = async |rig: &mut Rig, hello: &str| {
+        let mut client = rig.post(&[hello]).await;
+        let attach = rig.core.attach().await;
+        rig.core.kill(attach.transport, wire::KillReason::StreamAttachFailure).await;
+        assert_eq!(client.answer().await.status, 200);
+        rig.core.detach().await;
+    };
+    for _ in 0..10 {
+        fail(&mut rig, &unknown).await;
+    }
+    assert_eq!(rig.post(&[&unknown]).await.answer().await.status, 429);
+    fail(&mut rig, &known).await;
+    assert_eq!(rig.post(&[&known]).await.answer().await.status, 429, "until its end is known");
 }
 
 #[tokio::test]

@@ -12,6 +12,12 @@ use super::inbound::Cut;
 use super::{State, Transport};
 
 impl Transport {
+    /// Whether the hello may create its stream. A reset that came with the hello creates none.
+    pub fn may_create(&self) -> bool {
+        self.attach.as_ref().is_some_and(|attach| attach.create)
+            && !matches!(self.state, State::Ending { end: None })
+    }
+
     pub(super) fn on_received(&mut self, now: Instant, bytes: &Bytes, last: bool) {
         self.input_due = None;
         if self.is_reading() {
