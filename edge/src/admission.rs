@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use minerva_proto::StreamId;
+use minerva_runtime::recurring::RecurringFaults;
 
 use crate::access::TrustedProxies;
 use crate::clock;
@@ -29,7 +30,7 @@ pub(crate) const CONNECTION_RETRY: Duration = Duration::from_secs(10);
 /// Bytes of an unfinished frame that are not charged, and the step of charges.
 const FREE_BYTES: usize = 64 * 1024;
 
-/// One address may use this part of the budget for unfinished frames.
+/// One address may use this part of the budget for unfinished frames, and at least one frame of the maximum length.
 const ADDRESS_SHARE: usize = 4;
 
 /// Limits of the options.
@@ -43,6 +44,15 @@ pub(crate) struct AdmissionLimits {
     pub(crate) takeovers: u32,
     /// Bytes of unfinished frames of all clients.
     pub(crate) unfinished: usize,
+    /// Longest frame in bytes.
+    pub(crate) max_frame: usize,
+}
+
+impl AdmissionLimits {
+    /// Bytes of unfinished frames of one address.
+    fn unfinished_of_address(&self) -> usize {
+        (self.unfinished / ADDRESS_SHARE).max(self.max_frame + FREE_BYTES)
+    }
 }
 
 /// The tables of one edge.
@@ -58,6 +68,8 @@ pub(crate) struct Admission {
     hasher: RandomState,
     /// Whether the warning about an exempt address was logged.
     has_warned: AtomicBool,
+    /// Refused connections in the log.
+    refusals: RecurringFaults,
 }
 
 /// One connection, or one transport behind a proxy, of a client address. Dropping it releases the count.
@@ -118,6 +130,7 @@ impl Admission {
             known_streams: Mutex::default(),
             hasher: RandomState::new(),
             has_warned: AtomicBool::new(false),
+            refusals: RecurringFaults::new(),
         }
     }
 
@@ -135,7 +148,10 @@ impl Admission {
                 }
                 return Ok(AddressPermit { admission, key, is_exempt });
             }
-            Admitted::Refuse | Admitted::Close => self.count(Limit::connections),
+            Admitted::Refuse | Admitted::Close => {
+                self.count(Limit::connections);
+                self.warn_of_refusals(client);
+            }
         }
         let is_refused = admitted == Admitted::Refuse;
         Err(OverLimit(is_refused.then_some(RefusalPermit { admission, key })))
@@ -168,6 +184,23 @@ impl Admission {
                  proxy: list proxies in --trust-forwarded-for"
             );
         }
+    }
+
+    fn warn_of_refusals(&self, client: IpAddr) {
+        if let Some(refused) = self.refusals_to_log() {
+            tracing::warn!(
+                address = %client,
+                refused,
+                "this address has reached --max-connections-per-address; it may be a proxy: list it in \
+                 --trust-forwarded-for"
+            );
+        }
+    }
+
+    /// Number of refusals since the last line, if a line is due. With trusted proxies a refused address is no proxy.
+    fn refusals_to_log(&self) -> Option<u64> {
+        let may_be_proxy = self.proxies.is_empty();
+        may_be_proxy.then(|| self.refusals.record("connections", clock::now())).flatten()
     }
 
     fn count(&self, limit: Limit) {
@@ -259,7 +292,8 @@ impl FrameMemory {
         }
         let AddressPermit { admission, key, is_exempt } = &*self.address;
         let all = admission.limits.unfinished;
-        let limits = (all, if *is_exempt { all } else { all / ADDRESS_SHARE });
+        let of_address = admission.limits.unfinished_of_address();
+        let limits = (all, if *is_exempt { all } else { of_address });
         let mut addresses = lock(&admission.addresses);
         let fits = addresses.charge(*key, (self.bytes, bytes), limits);
         admission.metrics.unfinished_bytes.set(addresses.unfinished() as i64);

@@ -112,7 +112,7 @@ pub struct Config {
     pub max_takeovers: u32,
 
     /// Maximum memory for frames of all clients that are not complete yet, in bytes. The first 64 KiB of each frame
-    /// are not counted; one client address may use a quarter.
+    /// are not counted; one client address may use a quarter, and always one frame of --max-frame.
     #[arg(long, env = "MINERVA_MAX_UNFINISHED_BYTES", value_name = "BYTES",
         default_value_t = DEFAULT_UNFINISHED,
         value_parser = clap::value_parser!(u32).range(1 << 20..))]

@@ -228,6 +228,7 @@ fn shared_state(
         unknown_streams: config.max_unknown_streams,
         takeovers: config.max_takeovers,
         unfinished: config.max_unfinished_bytes as usize,
+        max_frame: config.max_frame as usize,
     };
     let admission = Admission::new(admission_limits, proxies.clone(), metrics.clone());
     Ok(Shared {

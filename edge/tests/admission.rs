@@ -183,17 +183,17 @@ async fn unfinished(rig: &mut Rig, length: usize) -> Client {
 #[tokio::test]
 async fn unfinished_frames_of_an_address_use_a_quarter_of_the_budget() {
     const STEP: usize = 64 * 1024;
-    let config = Config { max_unfinished_bytes: 1 << 20, ..limited() };
+    let config = Config { max_unfinished_bytes: 8 << 20, ..limited() };
     let mut rig = Rig::with(config).await;
-    let one = unfinished(&mut rig, 4 * STEP).await;
-    rig.counts("unfinished_bytes", 3 * STEP as u64).await;
-    let mut other = unfinished(&mut rig, 2 * STEP).await;
-    rig.counts("unfinished_bytes", 4 * STEP as u64).await;
+    let full = [unfinished(&mut rig, 16 * STEP).await, unfinished(&mut rig, 16 * STEP).await];
+    rig.counts("unfinished_bytes", 30 * STEP as u64).await;
+    let mut other = unfinished(&mut rig, 3 * STEP).await;
+    rig.counts("unfinished_bytes", 32 * STEP as u64).await;
     other.send(&[b'x'; 1]).await;
     other.is_closed().await;
     rig.counts("refused_total{limit=\"unfinished_frames\"}", 1).await;
-    rig.counts("unfinished_bytes", 3 * STEP as u64).await;
-    drop(one);
+    rig.counts("unfinished_bytes", 30 * STEP as u64).await;
+    drop(full);
     rig.counts("unfinished_bytes", 0).await;
 }
 

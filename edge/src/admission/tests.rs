@@ -6,8 +6,9 @@ use crate::access::ForwardedHeader;
 fn admission(proxies: &[&str]) -> Arc<Admission> {
     let list: Vec<String> = proxies.iter().map(|&text| text.to_owned()).collect();
     let proxies = TrustedProxies::new(&list, ForwardedHeader::default()).unwrap();
-    let unfinished = 16 * FREE_BYTES;
-    let limits = AdmissionLimits { connections: 2, unknown_streams: 1, takeovers: 1, unfinished };
+    let (unfinished, max_frame) = (16 * FREE_BYTES, FREE_BYTES);
+    let limits =
+        AdmissionLimits { connections: 2, unknown_streams: 1, takeovers: 1, unfinished, max_frame };
     Arc::new(Admission::new(limits, proxies, Metrics::default()))
 }
 
@@ -69,4 +70,26 @@ fn dropped_permits_make_room() {
     let exempt = "127.0.0.1".parse().unwrap();
     let permits: Vec<_> = (0..100).map(|_| admission.admit(exempt)).collect();
     assert!(permits.iter().all(Result::is_ok));
+}
+
+#[test]
+fn an_address_may_receive_a_frame_of_the_maximum_length() {
+    let limits = admission(&[]).limits;
+    for (frames, share) in [(2, 4), (3, 4), (4, 5), (15, 16)] {
+        let limits = AdmissionLimits { max_frame: frames * FREE_BYTES, ..limits };
+        assert_eq!(limits.unfinished_of_address(), share * FREE_BYTES, "{frames}");
+    }
+}
+
+#[test]
+fn refusals_are_logged_while_no_proxy_is_listed() {
+    for (proxies, logged) in [(&[][..], Some(1)), (&["203.0.113.1"], None)] {
+        let admission = admission(proxies);
+        let _open: Vec<_> = (0..2).map(|_| admission.admit([1, 2, 3, 4].into())).collect();
+        assert_eq!(admission.refusals_to_log(), logged);
+        assert_eq!(admission.refusals_to_log(), None, "not each one");
+    }
+    let admission = admission(&[]);
+    let _open: Vec<_> = (0..3).map(|_| admission.admit([1, 2, 3, 4].into())).collect();
+    assert_eq!(admission.refusals_to_log(), None, "the third connection was logged");
 }
