@@ -192,6 +192,8 @@ test('a tab that connects after the last one was unloaded continues the shared s
   for (const page of [first, second]) await page.goto(`${proxy.url}/shared.html`);
   await first.evaluate(() => tab.start());
   await first.evaluate(() => tab.stream.send('first'));
+  // Otherwise the second tab may receive the answer, too.
+  await first.waitForFunction(() => tab.received.length > 0);
   // The page keeps its port, so the worker outlives the report.
   await first.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide')));
   await second.evaluate(() => tab.start());
