@@ -4,6 +4,7 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderValue, ORIGIN, VARY,
 };
+use http::uri::Authority;
 use http::{HeaderMap, Uri};
 use url::Url;
 
@@ -124,9 +125,20 @@ fn is_same_host(origin: &str, headers: &HeaderMap, encrypted: bool) -> bool {
         Some("https") => 443,
         Some(_) | None => return false,
     };
-    let Ok(host) = host.parse::<http::uri::Authority>() else { return false };
-    authority.host().eq_ignore_ascii_case(host.host())
-        && authority.port_u16().unwrap_or(default) == host.port_u16().unwrap_or(default)
+    let Ok(host) = host.parse::<Authority>() else { return false };
+    let origin = host_and_port(authority, default);
+    origin.is_some() && origin == host_and_port(&host, default)
+}
+
+/// The host in lower case and the port; `None` with user information, or with a port that is no number.
+fn host_and_port(authority: &Authority, default: u16) -> Option<(String, u16)> {
+    let rest = authority.as_str().strip_prefix(authority.host())?;
+    let port = match rest.strip_prefix(':') {
+        Some(port) => port.parse().ok()?,
+        None if rest.is_empty() => default,
+        None => return None,
+    };
+    Some((authority.host().to_ascii_lowercase(), port))
 }
 
 #[cfg(test)]
@@ -150,10 +162,20 @@ mod tests {
         assert_eq!(check("a.example", Some("https://a.example")), Verdict::Allowed);
         assert_eq!(check("A.example:80", Some("http://a.example")), Verdict::Allowed);
         assert_eq!(check("[::1]:8080", Some("http://[::1]:8080")), Verdict::Allowed);
-        for foreign in
-            ["https://b.example", "http://a.example:81", "null", "a.example", "file://", ""]
-        {
+        for foreign in [
+            "https://b.example",
+            "http://a.example:81",
+            "http://@a.example",
+            "http://a.example:x",
+            "null",
+            "a.example",
+            "file://",
+            "",
+        ] {
             assert_eq!(check("a.example", Some(foreign)), Verdict::Foreign, "{foreign}");
+        }
+        for host in ["a.example:x[::1]", "user@a.example", "a.example:"] {
+            assert_eq!(check(host, Some("http://a.example")), Verdict::Foreign, "{host}");
         }
     }
 
