@@ -140,13 +140,14 @@ impl StoredSnapshot {
         let numbered = |messages: Vec<Numbered>| {
             messages.into_iter().map(|entry| (MessageNumber(entry.number), entry.message)).collect()
         };
-        let tags = stored.tags.map(TagHistory::try_from).transpose()?;
+        let tags = stored.tags.map(TagHistory::try_from).transpose()?.unwrap_or_default();
         let snapshot = Snapshot {
             origin: Origin::try_from(stored.origin.ok_or(DecodeError::Field("origin"))?)?.into(),
             selected_service: stored.selected_service.map(Into::into),
             max_idle_ms: stored.max_idle_ms,
             instance: stored.instance.map(Into::into),
-            assignments: stored.assignments,
+            // Written only with tags.
+            assignments: if tags.is_empty() { 0 } else { stored.assignments },
             inbox_base: EventNumber(stored.inbox_base),
             inbox: stored.inbox,
             received_next: MessageNumber(stored.received_next),
@@ -156,7 +157,7 @@ impl StoredSnapshot {
             outbox: numbered(stored.outbox),
             attributes: stored.attributes.unwrap_or_default().into(),
             ended: stored.ended.map(TryInto::try_into).transpose()?,
-            tags: tags.unwrap_or_default(),
+            tags,
         };
         Ok((snapshot, LogIndex(stored.as_of)))
     }
