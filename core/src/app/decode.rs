@@ -67,51 +67,50 @@ pub(crate) fn command(
 ) -> Result<(StreamNumber, Mail), FieldError> {
     let kind =
         command.command.ok_or_else(|| FieldError::new("command", "exactly one must be set"))?;
-    let (stream, send) = match &kind {
+    let change = |stream, change: Result<AttributeChange, FieldError>| {
+        let stream = StreamNumber(stream);
+        let mail = change.map(|change| Mail::ChangeAttributes { session, stream, change });
+        (stream, None, mail)
+    };
+    let (stream, send, mail) = match kind {
         Kind::Register(_) => {
             return Err(FieldError::new("register", "only allowed as the first command"));
         }
-        Kind::Acknowledge(Acknowledge { stream, .. })
-        | Kind::Reset(Reset { stream, .. })
-        | Kind::SetLimits(SetLimits { stream, .. })
-        | Kind::SetLabel(SetLabel { stream, .. })
-        | Kind::JoinGroup(JoinGroup { stream, .. })
-        | Kind::LeaveGroup(LeaveGroup { stream, .. }) => (StreamNumber(*stream), None),
-        Kind::Send(send) => (StreamNumber(send.stream), Some(MessageNumber(send.first))),
+        Kind::Acknowledge(Acknowledge { stream, event }) => {
+            let (stream, event) = (StreamNumber(stream), EventNumber(event));
+            (stream, None, Ok(Mail::Acknowledge { session, stream, event }))
+        }
+        Kind::Send(send) => {
+            let (stream, first) = (StreamNumber(send.stream), MessageNumber(send.first));
+            (stream, Some(first), self::send(session, send))
+        }
+        Kind::Reset(reset) => (StreamNumber(reset.stream), None, self::reset(session, reset)),
+        Kind::SetLimits(limits) => {
+            (StreamNumber(limits.stream), None, set_limits(session, &limits))
+        }
+        Kind::SetLabel(SetLabel { stream, label }) => {
+            change(stream, validation::label("set_label.label", label).map(AttributeChange::Label))
+        }
+        Kind::JoinGroup(JoinGroup { stream, group }) => {
+            change(stream, validation::group("join_group.group", group).map(AttributeChange::Join))
+        }
+        Kind::LeaveGroup(LeaveGroup { stream, group }) => {
+            let group = validation::group("leave_group.group", group);
+            change(stream, group.map(AttributeChange::Leave))
+        }
     };
-    let mail = mail(session, stream, kind).unwrap_or_else(|error| {
+    let mail = mail.unwrap_or_else(|error| {
         let command = InvalidCommand { send, detail: error.to_string() };
         Mail::InvalidCommand { session, stream, command }
     });
     Ok((stream, mail))
 }
 
-fn mail(session: SessionId, stream: StreamNumber, kind: Kind) -> Result<Mail, FieldError> {
-    let change = |change| Mail::ChangeAttributes { session, stream, change };
-    Ok(match kind {
-        Kind::Register(_) => {
-            return Err(FieldError::new("register", "only allowed as the first command"));
-        }
-        Kind::Acknowledge(acknowledge) => {
-            Mail::Acknowledge { session, stream, event: EventNumber(acknowledge.event) }
-        }
-        Kind::Send(send) => self::send(session, send)?,
-        Kind::Reset(reset) => {
-            let reset = validation::reset("reset.reason", reset.reason, reset.application_level)?;
-            let (reason, application_level) = (reset.reason, reset.application_level);
-            Mail::Reset { session, stream, reason, application_level }
-        }
-        Kind::SetLimits(limits) => set_limits(session, &limits)?,
-        Kind::SetLabel(label) => {
-            change(AttributeChange::Label(validation::label("set_label.label", label.label)?))
-        }
-        Kind::JoinGroup(join) => {
-            change(AttributeChange::Join(validation::group("join_group.group", join.group)?))
-        }
-        Kind::LeaveGroup(leave) => {
-            change(AttributeChange::Leave(validation::group("leave_group.group", leave.group)?))
-        }
-    })
+fn reset(session: SessionId, reset: Reset) -> Result<Mail, FieldError> {
+    let stream = StreamNumber(reset.stream);
+    let reset = validation::reset("reset.reason", reset.reason, reset.application_level)?;
+    let (reason, application_level) = (reset.reason, reset.application_level);
+    Ok(Mail::Reset { session, stream, reason, application_level })
 }
 
 fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {

@@ -21,12 +21,12 @@ pub(super) struct Assignment {
     waiting: BTreeMap<StreamNumber, Waiting>,
     /// The waiting streams with a grace time, by end of the grace time.
     grace: BTreeSet<(Millis, StreamNumber)>,
-    /// Services that have, or have had, an instance; at most [`MAX_KNOWN`].
+    /// Services that have, or have had, an instance; at most [`MAX_SERVICES`].
     known: BTreeSet<Arc<str>>,
 }
 
 /// Most known services. Beyond this number every service counts as known.
-const MAX_KNOWN: usize = 10_000;
+pub(super) const MAX_SERVICES: usize = 10_000;
 
 struct SessionStreams {
     handle: SessionHandle,
@@ -68,7 +68,7 @@ impl Assignment {
 
     /// Returns true if a service has, or has had, an instance.
     pub(super) fn is_known(&self, service: &str) -> bool {
-        self.known.contains(service) || self.known.len() >= MAX_KNOWN
+        self.known.contains(service) || self.known.len() >= MAX_SERVICES
     }
 
     pub(super) fn note_service(&mut self, service: &Arc<str>) {

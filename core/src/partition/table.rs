@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use minerva_proto::link::{Claim, CoreFrame};
 use minerva_proto::{PartitionHash, StreamId, StreamNumber};
 
+use super::assignment::MAX_SERVICES;
 use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle};
 use crate::store::Epoch;
 use crate::stream::{AppOutput, HeldStream, LinkId, SessionId};
@@ -37,9 +38,6 @@ struct Subscribers {
     /// Services that have, or have had, an instance; at most [`MAX_SERVICES`].
     services: BTreeSet<Arc<str>>,
 }
-
-/// Most remembered services.
-const MAX_SERVICES: usize = 10_000;
 
 struct SessionSubscriber {
     session: SessionHandle,

@@ -84,7 +84,7 @@ fn next_claim(claimed: &Claimed, recovered: &Recovered) -> Claimed {
 }
 
 /// Claims by epoch and next index.
-fn claims(claims: &[(u64, u64)]) -> Vec<Claim> {
+pub(super) fn claims(claims: &[(u64, u64)]) -> Vec<Claim> {
     let claim = |&(epoch, next)| Claim {
         epoch: Epoch(epoch),
         next_index: LogIndex(next),

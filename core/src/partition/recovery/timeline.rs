@@ -58,16 +58,8 @@ impl<'a> Timeline<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::claims;
     use super::*;
-
-    fn claims(claims: &[(u64, u64)]) -> Vec<Claim> {
-        let claim = |&(epoch, next)| Claim {
-            epoch: Epoch(epoch),
-            next_index: LogIndex(next),
-            owner: "core".to_owned(),
-        };
-        claims.iter().map(claim).collect()
-    }
 
     #[test]
     fn an_entry_has_the_epoch_of_the_claim_in_force() {

@@ -107,19 +107,17 @@ impl PartitionStreams {
         now: Millis,
         effects: &mut Effects,
     ) {
-        let InvalidCommand { send, detail } = command.clone();
-        let known = self.with_stream(stream, now, effects, |s, turn| {
-            s.on_invalid_command(session, command, turn);
-        });
-        if known.is_none() {
-            effects.app(
-                session,
-                match send {
-                    Some(first) => unknown_stream_refusal(stream, first),
-                    None => AppOutput::CommandRefused { stream, detail },
-                },
-            );
+        if self.streams.contains_key(&stream) {
+            self.with_stream(stream, now, effects, |s, turn| {
+                s.on_invalid_command(session, command, turn);
+            });
+            return;
         }
+        let refusal = match command.send {
+            Some(first) => unknown_stream_refusal(stream, first),
+            None => AppOutput::CommandRefused { stream, detail: command.detail },
+        };
+        effects.app(session, refusal);
     }
 
     fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
