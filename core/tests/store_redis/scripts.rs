@@ -8,7 +8,10 @@ const APPEND: &str = include_str!("../../src/store/redis/append.lua");
 const CLAIM: &str = include_str!("../../src/store/redis/claim.lua");
 const CHECKPOINT: &str = include_str!("../../src/store/redis/checkpoint.lua");
 const RENEW: &str = include_str!("../../src/store/redis/renew.lua");
-const HEARTBEAT: &str = include_str!("../../src/store/redis/heartbeat.lua");
+const HEARTBEAT: &str = concat!(
+    include_str!("../../src/store/redis/vote.lua"),
+    include_str!("../../src/store/redis/heartbeat.lua")
+);
 const RELEASE: &str = include_str!("../../src/store/redis/release.lua");
 
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {

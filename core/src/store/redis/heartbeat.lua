@@ -15,12 +15,6 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local lease = tonumber(ARGV[3])
-local function vote(a, b, c)
-  if a and (a == b or a == c) then return a end
-  if b and b == c then return b end
-  local count = (a and 1 or 0) + (b and 1 or 0) + (c and 1 or 0)
-  return count == 1 and (a or b or c) or nil, count > 1
-end
 local copies = redis.call('HMGET', KEYS[3], 'version', 'version#2', 'version#3')
 local stored, is_damaged = vote(copies[1], copies[2], copies[3])
 if is_damaged or (stored and not tonumber(stored)) then

@@ -10,12 +10,6 @@
 -- Each setting has three copies, and the script replaces a missing or damaged one. Release 0.1 knows only the first
 -- copy of the number, and only the unkeyed hash. Its script cannot read `64 keyed` as a number, so that release refuses
 -- the store.
-local function vote(a, b, c)
-  if a and (a == b or a == c) then return a end
-  if b and b == c then return b end
-  local count = (a and 1 or 0) + (b and 1 or 0) + (c and 1 or 0)
-  return count == 1 and (a or b or c) or nil, count > 1
-end
 local function damaged(name, a, b, c) return {'damaged', name, a or '', b or '', c or ''} end
 
 local first = redis.call('GET', KEYS[1])

@@ -40,11 +40,11 @@ impl Script {
     fn code(self) -> &'static str {
         match self {
             Self::Append => include_str!("append.lua"),
-            Self::Heartbeat => include_str!("heartbeat.lua"),
+            Self::Heartbeat => concat!(include_str!("vote.lua"), include_str!("heartbeat.lua")),
             Self::Checkpoint => include_str!("checkpoint.lua"),
             Self::Claim => include_str!("claim.lua"),
             Self::Discard => include_str!("discard.lua"),
-            Self::Partitions => include_str!("partitions.lua"),
+            Self::Partitions => concat!(include_str!("vote.lua"), include_str!("partitions.lua")),
             Self::Quarantine => include_str!("quarantine.lua"),
             Self::Release => include_str!("release.lua"),
             Self::Renew => include_str!("renew.lua"),
