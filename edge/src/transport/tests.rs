@@ -31,6 +31,12 @@ pub(super) struct Rig {
     pub(super) chunks: usize,
 }
 
+/// The answer of the core to the hello: stream 9, perhaps created.
+pub(super) fn stream_opened(created: bool) -> CoreMessage {
+    let (stream, created_tag) = (StreamNumber(9), ClaimTag::UNKNOWN);
+    CoreMessage::Opened { created, sack: None, stream, created_tag }
+}
+
 impl Rig {
     /// A rig with an owner.
     pub(super) fn new(kind: TransportProtocol) -> Self {
@@ -90,14 +96,15 @@ impl Rig {
 
     /// A rig with an attached TCP transport.
     pub(super) fn attached() -> Self {
-        let mut rig = Self::new(TransportProtocol::Tcp);
+        Self::attached_within(Limits::default())
+    }
+
+    /// As [`Rig::attached`], with other limits.
+    pub(super) fn attached_within(limits: Limits) -> Self {
+        let mut rig = Self::without_link(TransportProtocol::Tcp, limits);
+        rig.input(Input::OwnerFound);
         rig.hello(",\"maxia\":0,\"eeds\":null");
-        rig.core(CoreMessage::Opened {
-            created: false,
-            sack: None,
-            stream: StreamNumber(9),
-            created_tag: ClaimTag::UNKNOWN,
-        });
+        rig.core(stream_opened(false));
         rig.to_core.clear();
         rig
     }

@@ -9,18 +9,7 @@ fn message_of_cost(cost: usize) -> String {
 }
 
 fn rig(untaken: usize) -> Rig {
-    let mut rig =
-        Rig::without_link(TransportProtocol::Tcp, Limits { untaken, ..Limits::default() });
-    rig.input(Input::OwnerFound);
-    rig.hello(",\"maxia\":0,\"eeds\":null");
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
-    rig.to_core.clear();
-    rig
+    Rig::attached_within(Limits { untaken, ..Limits::default() })
 }
 
 #[test]
@@ -56,12 +45,7 @@ fn an_upload_ends_only_when_all_of_it_is_cut() {
     rig.input(Input::OwnerFound);
     let big = message_of_cost(400);
     rig.hello_and(",\"maxia\":0", &[&big, "b "], true);
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(false));
     let mut ends = 0;
     for number in 0..3 {
         ends += rig.take_batches().iter().filter(|batch| batch.end.is_some()).count();
@@ -92,12 +76,7 @@ fn written_bytes_are_granted_again_in_quarters() {
         rig.hello(",\"maxia\":0,\"eeds\":null");
         let [EdgeMessage::Attach(attach)] = &rig.take_to_core()[..] else { panic!() };
         assert_eq!(attach.s2c_bytes, 400);
-        rig.core(CoreMessage::Opened {
-            created: false,
-            sack: None,
-            stream: StreamNumber(9),
-            created_tag: ClaimTag::UNKNOWN,
-        });
+        rig.core(stream_opened(false));
         rig.core(CoreMessage::Messages(Run {
             first: MessageNumber(0),
             messages: vec!["y".repeat(length).into()],
@@ -117,15 +96,7 @@ fn a_core_may_overdraw_by_one_message_only() {
         [(window + grace - 1, true), (window + grace, true), (window + grace + 1, false)]
     {
         let limits = Limits { s2c_window: window as u64, ..Limits::default() };
-        let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
-        rig.input(Input::OwnerFound);
-        rig.hello(",\"maxia\":0,\"eeds\":null");
-        rig.core(CoreMessage::Opened {
-            created: false,
-            sack: None,
-            stream: StreamNumber(9),
-            created_tag: ClaimTag::UNKNOWN,
-        });
+        let mut rig = Rig::attached_within(limits);
         let messages = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];
         rig.core(CoreMessage::Messages(Run { first: MessageNumber(0), messages }));
         assert_eq!(rig.ending.is_none(), good, "{bytes}");

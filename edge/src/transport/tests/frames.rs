@@ -171,12 +171,7 @@ fn an_upload_ends_gently_with_its_body() {
     rig.hello_and(",\"maxia\":1", &["0N", "a "], true);
     let batches = rig.take_batches();
     assert_eq!(batches[0].end, Some(End { kill: None }));
-    rig.core(CoreMessage::Opened {
-        created: true,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(true));
     rig.core(CoreMessage::Sack(Sack::up_to(0)));
     rig.core(gentle());
     assert_eq!(rig.written, [";)]}^", "C", "|0A", "|0A", "|-1T"], "and no beat");
@@ -193,12 +188,7 @@ fn a_poll_stays_after_its_body() {
     let [EdgeMessage::Attach(attach)] = &rig.to_core[..] else { panic!("{:?}", rig.to_core) };
     assert!(attach.single_flush && attach.heartbeat && attach.batch.is_none());
     assert_eq!(attach.kind, Some(TransportKind::LongPoll));
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(false));
     rig.core(gentle());
     assert_eq!(rig.written, [";)]}^", "beat^", "|0A", "|-1T"]);
 }

@@ -35,12 +35,7 @@ fn a_hello_waits_for_the_link() {
 fn an_attached_transport_resumes_with_its_untaken_batches() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello_and(",\"maxia\":0,\"new\":true,\"sack\":\"|-1\",\"eeds\":5", &["a "], false);
-    rig.core(CoreMessage::Opened {
-        created: true,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(true));
     rig.core(CoreMessage::Sack(Sack::up_to(0)));
     rig.core(CoreMessage::Taken(BatchNumber(0)));
     rig.frames(&["b "], false);
@@ -82,12 +77,7 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
 fn a_resumption_has_the_claim_tag_of_the_last_written_message() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":0,\"new\":true,\"eeds\":null");
-    let opened = || CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    };
+    let opened = || stream_opened(false);
     let resumed = |rig: &mut Rig| {
         rig.take_to_core();
         rig.input(Input::OwnerLost);
@@ -127,20 +117,10 @@ fn an_unopened_transport_repeats_its_attach() {
 fn the_initial_heartbeat_is_written_once() {
     let mut rig = Rig::new(TransportProtocol::Tcp);
     rig.hello(",\"maxia\":7,\"new\":true");
-    rig.core(CoreMessage::Opened {
-        created: true,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(true));
     rig.input(Input::OwnerLost);
     rig.input(Input::OwnerFound);
-    rig.core(CoreMessage::Opened {
-        created: true,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(true));
     assert_eq!(rig.written, ["C", "beat^"]);
 }
 
@@ -148,12 +128,7 @@ fn the_initial_heartbeat_is_written_once() {
 fn an_unanswered_end_is_repeated() {
     let mut rig = Rig::new(TransportProtocol::Http);
     rig.hello_and(",\"maxia\":0", &["a "], true);
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(false));
     rig.core(CoreMessage::Taken(BatchNumber(0)));
     rig.take_to_core();
     rig.input(Input::OwnerLost);
@@ -172,12 +147,7 @@ fn a_transport_is_held_without_link_for_a_bounded_time() {
     for kind in [TransportProtocol::Tcp, TransportProtocol::Http] {
         let mut rig = Rig::new(kind);
         rig.hello_and(",\"maxia\":0,\"eeds\":null", &[], kind == TransportProtocol::Http);
-        rig.core(CoreMessage::Opened {
-            created: false,
-            sack: None,
-            stream: StreamNumber(9),
-            created_tag: ClaimTag::UNKNOWN,
-        });
+        rig.core(stream_opened(false));
         rig.input(Input::OwnerLost);
         rig.pass(30 * SECOND - Duration::from_millis(1));
         assert_eq!(rig.ending, None);
@@ -222,12 +192,7 @@ fn an_answered_attach_is_no_cause_of_a_failure() {
         rig.input(Input::LinkLost);
         assert!(!rig.machine.is_suspect());
         rig.input(Input::OwnerFound);
-        rig.core(CoreMessage::Opened {
-            created: false,
-            sack: None,
-            stream: StreamNumber(9),
-            created_tag: ClaimTag::UNKNOWN,
-        });
+        rig.core(stream_opened(false));
     }
     // Between two failures before an answer there is an answer, or no Attach at all.
     for _ in 0..5 {
@@ -237,12 +202,7 @@ fn an_answered_attach_is_no_cause_of_a_failure() {
         rig.input(Input::LinkLost);
         assert!(rig.machine.is_suspect());
         rig.input(Input::OwnerFound);
-        rig.core(CoreMessage::Opened {
-            created: false,
-            sack: None,
-            stream: StreamNumber(9),
-            created_tag: ClaimTag::UNKNOWN,
-        });
+        rig.core(stream_opened(false));
     }
     assert_eq!(rig.ending, None);
 }

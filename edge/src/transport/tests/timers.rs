@@ -97,12 +97,7 @@ fn silence_counts_only_where_the_client_promised_and_is_read() {
     let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
     rig.input(Input::OwnerFound);
     rig.hello_and(",\"maxia\":0,\"beat\":1", &[&format!("{} ", "x".repeat(1000))], false);
-    rig.core(CoreMessage::Opened {
-        created: true,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(true));
     rig.pass(1000 * SECOND);
     assert_eq!(rig.ending, None, "not read while the core takes nothing");
     rig.core(CoreMessage::Taken(BatchNumber(0)));
@@ -263,12 +258,7 @@ fn each_frame_has_a_deadline_of_its_own() {
 fn a_message_that_the_driver_receives_has_a_deadline() {
     let mut rig = Rig::new(TransportProtocol::WebSocket);
     rig.hello(",\"maxia\":0,\"eeds\":null");
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    rig.core(stream_opened(false));
     rig.input(Input::Partial(70_000));
     assert_eq!(rig.machine.unfinished_bytes(), 70_000);
     rig.pass(Duration::from_secs(20));
@@ -306,15 +296,7 @@ fn a_message_that_the_driver_receives_counts_in_every_state() {
 #[test]
 fn a_frame_that_is_not_read_has_no_deadline() {
     let limits = Limits { untaken: 100, ..Limits::default() };
-    let mut rig = Rig::without_link(TransportProtocol::Tcp, limits);
-    rig.input(Input::OwnerFound);
-    rig.hello(",\"maxia\":0,\"eeds\":null");
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: None,
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-    });
+    let mut rig = Rig::attached_within(limits);
     rig.frames(&[&format!("{} ", "x".repeat(100))], false);
     begin_frame(&mut rig, 1000);
     assert!(!rig.machine.wants_input());
