@@ -2,6 +2,7 @@
 //! file adds lock, clock, metrics and permits. Asked by `listener.rs`, `http.rs` and `session.rs`.
 
 mod address_table;
+mod idle_map;
 mod known_streams;
 mod takeovers;
 #[cfg(test)]

@@ -1,17 +1,14 @@
 //! Counts of each client address: open connections, refusals under way, hellos for unknown streams. Pure; owned by
 //! `admission.rs`.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use super::idle_map::{Idle, IdleMap};
 use super::token_bucket::TokenBucket;
 
 /// Refused connections of one address that wait for their response at the same time; more are closed without one.
 pub(super) const MAX_REFUSALS: u32 = 16;
-
-/// Entries between two sweeps of idle ones.
-const SWEEP: usize = 4096;
 
 /// A client for the purpose of limits: an IPv4 address, or the /64 network of an IPv6 address, which one client owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,9 +20,7 @@ pub(super) enum AddressKey {
 
 #[derive(Debug, Default)]
 pub(super) struct AddressTable {
-    entries: HashMap<AddressKey, Entry>,
-    /// Number of entries at which idle ones are removed.
-    sweep_at: usize,
+    entries: IdleMap<AddressKey, Entry>,
     /// Bytes of unfinished frames of all addresses.
     unfinished: usize,
 }
@@ -62,8 +57,7 @@ impl From<IpAddr> for AddressKey {
 impl AddressTable {
     /// Counts a new connection, or a refusal.
     pub(super) fn open(&mut self, now: Instant, key: AddressKey, limit: u32) -> Admitted {
-        self.sweep(now);
-        let entry = self.entries.entry(key).or_default();
+        let entry = self.entries.entry(now, key);
         if entry.connections < limit {
             entry.connections += 1;
             Admitted::Yes(entry.connections)
@@ -76,16 +70,16 @@ impl AddressTable {
     }
 
     pub(super) fn close(&mut self, now: Instant, key: AddressKey) {
-        self.update(now, key, |entry| entry.connections -= 1);
+        self.entries.update(now, &key, |entry| entry.connections -= 1);
     }
 
     pub(super) fn end_refusal(&mut self, now: Instant, key: AddressKey) {
-        self.update(now, key, |entry| entry.refusals -= 1);
+        self.entries.update(now, &key, |entry| entry.refusals -= 1);
     }
 
     /// Counts a hello whose stream no core knows.
     pub(super) fn on_unknown_stream(&mut self, now: Instant, key: AddressKey, per_second: u32) {
-        self.entries.entry(key).or_default().unknown.spend(now, per_second);
+        self.entries.entry(now, key).unknown.spend(now, per_second);
     }
 
     /// Wait before the next hello without `new`; `None` within the limit.
@@ -118,26 +112,9 @@ impl AddressTable {
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
     }
-
-    fn update(&mut self, now: Instant, key: AddressKey, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            change(entry);
-            if entry.is_idle(now) {
-                self.entries.remove(&key);
-            }
-        }
-    }
-
-    /// Removes idle entries whenever their number may have doubled.
-    fn sweep(&mut self, now: Instant) {
-        if self.entries.len() >= self.sweep_at.max(SWEEP) {
-            self.entries.retain(|_, entry| !entry.is_idle(now));
-            self.sweep_at = 2 * self.entries.len();
-        }
-    }
 }
 
-impl Entry {
+impl Idle for Entry {
     fn is_idle(&self, now: Instant) -> bool {
         self.connections == 0 && self.refusals == 0 && self.unknown.is_idle(now)
     }
@@ -145,14 +122,11 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use super::super::idle_map::SWEEP;
     use super::*;
+    use crate::clock::now;
 
     const LIMIT: u32 = 3;
-
-    #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
-    fn beginning() -> Instant {
-        Instant::now()
-    }
 
     fn key(address: &str) -> AddressKey {
         address.parse::<IpAddr>().unwrap().into()
@@ -168,7 +142,7 @@ mod tests {
 
     #[test]
     fn connections_beyond_the_limit_are_refused() {
-        let (mut table, now, one) = (AddressTable::default(), beginning(), key("1.2.3.4"));
+        let (mut table, now, one) = (AddressTable::default(), now(), key("1.2.3.4"));
         for number in 1..=LIMIT + 1 {
             let expected = if number <= LIMIT { Admitted::Yes(number) } else { Admitted::Refuse };
             assert_eq!(table.open(now, one, LIMIT), expected, "{number}");
@@ -180,7 +154,7 @@ mod tests {
 
     #[test]
     fn refusals_under_way_are_limited() {
-        let (mut table, now, one) = (AddressTable::default(), beginning(), key("1.2.3.4"));
+        let (mut table, now, one) = (AddressTable::default(), now(), key("1.2.3.4"));
         table.open(now, one, 1);
         for number in 1..=MAX_REFUSALS + 1 {
             let expected = if number <= MAX_REFUSALS { Admitted::Refuse } else { Admitted::Close };
@@ -192,7 +166,7 @@ mod tests {
 
     #[test]
     fn hellos_for_unknown_streams_exhaust_their_rate() {
-        let (mut table, now, one) = (AddressTable::default(), beginning(), key("1.2.3.4"));
+        let (mut table, now, one) = (AddressTable::default(), now(), key("1.2.3.4"));
         for number in 1..=21 {
             let waits = table.unknown_stream_wait(now, one, 2).is_some();
             assert_eq!(waits, number > 20, "{number}");
@@ -205,7 +179,7 @@ mod tests {
 
     #[test]
     fn unfinished_bytes_are_limited_in_sum_and_by_address() {
-        let (mut table, now) = (AddressTable::default(), beginning());
+        let (mut table, now) = (AddressTable::default(), now());
         let (one, two) = (key("1.2.3.4"), key("1.2.3.5"));
         table.open(now, one, LIMIT);
         table.open(now, two, LIMIT);
@@ -226,7 +200,7 @@ mod tests {
 
     #[test]
     fn idle_addresses_are_forgotten() {
-        let (mut table, now) = (AddressTable::default(), beginning());
+        let (mut table, now) = (AddressTable::default(), now());
         let one = key("1.2.3.4");
         table.open(now, one, LIMIT);
         table.close(now, one);

@@ -58,15 +58,11 @@ impl KnownStreams {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
-    fn beginning() -> Instant {
-        Instant::now()
-    }
+    use crate::clock::now;
 
     #[test]
     fn a_stream_is_known_for_5_to_10_minutes() {
-        let (mut known, now) = (KnownStreams::default(), beginning());
+        let (mut known, now) = (KnownStreams::default(), now());
         assert!(!known.contains(now, 7));
         known.remember(now, 7);
         let later = now + KNOWN_TIME - Duration::from_millis(1);
@@ -79,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_stream_may_be_forgotten() {
-        let (mut known, now) = (KnownStreams::default(), beginning());
+        let (mut known, now) = (KnownStreams::default(), now());
         known.remember(now, 7);
         known.forget(7);
         assert!(!known.contains(now, 7));
@@ -90,7 +86,7 @@ mod tests {
         let max = MAX_STREAMS as u64;
         for (number, first_is_known) in [(2 * max - 1, true), (2 * max, true), (2 * max + 1, false)]
         {
-            let (mut known, now) = (KnownStreams::default(), beginning());
+            let (mut known, now) = (KnownStreams::default(), now());
             (0..number).for_each(|stream| known.remember(now, stream));
             assert_eq!(known.contains(now, 0), first_is_known, "{number}");
             assert!(known.recent.len() + known.older.len() <= 2 * MAX_STREAMS);

@@ -1,20 +1,15 @@
 //! Takeovers: a transport that wants messages replaces an open one of the same stream at this edge, and the core sends
 //! the unacknowledged messages again. Counted and limited by stream. Pure; owned by `admission.rs`.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::idle_map::{Idle, IdleMap};
 use super::token_bucket::TokenBucket;
-
-/// Entries between two sweeps of idle ones.
-const SWEEP: usize = 4096;
 
 /// Streams by the hash of their id.
 #[derive(Debug, Default)]
 pub(super) struct Takeovers {
-    streams: HashMap<u64, Entry>,
-    /// Number of entries at which idle ones are removed.
-    sweep_at: usize,
+    streams: IdleMap<u64, Entry>,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +27,7 @@ impl Takeovers {
         stream: u64,
         per_second: u32,
     ) -> Result<bool, Duration> {
-        self.sweep(now);
-        let entry = self.streams.entry(stream).or_default();
+        let entry = self.streams.entry(now, stream);
         let is_takeover = entry.open > 0;
         if is_takeover {
             entry.takeovers.take(now, per_second)?;
@@ -43,23 +37,11 @@ impl Takeovers {
     }
 
     pub(super) fn close(&mut self, now: Instant, stream: u64) {
-        let Some(entry) = self.streams.get_mut(&stream) else { return };
-        entry.open -= 1;
-        if entry.is_idle(now) {
-            self.streams.remove(&stream);
-        }
-    }
-
-    /// Removes idle entries whenever their number may have doubled.
-    fn sweep(&mut self, now: Instant) {
-        if self.streams.len() >= self.sweep_at.max(SWEEP) {
-            self.streams.retain(|_, entry| !entry.is_idle(now));
-            self.sweep_at = 2 * self.streams.len();
-        }
+        self.streams.update(now, &stream, |entry| entry.open -= 1);
     }
 }
 
-impl Entry {
+impl Idle for Entry {
     fn is_idle(&self, now: Instant) -> bool {
         self.open == 0 && self.takeovers.is_idle(now)
     }
@@ -68,15 +50,11 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
-    fn beginning() -> Instant {
-        Instant::now()
-    }
+    use crate::clock::now;
 
     #[test]
     fn only_open_transports_are_taken_over() {
-        let (mut takeovers, now) = (Takeovers::default(), beginning());
+        let (mut takeovers, now) = (Takeovers::default(), now());
         for _ in 0..1000 {
             assert_eq!(takeovers.open(now, 7, 1), Ok(false));
             takeovers.close(now, 7);
@@ -86,7 +64,7 @@ mod tests {
 
     #[test]
     fn takeovers_beyond_the_rate_wait() {
-        let (mut takeovers, now) = (Takeovers::default(), beginning());
+        let (mut takeovers, now) = (Takeovers::default(), now());
         assert_eq!(takeovers.open(now, 7, 2), Ok(false));
         for number in 1..=21 {
             let expected = if number <= 20 { Ok(true) } else { Err(Duration::from_millis(500)) };
@@ -98,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_refused_transport_is_not_open() {
-        let (mut takeovers, now) = (Takeovers::default(), beginning());
+        let (mut takeovers, now) = (Takeovers::default(), now());
         while takeovers.open(now, 7, 1).is_ok() {}
         for _ in 0..11 {
             takeovers.close(now, 7);

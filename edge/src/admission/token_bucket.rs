@@ -50,15 +50,11 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "a beginning for the tests' clock")]
-    fn beginning() -> Instant {
-        Instant::now()
-    }
+    use crate::clock::now;
 
     #[test]
     fn a_burst_of_ten_seconds_passes_and_no_more() {
-        let (mut bucket, now) = (TokenBucket::default(), beginning());
+        let (mut bucket, now) = (TokenBucket::default(), now());
         for number in 1..=201 {
             assert_eq!(bucket.take(now, 20).is_ok(), number <= 200, "{number}");
         }
@@ -67,7 +63,7 @@ mod tests {
 
     #[test]
     fn tokens_return_at_the_rate() {
-        let (mut bucket, start) = (TokenBucket::default(), beginning());
+        let (mut bucket, start) = (TokenBucket::default(), now());
         while bucket.take(start, 20).is_ok() {}
         let later = start + Duration::from_millis(49);
         assert_eq!(bucket.take(later, 20), Err(Duration::from_millis(1)));
@@ -81,7 +77,7 @@ mod tests {
     #[test]
     fn the_debt_of_an_empty_bucket_is_at_most_a_burst() {
         for (spent, wait) in [(200, 50), (201, 100), (399, 10_000), (400, 10_050), (401, 10_050)] {
-            let (mut bucket, now) = (TokenBucket::default(), beginning());
+            let (mut bucket, now) = (TokenBucket::default(), now());
             (0..spent).for_each(|_| bucket.spend(now, 20));
             assert_eq!(bucket.wait(now, 20), Some(Duration::from_millis(wait)), "{spent}");
         }
