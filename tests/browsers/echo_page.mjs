@@ -6,6 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export const PAGES = { '/echo.html': readFileSync(new URL('echo.html', import.meta.url), 'utf8') };
 
+/** Runs a test on the page in a context of its own, which is closed afterwards. */
+export async function onEchoPage(context, proxy, body) {
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/echo.html`);
+  try {
+    await body(new EchoPage(page), context);
+  } finally {
+    await context.close();
+  }
+}
+
 export class EchoPage {
   constructor(page) {
     this.page = page;

@@ -6,7 +6,7 @@ import { KINDS, launch } from './demo_page.mjs';
 import { EXAMPLE, EXAMPLE_LINES } from './example.mjs';
 import { Deployment } from './deployment.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
-import { EchoPage, PAGES } from './echo_page.mjs';
+import { PAGES, onEchoPage } from './echo_page.mjs';
 
 let deployment;
 let proxy;
@@ -32,16 +32,7 @@ after(async () => {
 
 beforeEach(() => proxy.clear());
 
-async function withEchoPage(body) {
-  const context = await firefox.createBrowserContext();
-  const page = await context.newPage();
-  await page.goto(`${proxy.url}/echo.html`);
-  try {
-    await body(new EchoPage(page), context);
-  } finally {
-    await context.close();
-  }
-}
+const withEchoPage = async (body) => onEchoPage(await firefox.createBrowserContext(), proxy, body);
 
 for (const kind of KINDS) {
   test(`Firefox: ${kind}, and switching to the other kinds`, () => withEchoPage(async (echo) => {

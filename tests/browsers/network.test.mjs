@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KINDS, launch } from './demo_page.mjs';
 import { Deployment } from './deployment.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
-import { EchoPage, PAGES } from './echo_page.mjs';
+import { PAGES, onEchoPage } from './echo_page.mjs';
 
 /** Duration in s of the test that switches transports continuously; 120 in the long form. */
 const SWITCH_SECONDS = Number(process.env.SWITCH_SECONDS ?? 30);
@@ -28,16 +28,7 @@ after(async () => {
 
 beforeEach(() => proxy.clear());
 
-async function withEchoPage(body) {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  await page.goto(`${proxy.url}/echo.html`);
-  try {
-    await body(new EchoPage(page), context);
-  } finally {
-    await context.close();
-  }
-}
+const withEchoPage = async (body) => onEchoPage(await browser.newContext(), proxy, body);
 
 for (const kind of KINDS) {
   test(`${kind} by itself`, () => withEchoPage(async (echo) => {

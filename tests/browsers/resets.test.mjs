@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KINDS, launch } from './demo_page.mjs';
 import { Deployment } from './deployment.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
-import { EchoPage, PAGES } from './echo_page.mjs';
+import { PAGES, onEchoPage } from './echo_page.mjs';
 
 let deployment;
 let proxy;
@@ -27,16 +27,7 @@ after(async () => {
 
 beforeEach(() => proxy.clear());
 
-async function withEchoPage(body) {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  await page.goto(`${proxy.url}/echo.html`);
-  try {
-    await body(new EchoPage(page), context);
-  } finally {
-    await context.close();
-  }
-}
+const withEchoPage = async (body) => onEchoPage(await browser.newContext(), proxy, body);
 
 /** Uploads frames to a stream with its own hello and returns the response. */
 async function upload(id, frames) {
