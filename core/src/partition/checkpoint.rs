@@ -42,6 +42,8 @@ pub(super) struct Checkpoints {
     first_index: LogIndex,
     /// The snapshots in the store, after the checkpoint in progress.
     stored: StoredSnapshots,
+    /// The summary of `stored`.
+    summary: CheckpointSummary,
     /// Confirmed steps under this epoch.
     steps: u64,
     /// Bytes of the last checkpoint, the estimate for the next one.
@@ -91,6 +93,7 @@ impl Checkpoints {
         stored: StoredSnapshots,
     ) -> Self {
         let (changed, log) = (BTreeSet::new(), (0, 0));
+        let summary = CheckpointSummary::new(first_index, &stored);
         Self {
             store,
             partition,
@@ -99,6 +102,7 @@ impl Checkpoints {
             log,
             first_index,
             stored,
+            summary,
             steps: 0,
             last_bytes: 0,
             pending: None,
@@ -119,6 +123,7 @@ impl Checkpoints {
         (self.epoch, self.first_index, self.steps, self.log) = (epoch, first_index, 0, (0, 0));
         self.changed.clear();
         self.stored.clear();
+        self.summary = CheckpointSummary::new(covers, &self.stored);
         self.start(covers, (context, meta), streams, removed);
     }
 
@@ -186,12 +191,18 @@ impl Checkpoints {
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) {
-        for number in &removed {
-            self.stored.remove(number);
+        let written = streams.iter().map(|(number, _)| number);
+        for number in removed.iter().chain(written.clone()) {
+            if let Some(as_of) = self.stored.remove(number) {
+                self.summary.remove(*number, as_of);
+            }
         }
-        self.stored.extend(streams.iter().map(|(number, _)| (*number, covers)));
-        let checkpoint = CheckpointSummary::new(covers, &self.stored);
-        let metas = Metas::new(meta, checkpoint, &context);
+        for number in written {
+            self.stored.insert(*number, covers);
+            self.summary.add(*number, covers);
+        }
+        self.summary.covers = covers;
+        let metas = Metas::new(meta, self.summary.clone(), &context);
         self.pending = Some(PendingCheckpoint::new(covers, (context, metas), streams, removed));
     }
 

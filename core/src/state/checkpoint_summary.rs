@@ -30,13 +30,24 @@ impl CheckpointSummary {
     /// Summarizes the stored snapshots after a checkpoint.
     pub(crate) fn new(covers: LogIndex, stored: &StoredSnapshots) -> Self {
         let mut this = Self { covers, streams: 0, sum: 0, digests: [0; GROUPS] };
-        for (number, as_of) in stored {
-            this.streams += 1;
-            this.sum = this.sum.wrapping_add(number.count());
-            let digest = &mut this.digests[group(*number)];
-            *digest = digest.wrapping_add(mix(mix(number.0) ^ as_of.0));
-        }
+        stored.iter().for_each(|(number, as_of)| this.add(*number, *as_of));
         this
+    }
+
+    /// Adds the snapshot of a stream that has none.
+    pub(crate) fn add(&mut self, number: StreamNumber, as_of: LogIndex) {
+        self.streams += 1;
+        self.sum = self.sum.wrapping_add(number.count());
+        let digest = &mut self.digests[group(number)];
+        *digest = digest.wrapping_add(mix(mix(number.0) ^ as_of.0));
+    }
+
+    /// Removes a snapshot that was added as of this index.
+    pub(crate) fn remove(&mut self, number: StreamNumber, as_of: LogIndex) {
+        self.streams -= 1;
+        self.sum = self.sum.wrapping_sub(number.count());
+        let digest = &mut self.digests[group(number)];
+        *digest = digest.wrapping_sub(mix(mix(number.0) ^ as_of.0));
     }
 }
 
@@ -68,6 +79,16 @@ mod tests {
             (0..GROUPS).filter(|at| before.digests[*at] != after.digests[*at]).collect();
         assert_eq!(differing, [2]);
         assert_eq!((before.streams, before.sum), (after.streams, after.sum));
+    }
+
+    #[test]
+    fn a_changed_summary_equals_that_of_the_new_snapshots() {
+        let mut changed = summary(&[(1, 5), (2, 9), (17, 3)]);
+        changed.remove(StreamNumber(1), LogIndex(5));
+        changed.remove(StreamNumber(17), LogIndex(3));
+        changed.add(StreamNumber(17), LogIndex(8));
+        changed.add(StreamNumber(40), LogIndex(8));
+        assert_eq!(changed, summary(&[(2, 9), (17, 8), (40, 8)]));
     }
 
     #[test]
