@@ -47,4 +47,4 @@ pub use millis::Millis;
 pub use reply::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
 pub use subprotocol::Services;
 pub use transports::TransportKey;
-pub use turn::{Effects, Output, Turn};
+pub use turn::{Effects, Intake, Output, Turn};

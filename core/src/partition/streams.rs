@@ -42,8 +42,8 @@ use crate::limits::Limits;
 use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::{Claim, Epoch};
 use crate::stream::{
-    AppOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply, TransportKey,
-    Turn,
+    AppOutput, Effects, Intake, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
+    TransportKey, Turn,
 };
 
 /// Time after a claim for the instances of a running deployment to return, in milliseconds. The SDK pauses for 3 s at most.
@@ -303,7 +303,10 @@ impl PartitionStreams {
         let stream = self.streams.get_mut(&number)?;
         self.touched.insert(number);
         let before = Held::of(stream);
-        let result = run(stream, &mut Turn { now, tag: self.tag, limits: &self.limits, effects });
+        let result = run(
+            stream,
+            &mut Turn { now, tag: self.tag, limits: &self.limits, intake: Intake::All, effects },
+        );
         self.gauges.change(before, Held::of(stream));
         Some(result)
     }

@@ -334,6 +334,11 @@ impl StreamState {
         number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
     }
 
+    /// The c2s messages beyond a gap.
+    pub(crate) fn window(&self) -> &ReceiveWindow {
+        &self.window
+    }
+
     /// Whether the stream has ended. The application may not have acknowledged the end yet.
     pub fn is_ended(&self) -> bool {
         self.inbox.ended().is_some()
@@ -342,21 +347,15 @@ impl StreamState {
     /// Decides whether to accept a received c2s message.
     pub fn admission(&self, number: MessageNumber, message: &Bytes, limits: &Limits) -> Admission {
         if number <= self.window.next() {
-            return if number == self.window.next() || mutation::is(Mutation::TakeDuplicates) {
-                Admission::Accept
-            } else {
-                Admission::Duplicate
-            };
+            let is_next = number == self.window.next();
+            let is_taken = is_next || mutation::is(Mutation::TakeDuplicates);
+            return if is_taken { Admission::Accept } else { Admission::Duplicate };
         }
-        let (mut messages, mut bytes) = (0, message.len() + MESSAGE_OVERHEAD);
-        for (waiting, message) in self.window.waiting() {
-            if waiting == number {
-                return Admission::Duplicate;
-            }
-            messages += 1;
-            bytes += message.len() + MESSAGE_OVERHEAD;
+        if self.has_received(number) {
+            return Admission::Duplicate;
         }
-        let full = messages >= limits.rwin_messages || bytes > limits.rwin_bytes;
+        let bytes = self.window.waiting_bytes() + message.len() + MESSAGE_OVERHEAD;
+        let full = self.window.waiting().len() >= limits.rwin_messages || bytes > limits.rwin_bytes;
         if full { Admission::Overflow } else { Admission::Accept }
     }
 

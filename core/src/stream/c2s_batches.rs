@@ -10,7 +10,7 @@ use minerva_proto::{KillReason, MessageNumber, ReceivedTags};
 use super::batch_ack::BatchAck;
 use super::machine::Stream;
 use super::transports::{Parked, Transport};
-use super::{Millis, TransportKey, Turn};
+use super::{Intake, Millis, TransportKey, Turn};
 use crate::state::{Admission, Ended, EndedBy, Record};
 
 /// Parked batches at which a transport is closed. An edge that keeps to the window of 256 KiB, in which a frame counts
@@ -21,6 +21,20 @@ pub(super) const MAX_PARKED: usize = 10_000;
 ///
 /// The client sends a SACK with the next upload. Without this limit two full directions would wait for each other.
 pub(super) const UPLOAD_WAIT_MS: u64 = 2_000;
+
+/// Time after which a client repeats messages that were not taken because of a gap in front of them.
+const GAP_RETRY: Duration = Duration::from_secs(1);
+
+/// How many messages of a batch were received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Received {
+    /// All, or all until the stream ended.
+    All,
+    /// Those in front of a gap; the budgets admit no message beyond a gap.
+    Gap,
+    /// Those that the receive window has room for.
+    Overflow,
+}
 
 impl Stream {
     /// Handles a batch of frames. A batch of a transport that is no longer attached has no effect.
@@ -66,6 +80,18 @@ impl Stream {
         if let Some(transport) = self.transports.find(key) {
             transport.received_tags = tags;
         }
+    }
+
+    /// The budgets outside of the stream may have room again.
+    pub fn on_intake(&mut self, turn: &mut Turn<'_>) {
+        if !self.state.is_ended() {
+            self.accept_parked(turn);
+        }
+    }
+
+    /// Whether batches wait for room.
+    pub fn has_parked(&self) -> bool {
+        !self.transports.keys(|transport| !transport.parked.is_empty()).is_empty()
     }
 
     /// Accepts parked batches, transport by transport, while the inbox has room.
@@ -129,14 +155,14 @@ impl Stream {
         let Parked { batch, bad_sack, .. } = parked;
         let messages = batch.runs.iter().map(|run| run.messages.len()).sum();
         let bytes = batch.runs.iter().flat_map(|run| &run.messages).map(Bytes::len).sum();
-        let overflow = !self.recv_messages(batch.runs, turn);
+        let received = self.recv_messages(batch.runs, turn);
         if self.state.is_ended() {
             // The first message selected no service: all transports are closed.
             return;
         }
         let kill = if bad_sack {
             Some(KillReason::AckedUnsentStrings)
-        } else if overflow {
+        } else if received == Received::Overflow {
             Some(KillReason::RwinOverflow)
         } else {
             batch.end.and_then(|end| end.kill).filter(|_| batch.reset.is_none())
@@ -144,6 +170,11 @@ impl Stream {
         if let Some(kill) = kill {
             // The SACK of the close acknowledges the messages.
             self.close(key, CloseCause::Kill(kill), turn);
+            return;
+        }
+        if received == Received::Gap && batch.reset.is_none() {
+            let (reason, retry_after) = ("no room behind a gap".to_owned(), GAP_RETRY);
+            self.close_bare(key, CloseCause::Unavailable { reason, retry_after }, turn);
             return;
         }
         if self.batch_ack.is_for_other(key) {
@@ -163,22 +194,27 @@ impl Stream {
         }
     }
 
-    /// Receives messages until the stream ends; returns false at the first one that overflows the receive window.
-    fn recv_messages(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> bool {
+    /// Receives messages until the stream ends, or until the first one that must not be taken.
+    fn recv_messages(&mut self, runs: Vec<Run>, turn: &mut Turn<'_>) -> Received {
         for run in runs {
             for (index, message) in run.messages.into_iter().enumerate() {
                 let number = run.first.saturating_add(index as u64);
                 if self.state.is_ended() {
-                    return true;
+                    return Received::All;
                 }
                 match self.state.admission(number, &message, turn.limits) {
                     Admission::Duplicate => {}
+                    Admission::Accept
+                        if turn.intake < Intake::All && number > self.state.window().next() =>
+                    {
+                        return Received::Gap;
+                    }
                     Admission::Accept => self.recv_message(number, message, turn),
-                    Admission::Overflow => return false,
+                    Admission::Overflow => return Received::Overflow,
                 }
             }
         }
-        true
+        Received::All
     }
 
     fn recv_message(&mut self, number: MessageNumber, message: Bytes, turn: &mut Turn<'_>) {
@@ -190,7 +226,9 @@ impl Stream {
 
     fn inbox_has_room(&self, turn: &Turn<'_>) -> bool {
         let inbox = self.state.inbox();
-        inbox.bytes() < turn.limits.inbox_bytes && inbox.messages() < turn.limits.inbox_messages
+        turn.intake > Intake::Nothing
+            && inbox.bytes() < turn.limits.inbox_bytes
+            && inbox.messages() < turn.limits.inbox_messages
     }
 }
 

@@ -17,8 +17,22 @@ pub struct Turn<'a> {
     pub tag: ClaimTag,
     /// Limits of the core; a stream may have limits of its own.
     pub limits: &'a Limits,
+    /// C2s messages that the budgets outside of the stream admit.
+    pub intake: Intake,
     /// Collects the effects of all streams of the turn.
     pub effects: &'a mut Effects,
+}
+
+/// The c2s messages that a stream may take by the budgets of address, service and process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Intake {
+    /// None: the batches wait at their transports.
+    Nothing,
+    /// The messages in order. A transport with a message beyond a gap is closed, so that the client repeats the message.
+    InOrder,
+    /// All messages within the limits of the stream.
+    #[default]
+    All,
 }
 
 /// Records to append, and outputs to release when these records are durable; both in order.

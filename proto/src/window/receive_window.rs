@@ -104,6 +104,11 @@ impl ReceiveWindow {
         self.next
     }
 
+    /// Size of the messages beyond a gap, counted like [`WindowLimits::bytes`].
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// The SACK of all received messages, popped or not.
     pub fn sack(&self) -> Sack {
         let beyond = self.waiting.keys().copied().collect();
@@ -111,7 +116,7 @@ impl ReceiveWindow {
     }
 
     /// The messages beyond a gap, in ascending order of their numbers.
-    pub fn waiting(&self) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = (MessageNumber, &Bytes)> {
         self.waiting.iter().map(|(&number, message)| (number, message))
     }
 

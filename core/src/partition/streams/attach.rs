@@ -10,7 +10,7 @@ use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream};
 use crate::state::{Ended, EndedBy};
-use crate::stream::{Effects, LinkId, Millis, Stream, TransportKey, Turn};
+use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn};
 
 /// Time after which a client repeats the hello to a service that has never had an instance.
 const UNSERVED_RETRY: Duration = Duration::from_secs(5);
@@ -204,7 +204,8 @@ impl PartitionStreams {
         self.streams_made += 1;
         self.created_tags.note(self.streams_made, self.tag);
         let number = StreamNumber::new(self.partition as u16, self.streams_made);
-        let mut turn = Turn { now, tag: self.tag, limits: &self.limits, effects };
+        let mut turn =
+            Turn { now, tag: self.tag, limits: &self.limits, intake: Intake::All, effects };
         let started_at = (self.wall_clock)().0;
         let mut stream = Stream::create(number, attach, started_at, &mut turn);
         let (service, stream_id) = stream_key(attach);

@@ -8,7 +8,7 @@ use minerva_proto::StreamNumber;
 use super::super::stream_call::{StreamCall, StreamRequest, StreamSelector};
 use super::PartitionStreams;
 use crate::state::{Push, unshared};
-use crate::stream::{Effects, Millis, Output, PushOutcome, StreamInfo, StreamReply, Turn};
+use crate::stream::{Effects, Intake, Millis, Output, PushOutcome, StreamInfo, StreamReply, Turn};
 
 impl PartitionStreams {
     /// Carries out a call, or adds it to the push batch. The reply is released when the turn is durable.
@@ -136,7 +136,7 @@ impl PartitionStreams {
         now: Millis,
         effects: &mut Effects,
     ) -> Vec<StreamInfo> {
-        let turn = Turn { now, tag: self.tag, limits: &self.limits, effects };
+        let turn = Turn { now, tag: self.tag, limits: &self.limits, intake: Intake::All, effects };
         let behind = self.streams.range(after.saturating_add(1)..).map(|(_, stream)| stream);
         let of_service = behind.filter(|stream| stream.state().service() == service);
         of_service.take(limit).map(|stream| stream.info(&turn)).collect()

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::harness::{Harness, key, primary};
 use crate::limits::Limits;
 use crate::state::{Record, StreamState};
-use crate::stream::{Effects, Millis, Output, Stream, Turn};
+use crate::stream::{Effects, Intake, Millis, Output, Stream, Turn};
 
 const NOW: Millis = Millis(1_000_000);
 const STREAM: StreamNumber = StreamNumber(7);
@@ -77,7 +77,7 @@ impl World {
     fn turn(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>)) {
         let mut effects = Effects::default();
         let (tag, limits) = (self.tag, &self.limits);
-        let mut turn = Turn { now: NOW, tag, limits, effects: &mut effects };
+        let mut turn = Turn { now: NOW, tag, limits, intake: Intake::All, effects: &mut effects };
         run(&mut self.stream, &mut turn);
         self.stream.flush(&mut turn);
         for output in effects.outputs {

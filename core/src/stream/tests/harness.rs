@@ -14,7 +14,7 @@ use minerva_proto::{
 use crate::limits::Limits;
 use crate::state::{Push, Record, StreamState};
 use crate::stream::{
-    AppOutput, Effects, LinkId, Millis, Output, SessionId, Stream, TransportKey, Turn,
+    AppOutput, Effects, Intake, LinkId, Millis, Output, SessionId, Stream, TransportKey, Turn,
 };
 
 pub(super) const LINK: LinkId = LinkId(1);
@@ -27,6 +27,7 @@ pub(super) const TAG: ClaimTag = ClaimTag(1);
 pub(super) struct Harness {
     pub(super) stream: Stream,
     pub(super) limits: Limits,
+    pub(super) intake: Intake,
     pub(super) now: Millis,
     pub(super) records: Vec<Record>,
 }
@@ -41,12 +42,13 @@ impl Harness {
     pub(super) fn open(attach: Attach, limits: Limits) -> (Self, Vec<String>) {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
-        let mut turn = Turn { now, tag: TAG, limits: &limits, effects: &mut effects };
+        let mut turn =
+            Turn { now, tag: TAG, limits: &limits, intake: Intake::All, effects: &mut effects };
         let mut stream =
             Stream::create(StreamNumber(NUMBER), &attach, 1_700_000_000_000, &mut turn);
         stream.on_attach(key_of(&attach), attach, &mut turn);
         stream.flush(&mut turn);
-        let mut harness = Self { stream, limits, now, records: Vec::new() };
+        let mut harness = Self { stream, limits, intake: Intake::All, now, records: Vec::new() };
         let outputs = harness.collect(effects);
         (harness, outputs.iter().map(text).collect())
     }
@@ -62,8 +64,13 @@ impl Harness {
         run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R,
     ) -> (R, Vec<Output>) {
         let mut effects = Effects::default();
-        let mut turn =
-            Turn { now: self.now, tag: TAG, limits: &self.limits, effects: &mut effects };
+        let mut turn = Turn {
+            now: self.now,
+            tag: TAG,
+            limits: &self.limits,
+            intake: self.intake,
+            effects: &mut effects,
+        };
         let result = run(&mut self.stream, &mut turn);
         self.stream.flush(&mut turn);
         (result, self.collect(effects))

@@ -6,6 +6,7 @@ use minerva_proto::{BatchNumber, MessageNumber};
 use super::harness::{Harness, batch, bytes, primary, sack, secondary, upload};
 use crate::limits::Limits;
 use crate::stream::c2s_batches::{MAX_PARKED, UPLOAD_WAIT_MS};
+use crate::stream::{Intake, Stream};
 
 fn limits() -> Limits {
     Limits::default()
@@ -68,6 +69,46 @@ fn the_inbox_is_bounded_by_bytes() {
         let more = Batch { number: BatchNumber(1), ..batch(1, &["more"]) };
         assert_eq!(harness.batch(more).contains(&"0 taken 1".to_owned()), is_taken, "{held}");
     }
+}
+
+#[test]
+fn without_intake_batches_wait_until_the_budgets_have_room() {
+    for (intake, is_taken) in
+        [(Intake::Nothing, false), (Intake::InOrder, true), (Intake::All, true)]
+    {
+        let (mut harness, _) = Harness::open(primary(0), limits());
+        harness.intake = intake;
+        let taken = "0 taken 0".to_owned();
+        assert_eq!(harness.batch(batch(0, &["a"])).contains(&taken), is_taken, "{intake:?}");
+        assert_eq!(harness.stream.has_parked(), !is_taken, "{intake:?}");
+        harness.intake = Intake::All;
+        let later = harness.outputs_of(Stream::on_intake);
+        assert_eq!(later.contains(&taken), !is_taken, "{intake:?}");
+        assert_eq!(harness.stream.state().inbox().messages(), 1);
+    }
+}
+
+#[test]
+fn an_intake_in_order_closes_a_transport_with_a_message_beyond_a_gap() {
+    let (mut harness, _) = Harness::open(primary(0), limits());
+    harness.intake = Intake::InOrder;
+    let outputs = harness.batch(Batch {
+        runs: vec![
+            Run { first: MessageNumber(0), messages: bytes(&["0"]) },
+            Run { first: MessageNumber(2), messages: bytes(&["2"]) },
+        ],
+        ..batch(0, &[])
+    });
+    assert_eq!(outputs, ["0 close unavailable: no room behind a gap"]);
+    assert_eq!(harness.stream.state().sack().to_string(), "|0");
+}
+
+#[test]
+fn an_intake_in_order_fills_a_gap() {
+    let (mut harness, _) = Harness::open(primary(0), limits());
+    harness.batch(batch(1, &["1", "2"]));
+    harness.intake = Intake::InOrder;
+    assert_eq!(harness.batch(batch(0, &["0"]))[0], "0 |2A");
 }
 
 #[test]

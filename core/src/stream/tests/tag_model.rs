@@ -10,7 +10,7 @@ use minerva_proto::{ClaimTag, EventNumber, MessageNumber, StreamNumber};
 use super::harness::{Harness, push};
 use crate::limits::Limits;
 use crate::state::{Record, StreamState};
-use crate::stream::{Effects, Millis, Output, PushOutcome, Stream, Turn};
+use crate::stream::{Effects, Intake, Millis, Output, PushOutcome, Stream, Turn};
 
 const NOW: Millis = Millis(1_000_000);
 const STREAM: StreamNumber = StreamNumber(7);
@@ -44,7 +44,7 @@ impl Owners {
     fn turn<R>(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R) -> (R, Vec<Output>) {
         let mut effects = Effects::default();
         let (tag, limits) = (self.tag, &self.limits);
-        let mut turn = Turn { now: NOW, tag, limits, effects: &mut effects };
+        let mut turn = Turn { now: NOW, tag, limits, intake: Intake::All, effects: &mut effects };
         let result = run(&mut self.stream, &mut turn);
         self.stream.flush(&mut turn);
         self.log.extend(effects.records.into_iter().map(|(_, record)| (tag, record)));
