@@ -42,15 +42,13 @@ impl Head {
         }
     }
 
-    /// Checks the epoch of a call, and the first index that the owner expects.
+    /// Checks the epoch of a call, and the first index and the confirmed checkpoint calls that the owner expects.
     fn check_owner(&self, owner: OwnerView) -> Result<(), StoreError> {
         self.check(owner.epoch)?;
-        match owner.expected {
-            Some(expected) if ![expected.first, expected.next_first].contains(&self.first) => {
-                Err(StoreError::Behind { next: self.next })
-            }
-            Some(_) | None => Ok(()),
-        }
+        let Some(expected) = owner.expected else { return Ok(()) };
+        let is_first = [expected.first, expected.next_first].contains(&self.first);
+        let has_all = self.checkpoints.is_none_or(|made| made >= expected.checkpoints);
+        if is_first && has_all { Ok(()) } else { Err(StoreError::Behind { next: self.next }) }
     }
 
     /// Advances the epoch beyond `above`, and returns the claim for the history.
@@ -70,9 +68,7 @@ impl Head {
     /// Checks a renewal: the epoch, the expected state, and that the log has reached `next`.
     pub(super) fn check_renewal(&self, owner: OwnerView, next: LogIndex) -> Result<(), StoreError> {
         self.check_owner(owner)?;
-        let confirmed = owner.expected.map_or(0, |expected| expected.checkpoints);
-        let has_lost = self.checkpoints.is_some_and(|made| made < confirmed) || next > self.next;
-        if has_lost { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
+        if next > self.next { Err(StoreError::Behind { next: self.next }) } else { Ok(()) }
     }
 
     /// Compares the epoch, the expected state and the index of an append with the log head.

@@ -456,13 +456,18 @@ pub(crate) async fn a_missing_checkpoint_is_behind(bench: Bench) {
     let epoch = with_log(&bench, &["a"]).await;
     let store = &bench.store;
     store.checkpoint(1, owner(epoch, 0, 0, 0), LogIndex(0), blob("m"), vec![]).await.unwrap();
-    let behind = Err(StoreError::Behind { next: LogIndex(1) });
+    let behind = |next| Err(StoreError::Behind { next: LogIndex(next) });
     for (made, is_missing) in [(0, false), (1, false), (2, true)] {
         let renewed = store.renew(1, owner(epoch, 0, 0, made), FIRST_LEASE, LogIndex(1)).await;
-        assert_eq!(renewed, if is_missing { behind.clone() } else { Ok(()) }, "{made}");
+        assert_eq!(renewed, if is_missing { behind(made + 1) } else { Ok(()) }, "{made}");
+        for (index, text) in [(0, "a"), (made + 1, "b")] {
+            let (mine, index) = (owner(epoch, 0, 0, made), LogIndex(index));
+            let appended = store.append(1, mine, index, blob(text)).await;
+            assert_eq!(appended, if is_missing { behind(made + 1) } else { Ok(()) }, "{made}");
+        }
     }
     let next = store.checkpoint(1, owner(epoch, 0, 1, 2), LogIndex(1), blob("x"), vec![]).await;
-    assert_eq!(next, behind);
+    assert_eq!(next, behind(3));
     assert_eq!(claim(&**store, 1).await.meta, Some(blob("m")));
 }
 

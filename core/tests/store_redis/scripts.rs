@@ -153,7 +153,7 @@ fn a_failed_append_does_not_affect_the_others() {
         let keys =
             appends.iter().flat_map(|[p, ..]| [format!("{{{p}}}:head"), format!("{{{p}}}:log")]);
         let arguments = appends.iter().flat_map(|[_, epoch, claim, index, blob]| {
-            [*epoch, claim, index, blob, "0", "0"].map(str::to_owned)
+            [*epoch, claim, index, blob, "0", "0", "0"].map(str::to_owned)
         });
         let count = (2 * appends.len()).to_string();
         let parts = ["EVAL", APPEND, &count].map(str::to_owned);

@@ -144,13 +144,8 @@ impl Store {
     }
 
     /// Takes the data before a checkpoint call that is to be lost. Returns whether this call is lost.
-    ///
-    /// Only a call that trims the log can be lost. A lost rewrite that trims nothing is detected by the next renewal,
-    /// not by the appends before.
     pub(crate) fn begin_checkpoint_loss(&mut self, call: &Call) -> bool {
-        let first = self.data.partition(call.partition).map(|stored| stored.first);
-        let is_candidate = !self.has_snapshot()
-            && matches!(call.op, Op::Checkpoint { covers, .. } if Some(covers) > first);
+        let is_candidate = !self.has_snapshot() && matches!(call.op, Op::Checkpoint { .. });
         let is_lost = is_candidate && self.faults.take_lost_checkpoint();
         if is_lost {
             self.take_snapshot(Some(vec![call.partition]));

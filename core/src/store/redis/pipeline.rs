@@ -103,8 +103,11 @@ impl Builder {
                 .arg(append.index.0)
                 .arg(&*append.blob);
             match append.expected {
-                Some(expected) => call.arg(expected.first.0).arg(expected.next_first.0),
-                None => call.arg("").arg(""),
+                Some(expected) => {
+                    let ExpectedState { first, next_first, checkpoints } = expected;
+                    call.arg(first.0).arg(next_first.0).arg(checkpoints)
+                }
+                None => call.arg("").arg("").arg(""),
             };
         }
         self.pipeline.add_command(call);

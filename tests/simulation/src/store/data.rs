@@ -207,11 +207,12 @@ impl StoredPartition {
         Ok(())
     }
 
-    /// Checks the epoch and that the log begins where the owner expects.
+    /// Checks the epoch, that the log begins where the owner expects, and that no confirmed checkpoint call is lost.
     fn check_owner(&self, owner: OwnerView) -> Result<(), StoreError> {
         self.check(owner.epoch)?;
         let Some(expected) = expected(owner) else { return Ok(()) };
-        if self.first == expected.first || self.first == expected.next_first {
+        let is_first = self.first == expected.first || self.first == expected.next_first;
+        if is_first && self.checkpoints >= expected.checkpoints {
             return Ok(());
         }
         Err(StoreError::Behind { next: self.next() })
@@ -374,8 +375,7 @@ impl StoredPartition {
         next: LogIndex,
     ) -> Result<OpReply, StoreError> {
         self.check_owner(owner)?;
-        let checkpoints = expected(owner).map_or(0, |expected| expected.checkpoints);
-        if next > self.next() || checkpoints > self.checkpoints {
+        if next > self.next() {
             return Err(StoreError::Behind { next: self.next() });
         }
         if let Some(lease) = &mut self.lease {
