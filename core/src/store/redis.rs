@@ -50,7 +50,7 @@ use self::client::Client;
 use self::connector::Connector;
 use self::inspect::inspect;
 use self::keys::{
-    PartitionKeys, cores_key, format_key, members_key, partition_slot, quarantine_keys, store_slot,
+    PartitionKeys, cores_key, format_keys, members_key, partition_slot, quarantine_keys, store_slot,
 };
 use self::layout::KnownLayout;
 use self::load_partition::{ClaimReply, load_partition};
@@ -119,7 +119,8 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Result<Membership, StoreError>> {
         let standby = u8::from(member.is_standby);
         let prefix = self.client.prefix();
-        let keys = [members_key(prefix), cores_key(prefix), format_key(prefix)];
+        let [format, copy] = format_keys(prefix);
+        let keys = [members_key(prefix), cores_key(prefix), format, copy];
         let mut command = Script::Heartbeat.call(&keys.each_ref().map(String::as_str));
         command.arg(member.name).arg(standby).arg(to_ms(lease)).arg(number);
         command.arg(member.stored_version);

@@ -280,6 +280,7 @@ async fn an_outage_of_all_cores_does_not_raise_the_version_over_a_living_one() {
 }
 
 const FORMAT: &str = "minerva:{store}:format";
+const FORMAT_COPY: &str = "minerva:{store}:format#2";
 const PARTITIONS: &str = "minerva:{store}:partitions";
 
 #[tokio::test]
@@ -322,13 +323,53 @@ async fn a_damaged_copy_of_a_setting_is_replaced() {
 }
 
 #[tokio::test]
+async fn the_loss_of_one_key_loses_no_setting() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let layout = store.partitions(64).await.unwrap();
+    heartbeat(&*store, "a", 1).await;
+    step_clock_of_heartbeats(&server);
+    assert_eq!(heartbeat(&*store, "a", 2).await.2, 2);
+    drop(store);
+    for key in [FORMAT, FORMAT_COPY, PARTITIONS, FORMAT] {
+        server.command(&["DEL", key]);
+        // A process that starts has no copy.
+        let store = server.store("");
+        assert_eq!(heartbeat(&*store, "b", 1).await.2, 2, "{key}");
+        assert_eq!(store.partition_count().await, Ok(Some(64)), "{key}");
+        assert_eq!(store.partitions(64).await, Ok(layout), "{key}");
+    }
+    server.command(&["HSET", FORMAT, "hash_key", "1", "hash_key#2", "2"]);
+    assert_eq!(server.store("").partitions(64).await, Ok(layout), "the other key has a majority");
+}
+
+#[tokio::test]
+async fn a_stored_version_that_is_no_number_is_refused() {
+    for text in ["1x", "0x2", "9999999999", ""] {
+        let server = Server::start(&[]);
+        let store = server.store("");
+        store.partitions(64).await.unwrap();
+        for key in [FORMAT, FORMAT_COPY] {
+            server.command(&["HSET", key, "version", text]);
+        }
+        let member = Member { name: "a".to_owned(), is_standby: false, stored_version: 2 };
+        let heartbeat = store.heartbeat(member, 1, LEASE).await;
+        assert!(heartbeat.is_err(), "{text}: {heartbeat:?}");
+        let started = server.store("").partitions(64).await;
+        assert_eq!(started.is_err(), !text.is_empty(), "{text}: {started:?}");
+    }
+}
+
+#[tokio::test]
 async fn settings_without_a_majority_are_refused_with_the_repair() {
     for name in ["hash_key", "version", "partitions"] {
         let server = Server::start(&[]);
         server.store("").partitions(64).await.unwrap();
         let copies = [format!("{name}#2"), format!("{name}#3")];
-        server.command(&["HSET", FORMAT, "version", "2"]);
-        server.command(&["HSET", FORMAT, &copies[0], "7", &copies[1], "8"]);
+        for key in [FORMAT, FORMAT_COPY] {
+            server.command(&["HSET", key, "version", "2"]);
+            server.command(&["HSET", key, &copies[0], "7", &copies[1], "8"]);
+        }
         let Err(StoreError::Config(refused)) = server.store("").partitions(64).await else {
             panic!("{name} is accepted");
         };

@@ -15,7 +15,7 @@ const HEARTBEAT: &str = concat!(
 const RELEASE: &str = include_str!("../../src/store/redis/release.lua");
 
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
-    let mut parts = vec!["EVAL", script, "3", "{p}:head", "{p}:log", "{p}:streams"];
+    let mut parts = vec!["EVAL", script, "4", "{p}:head", "{p}:log", "{p}:streams", "{p}:fourth"];
     parts.extend(arguments);
     let reply = server.command(&parts);
     let Value::Array(reply) = reply else { panic!("{reply:?}") };

@@ -1,6 +1,6 @@
 -- Records a heartbeat: adds a core to the membership, or removes it. Raises the stored version.
 --
--- KEYS   1 members, 2 cores, 3 format
+-- KEYS   1 members, 2 cores, 3 format, 4 its copy
 -- ARGV   1 name, 2 standby (0 or 1), 3 lease in milliseconds from now; 0 removes the core, 4 heartbeat number,
 --        5 newest stored version that this core permits
 -- Reply  {'damaged', 'version', three copies} | {'ok', number of the previous heartbeat, stored version, name, standby, version, name, standby, version,
@@ -15,11 +15,10 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local lease = tonumber(ARGV[3])
-local copies = redis.call('HMGET', KEYS[3], 'version', 'version#2', 'version#3')
-local stored, is_damaged = vote(copies[1], copies[2], copies[3])
-if is_damaged or (stored and not tonumber(stored)) then
-  return {'damaged', 'version', copies[1] or '', copies[2] or '', copies[3] or ''}
-end
+local stored, damaged = setting('version', KEYS[3], KEYS[4])
+if damaged then return damaged end
+-- A single copy may be no number. More than 9 digits exceed every version.
+if stored and not string.find(stored, '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') then return {'damaged', 'version', stored, '', ''} end
 
 redis.call('PERSIST', KEYS[1]) -- see renew.lua
 local expiry, last = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^(%d+) %d (%d+)$')
@@ -67,8 +66,5 @@ end
 
 local raised = tonumber(stored or 1)
 if lowest and lease > 0 and now - since >= 2 * lease then raised = math.max(raised, lowest) end
-local text = string.format('%d', raised)
-if raised > 1 and (copies[1] ~= text or copies[2] ~= text or copies[3] ~= text) then
-  redis.call('HSET', KEYS[3], 'version', text, 'version#2', text, 'version#3', text)
-end
+if raised > 1 then complete(string.format('%d', raised), 'version', KEYS[3], KEYS[4]) end
 return {'ok', tonumber(last), raised, unpack(live)}

@@ -14,6 +14,7 @@
 //!   PREFIX{store}:cores        hash: core name to `STORED_VERSION LEASE_MS STEADY_SINCE`; cores of release 0.1 have none
 //!   PREFIX{store}:format       hash: version (stored version), hash_key (32 hexadecimal digits), each also as NAME#2
 //!                              and NAME#3; further copies of `partitions` as partitions#2 and partitions#3
+//!   PREFIX{store}:format#2     hash: version and hash_key as in `format`
 //! ```
 
 /// Number of slots in a Redis Cluster.
@@ -60,9 +61,9 @@ pub(super) fn cores_key(prefix: &str) -> String {
     format!("{prefix}{{store}}:cores")
 }
 
-/// Key of the stored version and of the hash key.
-pub(super) fn format_key(prefix: &str) -> String {
-    format!("{prefix}{{store}}:format")
+/// Keys of the stored version and of the hash key: two copies.
+pub(super) fn format_keys(prefix: &str) -> [String; 2] {
+    ["format", "format#2"].map(|part| format!("{prefix}{{store}}:{part}"))
 }
 
 /// Slot of the keys of a partition.

@@ -12,7 +12,7 @@ use super::super::copies::majority;
 use super::super::layout::{HashKey, PartitionLayout, check_partitions, random_key};
 use super::super::version::check_version;
 use super::client::Client;
-use super::keys::{format_key, partitions_key, store_slot};
+use super::keys::{format_keys, partitions_key, store_slot};
 use super::pipeline::Command;
 use super::reply;
 use super::scripts::Script;
@@ -68,7 +68,8 @@ impl KnownLayout {
 
 fn script(client: &Client, count: u32, key: Option<HashKey>) -> Cmd {
     let prefix = client.prefix();
-    let mut command = Script::Partitions.call(&[&partitions_key(prefix), &format_key(prefix)]);
+    let [format, copy] = format_keys(prefix);
+    let mut command = Script::Partitions.call(&[&partitions_key(prefix), &format, &copy]);
     command.arg(count).arg(key.map(to_hex).unwrap_or_default());
     command
 }
@@ -78,7 +79,13 @@ fn parse_reply(reply: Value) -> Result<(PartitionLayout, u32), StoreError> {
     let mut parts = reply::parse(reply, None)?;
     let mut next = || reply::text(parts.next());
     let (count, key, version) = (next()?, next()?, next()?);
-    Ok((parse(&count, &key)?, version.parse().unwrap_or_default()))
+    let version = match &*version {
+        "" => Ok(0),
+        version => version.parse().map_err(|_| {
+            StoreError::Corrupt(format!("the stored version in Redis, `{version}`, is no number"))
+        }),
+    };
+    Ok((parse(&count, &key)?, version?))
 }
 
 /// The store was emptied, and another core has set a layout since.
@@ -94,7 +101,7 @@ pub(super) async fn partition_count(client: &Client) -> Result<Option<u32>, Stor
     let prefix = client.prefix();
     let first = cmd("GET").arg(partitions_key(prefix)).take();
     let others = ["partitions#2", "partitions#3"];
-    let others = cmd("HMGET").arg(format_key(prefix)).arg(&others).take();
+    let others = cmd("HMGET").arg(&format_keys(prefix)[0]).arg(&others).take();
     let first = client.send(store_slot(), Command::Single(first), 0, false).await?;
     let others = client.send(store_slot(), Command::Single(others), 0, false).await?;
     let others = Vec::<Option<String>>::from_redis_value(others).unwrap_or_default();
