@@ -29,7 +29,7 @@ use crate::config::{Config, MAX_GRPC_MESSAGE};
 use crate::inspect::StoreCommandError;
 use crate::link::LinkServer;
 use crate::metrics::Metrics;
-use crate::ownership::{CoreContext, Ownership, ServiceState};
+use crate::ownership::{self, CoreContext, Ownership, ServiceState};
 use crate::partition::PartitionTable;
 use crate::server;
 use crate::stop::StopSource;
@@ -39,6 +39,8 @@ use crate::stream_service::StreamServer;
 
 /// Pause between two attempts to reach an unavailable store at the start.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// Interval at which the readiness is determined anew.
+const READINESS_INTERVAL: Duration = Duration::from_millis(250);
 /// Time for the partitions to finish their turns in flight and to write their checkpoints.
 const STOP_PARTITIONS: Duration = Duration::from_secs(7);
 /// Time for the calls to end afterwards.
@@ -49,6 +51,7 @@ pub struct Core {
     id: Arc<str>,
     partitions: PartitionTable,
     service: watch::Receiver<ServiceState>,
+    heartbeat_interval: Duration,
     /// The error that ended the ownership task.
     failure: watch::Receiver<Option<StoreError>>,
     api: Api,
@@ -93,7 +96,7 @@ impl Core {
     /// Joins the cores that share the store: claims the partitions assigned to this core and recovers their streams.
     ///
     /// A partition of another core is served as soon as that core releases the partition or the lease expires. A
-    /// partition that cannot be read is tried again from time to time, see [`Core::service`].
+    /// partition that cannot be read is tried again from time to time, see [`Core::obstacle`].
     ///
     /// Waits as long as the store is unavailable.
     ///
@@ -156,6 +159,7 @@ impl Core {
             id,
             partitions,
             service,
+            heartbeat_interval: ownership::heartbeat_interval(config.partition.lease),
             failure,
             api,
             health,
@@ -165,11 +169,6 @@ impl Core {
             ownership,
             servers,
         })
-    }
-
-    /// Which of the assigned partitions are served, now and after each change.
-    pub fn service(&self) -> watch::Receiver<ServiceState> {
-        self.service.clone()
     }
 
     /// Waits for an error after which this core serves nothing more: the store has failed for good, or has content that
@@ -186,16 +185,27 @@ impl Core {
         }
     }
 
-    /// Reports the readiness of this core for ever: ready while any assigned partition may be served, with a restriction
-    /// while some are unreadable. Cancel safe.
+    /// Reports the readiness of this core for ever, see [`Core::obstacle`]. Cancel safe.
     pub async fn report_readiness(&self, readiness: &Readiness) {
-        let mut service = self.service.clone();
         loop {
-            service.borrow_and_update().report(readiness);
-            if service.changed().await.is_err() {
-                return std::future::pending().await;
-            }
+            self.update_readiness(readiness);
+            sleep(READINESS_INTERVAL).await;
         }
+    }
+
+    /// Reports the current readiness of this core.
+    pub fn update_readiness(&self, readiness: &Readiness) {
+        match self.obstacle() {
+            Some(obstacle) => readiness.set_unready(obstacle),
+            None => readiness.set_ready(),
+        }
+    }
+
+    /// The reason why this core is not ready: nothing becomes durable, or an assigned partition is not served.
+    pub fn obstacle(&self) -> Option<String> {
+        let durability = &self.metrics.counters.durability;
+        let stalled = durability.obstacle(clock::now(), self.heartbeat_interval);
+        stalled.or_else(|| self.service.borrow().obstacle())
     }
 
     /// Serves edges that connect over TCP.

@@ -10,6 +10,7 @@ mod app;
 mod clock;
 mod config;
 mod core;
+mod durability;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -35,7 +36,6 @@ mod validation;
 
 pub use config::Config;
 pub use metrics::Metrics;
-pub use ownership::ServiceState;
 pub use partition::PartitionOptions;
 
 pub use crate::core::{Core, StartError, is_config_error};

@@ -123,7 +123,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     );
     core.serve_link_tcp(link);
     core.serve_api(api);
-    core.service().borrow().report(&readiness);
+    core.update_readiness(&readiness);
     println!("{ready}");
     Ok(serve(core, &mut signals, &readiness).await?)
 }

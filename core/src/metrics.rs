@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::clock;
 use crate::partition::Counters;
 
 /// Values of the label `direction`.
@@ -138,6 +139,7 @@ impl Metrics {
         into.register("unreadable_partitions", unreadable, self.unreadable_partitions.clone());
         let unserved = "Partitions assigned to this core that the core does not serve";
         into.register("unserved_partitions", unserved, self.unserved_partitions.clone());
+        into.register_collector(Box::new(DurabilityCollector(self.counters.clone())));
     }
 }
 
@@ -210,6 +212,32 @@ impl Collector for CounterCollector {
     }
 }
 
+/// Exports the age of appends, which grows without an event.
+#[derive(Debug)]
+struct DurabilityCollector(Arc<Counters>);
+
+impl Collector for DurabilityCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (durability, now) = (&self.0.durability, clock::now());
+        for (name, help, value) in [
+            (
+                "oldest_pending_append_seconds",
+                "Age of the oldest pending append; 0 if none is pending",
+                durability.oldest_pending(now),
+            ),
+            (
+                "last_durable_append_age_seconds",
+                "Time since the last durable append, or since the start of the process",
+                durability.since_append(now),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value.as_secs_f64());
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
@@ -260,6 +288,8 @@ mod tests {
         metrics.link_frames_refused.get_or_create(&[("reason", "batch")]).inc();
         metrics.count_unknown_from_edge(2);
         metrics.links.inc();
+        let begin = clock::now() - std::time::Duration::from_secs(3600);
+        metrics.counters.durability.set_pending(5, Some(begin));
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
         let described = page.lines().filter_map(|line| line.strip_prefix("# TYPE minerva_core_"));
@@ -280,6 +310,15 @@ mod tests {
             "minerva_unserved_partitions 0",
         ] {
             assert!(page.lines().any(|exported| exported == line), "{line} is not in\n{page}");
+        }
+        for age in [
+            "minerva_oldest_pending_append_seconds 36",
+            "minerva_last_durable_append_age_seconds 0.",
+        ] {
+            assert!(
+                page.lines().any(|exported| exported.starts_with(age)),
+                "{age} is not in\n{page}"
+            );
         }
     }
 }

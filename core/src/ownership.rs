@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::context::CoreContext;
 pub(crate) use self::error::PartitionTaskError;
-pub use self::service_state::ServiceState;
+pub(crate) use self::service_state::ServiceState;
 
 use self::partition_task::PartitionTask;
 use self::placement::assigned_core;
@@ -50,6 +50,11 @@ const HEARTBEATS_PER_LEASE: u32 = 8;
 /// All leases may have expired, and the store may have lost the last writes. Living owners renew their leases and
 /// write the lost records again before any other core may claim.
 const CLAIM_HOLD_LEASES: u32 = 2;
+
+/// Time between two heartbeats.
+pub(crate) fn heartbeat_interval(lease: Duration) -> Duration {
+    lease / HEARTBEATS_PER_LEASE
+}
 
 /// The ownership task of one core.
 pub(crate) struct Ownership {
@@ -128,7 +133,7 @@ impl Ownership {
                 () = &mut stop => return Ok(()),
                 Some(ended) = self.tasks.join_next_with_id() => self.on_task_end(ended),
                 () = sleep_until(next_heartbeat) => {
-                    next_heartbeat = clock::now() + self.lease / HEARTBEATS_PER_LEASE;
+                    next_heartbeat = clock::now() + heartbeat_interval(self.lease);
                     self.heartbeat().await?;
                     self.rebalance();
                 }
@@ -223,10 +228,13 @@ impl Ownership {
         self.report_unserved();
     }
 
-    /// Logs assigned partitions without an owner for some leases, at growing intervals.
+    /// Reports assigned partitions that are unserved for a lease as unready. Logs those without an owner for some leases,
+    /// at growing intervals.
     fn report_unserved(&mut self) {
-        let (now, limit) = (clock::now(), REPORTED_LEASES * self.lease);
-        let late = self.unserved.update(&self.context.service.unserved(), now, limit);
+        let now = clock::now();
+        self.unserved.update(&self.context.service.unserved(), now);
+        self.context.service.set_overdue(self.unserved.overdue(now, self.lease));
+        let late = self.unserved.overdue(now, REPORTED_LEASES * self.lease);
         let Some(first) = late.first() else { return };
         if let Some(heartbeats) = self.faults.record("unserved partitions", now.into_std()) {
             tracing::warn!(

@@ -15,6 +15,7 @@ pub struct Metrics {
     pub(crate) links_up: Gauge,
     pub(crate) link_losses: Counter,
     pub(crate) partitions: Gauge,
+    pub(crate) partitions_without_owner: Gauge,
     pub(crate) transports: Family<Kind, Counter>,
     pub(crate) open_transports: Family<Kind, Gauge>,
     pub(crate) reattached: Family<Reattachment, Counter>,
@@ -141,6 +142,8 @@ impl Metrics {
         all.register("link_losses", "Links lost", metrics.link_losses.clone());
         let partitions = "Partitions with a known owner";
         all.register("partitions", partitions, metrics.partitions.clone());
+        let unowned = "Partitions without an owner among the linked cores";
+        all.register("partitions_without_owner", unowned, metrics.partitions_without_owner.clone());
         all.register("transports", "Transports with a valid hello", metrics.transports.clone());
         all.register("open_transports", "Transports open now", metrics.open_transports.clone());
         let reattached = "Transports attached again, by cause";

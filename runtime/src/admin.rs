@@ -24,50 +24,33 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readiness of the process, shared by all clones; unready with a reason.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    state: Arc<Mutex<ReadinessState>>,
-}
-
-#[derive(Debug, Default)]
-struct ReadinessState {
     /// `None` if ready.
-    obstacle: Option<String>,
-    /// A restriction of a ready process.
-    note: Option<String>,
+    obstacle: Arc<Mutex<Option<String>>>,
 }
 
 impl Readiness {
     /// Unready with the reason `starting`.
     pub fn starting() -> Self {
-        let state = ReadinessState { obstacle: Some("starting".to_owned()), note: None };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { obstacle: Arc::new(Mutex::new(Some("starting".to_owned()))) }
     }
 
     /// Marks the process ready.
     pub fn set_ready(&self) {
-        self.set(ReadinessState::default());
-    }
-
-    /// Marks the process ready with a restriction, which `/readyz` returns on a second line.
-    pub fn set_restricted(&self, note: impl Into<String>) {
-        self.set(ReadinessState { obstacle: None, note: Some(note.into()) });
+        self.set(None);
     }
 
     /// Marks the process unready, for a reason that `/readyz` returns.
     pub fn set_unready(&self, reason: impl Into<String>) {
-        self.set(ReadinessState { obstacle: Some(reason.into()), note: None });
+        self.set(Some(reason.into()));
     }
 
     /// The reason of an unready process.
     pub fn obstacle(&self) -> Option<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).obstacle.clone()
+        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self) -> Option<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).note.clone()
-    }
-
-    fn set(&self, state: ReadinessState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    fn set(&self, obstacle: Option<String>) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 }
 
@@ -131,10 +114,7 @@ fn respond(
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => match readiness.obstacle() {
-            None => {
-                let note = readiness.note().map_or_else(String::new, |note| format!("{note}\n"));
-                text(StatusCode::OK, format!("ready\n{note}"))
-            }
+            None => text(StatusCode::OK, "ready\n".to_owned()),
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
         "/metrics" => {

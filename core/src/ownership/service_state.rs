@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use minerva_runtime::Readiness;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -23,9 +22,11 @@ const MAX_NAMED: usize = 10;
 
 /// The assigned partitions of one core.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServiceState {
+pub(crate) struct ServiceState {
     assigned: BTreeSet<u32>,
     served: BTreeSet<u32>,
+    /// Assigned partitions that are unserved for longer than a hand-over takes.
+    overdue: BTreeSet<u32>,
     failed: BTreeMap<u32, Failure>,
 }
 
@@ -37,34 +38,21 @@ struct Failure {
 }
 
 impl ServiceState {
-    /// The reason why the core can serve nothing: no assigned partition can be read.
-    pub fn obstacle(&self) -> Option<String> {
-        let all_failed = self.assigned.iter().all(|partition| self.failed.contains_key(partition));
-        (self.served.is_empty() && !self.assigned.is_empty() && all_failed)
-            .then(|| self.failures())
-            .flatten()
+    /// The reason why the core is not ready: an assigned partition is not served.
+    pub(crate) fn obstacle(&self) -> Option<String> {
+        self.failures().or_else(|| self.overdue())
     }
 
     /// The unreadable partitions with the first cause; `None` if there are none.
-    pub fn failures(&self) -> Option<String> {
+    fn failures(&self) -> Option<String> {
         let (first, failure) = self.failed.first_key_value()?;
-        let named = self.failed.keys().take(MAX_NAMED).map(u32::to_string);
-        let mut numbers = named.collect::<Vec<_>>().join(", ");
-        if self.failed.len() > MAX_NAMED {
-            numbers += ", ...";
-        }
-        let count = self.failed.len();
-        Some(format!("unreadable partitions: {count} ({numbers}); {first}: {}", failure.cause))
+        let numbers = named(self.failed.keys());
+        Some(format!("unreadable partitions: {numbers}; {first}: {}", failure.cause))
     }
 
-    /// Sets the readiness of the process: ready while any assigned partition may be served, with a restriction while
-    /// some are unreadable.
-    pub fn report(&self, readiness: &Readiness) {
-        match (self.obstacle(), self.failures()) {
-            (Some(obstacle), _) => readiness.set_unready(obstacle),
-            (None, Some(failures)) => readiness.set_restricted(failures),
-            (None, None) => readiness.set_ready(),
-        }
+    fn overdue(&self) -> Option<String> {
+        (!self.overdue.is_empty())
+            .then(|| format!("unserved partitions: {}", named(self.overdue.iter())))
     }
 
     fn on_failed(&mut self, partition: u32, cause: String) -> Duration {
@@ -74,6 +62,16 @@ impl ServiceState {
         failure.attempts += 1;
         FIRST_PAUSE.saturating_mul(1 << (failure.attempts - 1).min(8)).min(MAX_PAUSE)
     }
+}
+
+/// The number of partitions and the first ones.
+fn named<'a>(partitions: impl ExactSizeIterator<Item = &'a u32>) -> String {
+    let count = partitions.len();
+    let mut numbers = partitions.take(MAX_NAMED).map(u32::to_string).collect::<Vec<_>>().join(", ");
+    if count > MAX_NAMED {
+        numbers += ", ...";
+    }
+    format!("{count} ({numbers})")
 }
 
 /// The published state, shared by all tasks of one core.
@@ -105,14 +103,21 @@ impl Service {
     pub(super) fn set_assigned(&self, assigned: BTreeSet<u32>) {
         self.change(|state| {
             state.failed.retain(|partition, _| assigned.contains(partition));
+            state.overdue.retain(|partition| assigned.contains(partition));
             state.assigned = assigned;
         });
+    }
+
+    /// Replaces the assigned partitions that are unserved for longer than a hand-over takes.
+    pub(super) fn set_overdue(&self, overdue: BTreeSet<u32>) {
+        self.change(|state| state.overdue = overdue);
     }
 
     /// A partition is served from now on.
     pub(super) fn on_served(&self, partition: u32) {
         self.change(|state| {
             state.failed.remove(&partition);
+            state.overdue.remove(&partition);
             state.served.insert(partition);
         });
     }
@@ -155,23 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn a_core_is_unready_only_if_no_assigned_partition_can_be_read() {
+    fn a_core_is_unready_while_an_assigned_partition_is_not_served() {
         let service = service();
         let state = service.subscribe();
         assert_eq!(state.borrow().obstacle(), None, "nothing is assigned to a standby core");
         service.set_assigned([1, 2].into());
         service.on_failed(1, "version 3".to_owned());
-        assert_eq!(state.borrow().obstacle(), None, "partition 2 may be held by another core");
-        assert_eq!(
-            state.borrow().failures().unwrap(),
-            "unreadable partitions: 1 (1); 1: version 3"
-        );
+        let text = "unreadable partitions: 1 (1); 1: version 3";
+        assert_eq!(state.borrow().obstacle().unwrap(), text);
         service.on_failed(2, "version 4".to_owned());
         let text = "unreadable partitions: 2 (1, 2); 1: version 3";
         assert_eq!(state.borrow().obstacle().unwrap(), text);
         assert_eq!(service.metrics.unreadable_partitions.get(), 2);
         service.on_served(2);
-        assert_eq!(state.borrow().obstacle(), None);
         let metrics = &service.metrics;
         assert_eq!(
             (metrics.unreadable_partitions.get(), metrics.unserved_partitions.get()),
@@ -181,6 +182,12 @@ mod tests {
         service.on_left(2);
         assert_eq!(service.unserved(), [2].into());
         service.set_assigned([2].into());
+        assert_eq!(state.borrow().obstacle(), None, "a hand-over takes a moment");
+        service.set_overdue([2].into());
+        assert_eq!(state.borrow().obstacle().unwrap(), "unserved partitions: 1 (2)");
+        service.on_served(2);
+        assert_eq!(state.borrow().obstacle(), None);
+        service.on_left(2);
         assert_eq!(
             (metrics.unreadable_partitions.get(), metrics.unserved_partitions.get()),
             (0, 1)
@@ -200,10 +207,10 @@ mod tests {
     fn the_named_partitions_are_bounded() {
         let mut state = ServiceState::default();
         for partition in 0..11 {
-            let is_complete = !state.failures().unwrap_or_default().contains("...");
+            let is_complete = !state.obstacle().unwrap_or_default().contains("...");
             assert!(is_complete, "{partition} partitions");
             state.on_failed(partition, String::new());
         }
-        assert!(state.failures().unwrap().contains("9, ..."));
+        assert!(state.obstacle().unwrap().contains("9, ..."));
     }
 }

@@ -18,17 +18,16 @@ pub(super) struct UnservedWatch {
 }
 
 impl UnservedWatch {
-    /// Takes the partitions that are unserved now. Returns those that have been unserved for `limit`, in order.
-    pub(super) fn update(
-        &mut self,
-        unserved: &BTreeSet<u32>,
-        now: Instant,
-        limit: Duration,
-    ) -> Vec<u32> {
+    /// Takes the partitions that are unserved now.
+    pub(super) fn update(&mut self, unserved: &BTreeSet<u32>, now: Instant) {
         self.since.retain(|partition, _| unserved.contains(partition));
         for partition in unserved {
             self.since.entry(*partition).or_insert(now);
         }
+    }
+
+    /// The partitions that have been unserved for `limit`, in order.
+    pub(super) fn overdue(&self, now: Instant, limit: Duration) -> BTreeSet<u32> {
         let overdue = self.since.iter().filter(|(_, since)| now - **since >= limit);
         overdue.map(|(partition, _)| *partition).collect()
     }
@@ -53,7 +52,9 @@ mod tests {
             (13, &[1], &[1]),
         ] {
             let unserved = unserved.iter().copied().collect();
-            assert_eq!(watch.update(&unserved, at(seconds), limit), reported, "{seconds}");
+            watch.update(&unserved, at(seconds));
+            let reported = reported.iter().copied().collect();
+            assert_eq!(watch.overdue(at(seconds), limit), reported, "{seconds}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::durability::Durability;
 use crate::state::{Ended, EndedBy};
 use crate::stream::{IDLE, SLOW};
 
@@ -42,6 +43,8 @@ pub struct Counters {
     pub append_bytes: AtomicU64,
     /// Finished checkpoints.
     pub checkpoints: AtomicU64,
+    /// Pending appends and responses of the store.
+    pub(crate) durability: Durability,
 }
 
 impl Counters {

@@ -96,7 +96,7 @@ impl Partition {
             recovered.stored,
         );
         let expected = checkpoints.expected();
-        let gate = Gate::new(store.clone(), partition, epoch, expected, recovered.next_index);
+        let gate = Gate::new(setup.log(epoch), expected, recovered.next_index);
         let entries = recovered.next_index - recovered.first_index;
         checkpoints.note_append(recovered.changed.into_iter(), recovered.log_bytes, entries);
         let now = (setup.clock)();

@@ -16,8 +16,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use minerva_proto::LogIndex;
 use minerva_proto::mutation::{self, Mutation};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::counters::Counters;
+use crate::clock;
 use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError};
 use crate::stream::Output;
 
@@ -33,11 +35,18 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::fro
 
 type Append = BoxFuture<'static, Result<(), StoreError>>;
 
+/// The log of one partition under one epoch.
+pub(super) struct PartitionLog {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) partition: u32,
+    pub(super) epoch: Epoch,
+    /// The gate reports the age of the oldest pending append.
+    pub(super) counters: Arc<Counters>,
+}
+
 /// The output gate of one partition under one epoch.
 pub(super) struct Gate {
-    store: Arc<dyn Store>,
-    partition: u32,
-    epoch: Epoch,
+    log: PartitionLog,
     /// The stored state that each append expects.
     expected: ExpectedState,
     /// Index of the next append.
@@ -48,6 +57,8 @@ pub(super) struct Gate {
     turns: VecDeque<PendingTurn>,
     /// Sum of `bytes` of `turns`.
     bytes: usize,
+    /// The reported submission of the oldest pending append.
+    oldest: Option<Instant>,
     /// The back-off before all appends in flight are retried.
     pause: Option<BoxFuture<'static, ()>>,
     /// Length of the next back-off.
@@ -60,6 +71,7 @@ pub(super) struct Gate {
 struct PendingTurn {
     /// Index and blob; absent for a turn without records.
     append: Option<(LogIndex, Bytes)>,
+    submitted: Instant,
     /// The store call in flight; absent during a back-off.
     call: Option<Append>,
     outputs: Vec<Output>,
@@ -67,22 +79,15 @@ struct PendingTurn {
 }
 
 impl Gate {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        partition: u32,
-        epoch: Epoch,
-        expected: ExpectedState,
-        next_index: LogIndex,
-    ) -> Self {
+    pub(super) fn new(log: PartitionLog, expected: ExpectedState, next_index: LogIndex) -> Self {
         Self {
-            store,
-            partition,
-            epoch,
+            log,
             expected,
             next_index,
             confirmed: next_index,
             turns: VecDeque::new(),
             bytes: 0,
+            oldest: None,
             pause: None,
             next_pause: BACK_OFF.0,
             #[cfg(test)]
@@ -95,12 +100,13 @@ impl Gate {
     /// The checkpoint of the epoch covers all turns in flight, so [`Self::next`] releases their outputs without an
     /// append.
     pub(super) fn restart(&mut self, epoch: Epoch, next_index: LogIndex) {
-        self.epoch = epoch;
+        self.log.epoch = epoch;
         (self.next_index, self.confirmed) = (next_index, next_index);
         (self.pause, self.next_pause) = (None, BACK_OFF.0);
         for turn in &mut self.turns {
             (turn.append, turn.call) = (None, None);
         }
+        self.report_oldest();
     }
 
     /// Sets the stored state that further appends and retries expect.
@@ -109,7 +115,7 @@ impl Gate {
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        self.epoch
+        self.log.epoch
     }
 
     /// Returns true if another turn may be submitted.
@@ -155,7 +161,9 @@ impl Gate {
         });
         let call = append.as_ref().filter(|_| self.pause.is_none()).map(|entry| self.call(entry));
         self.bytes += bytes;
-        self.turns.push_back(PendingTurn { append, call, outputs, bytes });
+        let submitted = clock::now();
+        self.turns.push_back(PendingTurn { append, submitted, call, outputs, bytes });
+        self.report_oldest();
         released
     }
 
@@ -194,12 +202,13 @@ impl Gate {
         if let Some((index, _)) = turn.append {
             self.confirmed = index.next();
         }
+        self.report_oldest();
         turn.outputs
     }
 
     /// Drops all calls in flight and pauses. The calls behind the first may have met a gap, so all are retried.
     fn back_off(&mut self, reason: &str) {
-        tracing::debug!(partition = self.partition, reason, pause = ?self.next_pause, "appends will be retried");
+        tracing::debug!(partition = self.log.partition, reason, pause = ?self.next_pause, "appends will be retried");
         for turn in &mut self.turns {
             turn.call = None;
         }
@@ -217,7 +226,22 @@ impl Gate {
     }
 
     fn call(&self, (index, blob): &(LogIndex, Bytes)) -> Append {
-        let owner = OwnerView { epoch: self.epoch, expected: Some(self.expected) };
-        self.store.append(self.partition, owner, *index, blob.clone())
+        let owner = OwnerView { epoch: self.log.epoch, expected: Some(self.expected) };
+        self.log.store.append(self.log.partition, owner, *index, blob.clone())
+    }
+
+    fn report_oldest(&mut self) {
+        let oldest = self.turns.iter().find(|turn| turn.append.is_some());
+        let oldest = oldest.map(|turn| turn.submitted);
+        if oldest != self.oldest {
+            self.oldest = oldest;
+            self.log.counters.durability.set_pending(self.log.partition, oldest);
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.log.counters.durability.set_pending(self.log.partition, None);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::counters::Counters;
+use super::gate::PartitionLog;
 use super::mailbox::MailReceiver;
 use super::options::PartitionOptions;
 use crate::limits::Limits;
@@ -47,5 +48,11 @@ impl PartitionSetup {
     /// The context of blobs written now under `epoch`.
     pub(super) fn blob_context(&self, epoch: Epoch) -> BlobContext {
         BlobContext::new(self.partition, epoch.0, &self.owner, self.stored_version.get())
+    }
+
+    /// The log under `epoch`.
+    pub(super) fn log(&self, epoch: Epoch) -> PartitionLog {
+        let (store, counters) = (Arc::clone(&self.store), Arc::clone(&self.counters));
+        PartitionLog { store, partition: self.partition, epoch, counters }
     }
 }

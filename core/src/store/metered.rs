@@ -33,12 +33,16 @@ impl MeteredStore {
         call: BoxFuture<'a, Result<T, StoreError>>,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let errors = self.metrics.store_errors.clone();
+        let counters = Arc::clone(&self.metrics.counters);
         call.inspect(move |result| {
             if let Err(error) = result {
                 errors.get_or_create(&[("kind", error_kind(error))]).inc();
-                if let StoreError::Unavailable(reason) = error {
-                    warn_unavailable(operation, reason);
-                }
+            }
+            if let Err(StoreError::Unavailable(reason)) = result {
+                counters.durability.on_unavailable(reason, clock::now());
+                warn_unavailable(operation, reason);
+            } else {
+                counters.durability.on_response(clock::now());
             }
         })
         .boxed()
@@ -90,10 +94,13 @@ impl Store for MeteredStore {
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let (seconds, begun) = (self.metrics.append_seconds.clone(), clock::now());
+        let counters = Arc::clone(&self.metrics.counters);
         let call = self.store.append(partition, owner, index, blob);
         let counted = call.inspect(move |result| {
             if result.is_ok() {
-                seconds.observe((clock::now() - begun).as_secs_f64());
+                let now = clock::now();
+                seconds.observe((now - begun).as_secs_f64());
+                counters.durability.on_append(now);
             }
         });
         self.count_errors("append", counted.boxed())

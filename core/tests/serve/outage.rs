@@ -156,6 +156,23 @@ async fn owners_keep_their_partitions_after_an_outage() {
     assert_no_partition_moves(&mut edges).await;
 }
 
+/// The time limits are those of [`Core::obstacle`]: 4 s and a heartbeat interval.
+#[tokio::test]
+async fn a_core_is_unready_while_its_store_is_unavailable() {
+    let store = Arc::new(MemoryStore::new());
+    let connection = StoreConnection::to(&store);
+    let core = core(&connection).await.core;
+    assert_eq!(core.obstacle(), None);
+    connection.is_cut.store(true, Ordering::Relaxed);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(core.obstacle(), None, "a failover of the store takes a moment");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(core.obstacle().unwrap(), "the store has not responded for 5 s: cut");
+    connection.is_cut.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(core.obstacle(), None);
+}
+
 /// No heartbeat fails; the only evidence of the rollback is the lost membership.
 #[tokio::test]
 async fn owners_keep_their_partitions_after_a_rollback_between_two_heartbeats() {

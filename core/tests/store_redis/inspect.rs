@@ -149,15 +149,15 @@ async fn an_unreadable_partition_stops_neither_the_core_nor_the_others() {
     assert!(line.contains("ready"), "{line}");
     wait_for(admin, "/metrics", "minerva_unreadable_partitions 1").await;
     wait_for(admin, "/metrics", "minerva_core_partitions 1").await;
-    let ready = wait_for(admin, "/readyz", "ready").await;
-    assert!(ready.contains("200 OK"), "{ready}");
-    assert!(ready.contains("unreadable partitions: 1 (1); 1: "), "{ready}");
+    let unready = wait_for(admin, "/readyz", "unreadable partitions: 1 (1); 1: ").await;
+    assert!(unready.contains("503"), "{unready}");
     let (code, table, stderr) = store(&server, &["check"]);
     assert_eq!(code, Some(1), "{table}{stderr}");
     let repair = ["quarantine", "--partition", "1", "--all", "--force"];
     let (code, _, stderr) = store(&server, &repair);
     assert_eq!(code, Some(0), "{stderr}");
     wait_for(admin, "/metrics", "minerva_unreadable_partitions 0").await;
+    wait_for(admin, "/readyz", "200 OK").await;
 }
 
 /// Requests a page of the admin port until the page contains the text; returns the response.

@@ -74,7 +74,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     if options.demo == Switch::On {
         tokio::spawn(demo::run(dialable(api_address)));
     }
-    core.service().borrow().report(&readiness);
+    core.update_readiness(&readiness);
     println!("{}", ready_line(&options, clients, api_address, admin_address));
     serve(edge, core, &mut signals, &readiness).await
 }

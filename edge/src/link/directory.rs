@@ -146,7 +146,9 @@ impl Directory {
     fn publish(&self, state: &State) {
         let metrics = &self.inner.metrics;
         metrics.links_up.set(i64::try_from(state.senders.len()).unwrap_or(i64::MAX));
-        metrics.partitions.set(i64::try_from(state.table.owned()).unwrap_or(i64::MAX));
+        let (owned, all) = (state.table.owned() as i64, i64::from(state.table.partitions()));
+        metrics.partitions.set(owned);
+        metrics.partitions_without_owner.set(all - owned);
         let now = state.unready_reason();
         self.inner
             .unready_reason
