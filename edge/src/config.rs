@@ -173,6 +173,11 @@ pub struct Config {
     /// Policy file for Flash clients; the default allows every domain.
     #[arg(long, env = "MINERVA_POLICY_FILE", value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
+
+    /// Echo the messages of WebSockets instead of opening transports: for WebSocket test suites.
+    #[cfg(feature = "echo")]
+    #[arg(skip)]
+    pub echo_websockets: bool,
 }
 
 impl Config {
@@ -220,6 +225,8 @@ impl Default for Config {
             trust_forwarded_for: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
             policy_file: None,
+            #[cfg(feature = "echo")]
+            echo_websockets: false,
         }
     }
 }

@@ -244,6 +244,8 @@ fn shared_state(
         links,
         metrics,
         phase,
+        #[cfg(feature = "echo")]
+        echo_websockets: config.echo_websockets,
     })
 }
 

@@ -41,4 +41,7 @@ pub(crate) struct Shared {
     pub(crate) links: Directory,
     pub(crate) metrics: Metrics,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether WebSockets echo their messages instead of carrying transports.
+    #[cfg(feature = "echo")]
+    pub(crate) echo_websockets: bool,
 }

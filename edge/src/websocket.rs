@@ -1,6 +1,9 @@
 //! Driver of WebSocket transports, from the handshake on. A text message holds newline-terminated frames and
 //! becomes one batch. Called by `http.rs`.
 
+#[cfg(feature = "echo")]
+mod echo;
+mod handler;
 mod read_ahead;
 
 use std::future::poll_fn;
@@ -9,7 +12,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -20,12 +22,15 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use minerva_proto::link::Caller;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use self::handler::MessageHandler;
 use self::read_ahead::ReadAhead;
 use crate::admission::AddressPermit;
 use crate::http::body::Body;
@@ -54,7 +59,7 @@ const DISCARD: usize = 4 * 1024;
 /// Header of a control frame in bytes, with its mask.
 const CONTROL_HEADER: usize = 6;
 
-/// Time limit for the WebSocket closing handshake at the end of a transport.
+/// Time limit for the end of a connection: the closing handshake, and after a fault the client's close.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Accepts or rejects a handshake; the transport runs in a task of its own.
@@ -92,20 +97,13 @@ pub(crate) fn upgrade(
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
         if let Some(socket) = open(upgraded, &connection).await {
+            #[cfg(feature = "echo")]
+            if connection.shared.echo_websockets {
+                return Driver::spawn(socket, echo::Echo::default(), connection);
+            }
             let protocol = TransportProtocol::WebSocket;
             let session = Session::new(&connection.shared, protocol, caller, address);
-            let (flushing, pong_pending, unreadable, reported) = (false, false, false, 0);
-            let mut driver =
-                Driver { socket, session, flushing, pong_pending, unreadable, reported };
-            // A second task without the memory of the opening. A block, since an `async fn` stores its arguments
-            // twice.
-            tokio::spawn(async move {
-                driver.run().await;
-                drop(driver.session);
-                close(&mut driver.socket).await;
-                // Releases the connection permit.
-                drop(connection);
-            });
+            Driver::spawn(socket, session, connection);
         }
     });
     response
@@ -135,43 +133,60 @@ async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketS
     Some(socket)
 }
 
-struct Driver {
+struct Driver<H> {
     socket: WebSocketStream<Inner>,
-    session: Session,
-    /// The first chunk of the session is in the socket's write buffer.
+    handler: H,
+    /// The first message of the handler is in the socket's write buffer.
     flushing: bool,
     /// A pong is in the write buffer. Reading pauses until the pong is written, so that pongs cannot accumulate.
     pong_pending: bool,
-    /// Reading has failed permanently; writing may still work.
-    unreadable: bool,
+    /// Reading has failed permanently; writing may still work. The code is for the close frame.
+    fault: Option<CloseCode>,
     /// Reported length of an unfinished message.
     reported: usize,
 }
 
 /// Socket events.
 enum Event {
-    Message(Bytes),
+    Message(Message),
     /// Length of a message so far.
     Partial(usize),
-    /// A message that is not text.
-    Garbled,
     /// A message that is too long or not UTF-8; the rest of the input is undecodable.
-    Unreadable,
+    Unreadable(CloseCode),
+    /// Input that is no WebSocket frame.
+    Violation,
     Written,
     Gone,
 }
 
-impl Driver {
+impl<H: MessageHandler> Driver<H> {
+    /// Runs in a task of its own, without the memory of the opening.
+    fn spawn(socket: WebSocketStream<Inner>, handler: H, connection: Arc<Connection>) {
+        let (flushing, pong_pending, fault, reported) = (false, false, None, 0);
+        let mut driver = Self { socket, handler, flushing, pong_pending, fault, reported };
+        // A block, since an `async fn` stores its arguments twice.
+        tokio::spawn(async move {
+            driver.run().await;
+            drop(driver.handler);
+            close(&mut driver.socket, driver.fault).await;
+            // Releases the connection permit.
+            drop(connection);
+        });
+    }
+
     /// Runs until the end of the transport.
     async fn run(&mut self) {
-        let Self { socket, session, flushing, pong_pending, unreadable, reported } = self;
-        while session.ending().is_none() && !session.is_over() {
-            let reads = session.wants_input();
-            let chunk = if *flushing { None } else { session.chunk().cloned() };
+        let Self { socket, handler, flushing, pong_pending, fault, reported } = self;
+        while !handler.is_finished() {
+            let reads = handler.wants_input();
+            let Ok(message) = (if *flushing { Ok(None) } else { handler.message() }) else {
+                handler.input(Input::Gone);
+                continue;
+            };
             let event = poll_fn(|cx| {
-                let written = poll_write(Pin::new(&mut *socket), cx, chunk.clone(), flushing);
+                let written = poll_write(Pin::new(&mut *socket), cx, message.clone(), flushing);
                 match written {
-                    Poll::Pending if reads && *unreadable => poll_discard(socket.get_mut(), cx),
+                    Poll::Pending if reads && fault.is_some() => poll_discard(socket.get_mut(), cx),
                     Poll::Pending if reads => {
                         poll_message(Pin::new(&mut *socket), cx, pong_pending, *reported)
                     }
@@ -180,48 +195,60 @@ impl Driver {
             });
             tokio::select! {
                 event = event => match event {
-                    Event::Message(bytes) => {
+                    Event::Message(message) => {
                         *reported = 0;
-                        session.received(bytes, false);
+                        handler.received(message);
                     }
                     Event::Partial(length) => {
                         *reported = length;
-                        session.input(Input::Partial(length));
+                        handler.input(Input::Partial(length));
                         socket.get_mut().permit_more();
                     }
-                    Event::Garbled => session.input(Input::Garbled),
-                    Event::Unreadable => {
-                        *unreadable = true;
-                        session.input(Input::Garbled);
+                    Event::Unreadable(code) => {
+                        *fault = Some(code);
+                        handler.input(Input::Garbled);
                     }
-                    Event::Written => session.written(),
-                    Event::Gone => session.input(Input::Gone),
+                    Event::Violation => {
+                        *fault = Some(CloseCode::Protocol);
+                        handler.input(Input::Gone);
+                    }
+                    Event::Written => handler.written(),
+                    Event::Gone => handler.input(Input::Gone),
                 },
-                () = session.wait() => {}
+                () = handler.wait() => {}
             }
         }
     }
 }
 
-/// Completes the closing handshake, whichever side started.
-async fn close(socket: &mut WebSocketStream<Inner>) {
-    let closing = poll_fn(|cx| Pin::new(&mut *socket).poll_close(cx));
+/// Completes the closing handshake, whichever side started. After a fault the client gets the code, and then the time
+/// to close: unread input would reset the connection and could destroy the close frame on the way.
+async fn close(socket: &mut WebSocketStream<Inner>, fault: Option<CloseCode>) {
+    let closing = async {
+        if let Some(code) = fault {
+            let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+            let _ = socket.close(Some(frame)).await;
+            let _ = socket.get_mut().shutdown().await;
+            poll_fn(|cx| poll_discard(socket.get_mut(), cx)).await;
+        } else {
+            let _ = poll_fn(|cx| Pin::new(&mut *socket).poll_close(cx)).await;
+        }
+    };
     let _ = tokio::time::timeout(CLOSE_TIME, closing).await;
     socket.get_mut().socket_mut().send_close_notify().await;
 }
 
-/// Passes the chunk to the socket and flushes.
+/// Passes the message to the socket and flushes.
 fn poll_write(
     mut socket: Pin<&mut WebSocketStream<Inner>>,
     cx: &mut Context<'_>,
-    chunk: Option<Bytes>,
+    message: Option<Message>,
     flushing: &mut bool,
 ) -> Poll<Event> {
-    if let (false, Some(chunk)) = (*flushing, chunk) {
-        let Ok(text) = chunk.try_into() else { return Poll::Ready(Event::Gone) };
+    if let (false, Some(message)) = (*flushing, message) {
         match socket.as_mut().poll_ready(cx) {
             Poll::Ready(Ok(())) => {
-                if socket.as_mut().start_send(Message::Text(text)).is_err() {
+                if socket.as_mut().start_send(message).is_err() {
                     return Poll::Ready(Event::Gone);
                 }
                 *flushing = true;
@@ -262,13 +289,9 @@ fn poll_message(
             return if has_news { Poll::Ready(Event::Partial(unfinished)) } else { Poll::Pending };
         };
         match message {
-            Some(Ok(Message::Text(text))) => {
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
                 socket.as_mut().get_mut().get_mut().on_message();
-                return Poll::Ready(Event::Message(text.into()));
-            }
-            Some(Ok(Message::Binary(_))) => {
-                socket.as_mut().get_mut().get_mut().on_message();
-                return Poll::Ready(Event::Garbled);
+                return Poll::Ready(Event::Message(message));
             }
             Some(Ok(Message::Ping(payload))) => {
                 socket.as_mut().get_mut().get_mut().on_control(payload.len() + CONTROL_HEADER);
@@ -278,8 +301,8 @@ fn poll_message(
                 socket.as_mut().get_mut().get_mut().on_control(payload.len() + CONTROL_HEADER);
             }
             Some(Ok(Message::Frame(_))) => {}
-            Some(Err(error)) if is_garbled(&error) => return Poll::Ready(Event::Unreadable),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return Poll::Ready(Event::Gone),
+            Some(Err(error)) => return Poll::Ready(failure(&error)),
+            Some(Ok(Message::Close(_))) | None => return Poll::Ready(Event::Gone),
         }
     }
 }
@@ -299,10 +322,19 @@ fn poll_discard(stream: &mut Inner, cx: &mut Context<'_>) -> Poll<Event> {
     }
 }
 
-/// Whether a protocol error is about the content (too long, not UTF-8) and not about the connection.
-fn is_garbled(error: &tokio_tungstenite::tungstenite::Error) -> bool {
-    use tokio_tungstenite::tungstenite::Error;
-    matches!(error, Error::Capacity(_) | Error::Utf8(_))
+/// The event of a failed read. Only errors of the content (too long, not UTF-8) leave the connection usable.
+fn failure(error: &Error) -> Event {
+    if let Error::Capacity(_) = error {
+        Event::Unreadable(CloseCode::Size)
+    } else if let Error::Utf8(_) = error {
+        Event::Unreadable(CloseCode::Invalid)
+    } else if let Error::Protocol(violation) = error
+        && !matches!(violation, ProtocolError::ResetWithoutClosingHandshake)
+    {
+        Event::Violation
+    } else {
+        Event::Gone
+    }
 }
 
 /// Whether a request names the upgrade to WebSocket.

@@ -124,6 +124,17 @@ impl Rig {
         Client { stream: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
     }
 
+    /// A client after the handshake of a WebSocket.
+    pub(crate) async fn websocket(&self) -> Client {
+        let mut client = self.connect().await;
+        let head = "GET /_minerva/ws HTTP/1.1\r\nHost: e\r\nConnection: upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.send(head.as_bytes()).await;
+        assert_eq!(client.answer().await.status, 101);
+        client
+    }
+
     /// A TCP client after the preamble and these frames.
     pub(crate) async fn tcp(&self, frames: &[&str]) -> Client {
         let mut client = self.connect().await;

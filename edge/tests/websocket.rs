@@ -98,7 +98,7 @@ async fn what_is_no_websocket_13_is_told_so() {
 #[tokio::test]
 async fn a_message_may_come_in_fragments_with_pings_between() {
     let mut rig = Rig::start().await;
-    let mut client = open(&rig).await;
+    let mut client = rig.websocket().await;
     let text = format!("{}\na \n", hello("\"ming\":true"));
     let (first, rest) = text.as_bytes().split_at(20);
     client.send(&message(0x01, first)).await;
@@ -114,7 +114,7 @@ async fn a_client_that_reads_no_pongs_is_not_read_either() {
     // Far more than the kernel buffers of both directions.
     const ENOUGH: usize = 64 << 20;
     let rig = Rig::start().await;
-    let mut client = open(&rig).await;
+    let mut client = rig.websocket().await;
     let pings = message(0x89, &[b'p'; 125]).repeat(1000);
     let mut taken = 0;
     while taken < ENOUGH {
@@ -129,7 +129,7 @@ async fn a_client_that_reads_no_pongs_is_not_read_either() {
 #[tokio::test]
 async fn a_close_is_answered_with_a_close() {
     let mut rig = Rig::start().await;
-    let mut client = open(&rig).await;
+    let mut client = rig.websocket().await;
     client.send(&message(0x81, format!("{}\n", hello("\"ming\":true")).as_bytes())).await;
     rig.core.attach().await;
     client.send(&message(0x88, &1000u16.to_be_bytes())).await;
@@ -142,7 +142,7 @@ async fn a_close_is_answered_with_a_close() {
 async fn a_client_with_an_unreadable_message_may_close_immediately() {
     for unreadable in [message(0x81, &vec![b'x'; 2 << 20]), message(0x81, b"\xff")] {
         let mut rig = Rig::start().await;
-        let mut client = open(&rig).await;
+        let mut client = rig.websocket().await;
         client.send(&message(0x81, format!("{}\n", hello("\"ming\":true")).as_bytes())).await;
         let transport = rig.core.attach().await.transport;
         rig.core.opened(transport, false).await;
@@ -162,7 +162,7 @@ async fn a_client_with_an_unreadable_message_may_close_immediately() {
 async fn an_open_websocket_counts_as_a_connection() {
     let rig = Rig::start().await;
     assert_eq!(rig.metric("connections"), 0);
-    let mut client = open(&rig).await;
+    let mut client = rig.websocket().await;
     client.send(&message(0x89, b"?")).await;
     receive_short(&mut client).await;
     assert_eq!(rig.metric("connections"), 1);
@@ -172,16 +172,6 @@ async fn an_open_websocket_counts_as_a_connection() {
     while rig.metric("connections") > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Connects a client and completes the handshake.
-async fn open(rig: &Rig) -> Client {
-    let mut client = rig.connect().await;
-    let head = "GET /_minerva/ws HTTP/1.1\r\nHost: e\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    client.send(head.as_bytes()).await;
-    assert_eq!(client.answer().await.status, 101);
-    client
 }
 
 /// Encodes a WebSocket frame. `first` is the first byte: FIN (0x80) and the opcode. The mask is zero, so that the
