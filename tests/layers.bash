@@ -4,6 +4,8 @@
 
 all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps pressure
   nginx browsers compose)
+# Layers without a short form, for tests/long.
+long_layers=(autobahn)
 quick_layers=(format lint licences arrows pages contract unit web)
 
 # Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
@@ -12,7 +14,7 @@ declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [page
   [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=230 [apps]=150 [pressure]=60
   [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
-  [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600)
+  [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600 [autobahn]=300)
 
 short_format() { cargo fmt --all --check; }
 
@@ -246,6 +248,13 @@ install_parrots() {
   mkdir -p target/apps/typescript
   cp examples/typescript/{.npmrc,package.json,package-lock.json,tsconfig.json,parrot.ts} target/apps/typescript
   (cd target/apps/typescript && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build)
+}
+
+# The Autobahn test suite against the edge's WebSocket code: docs/protocol.md. The layer `unit` has a short form, edge/tests/rfc6455.rs.
+# Built alone: the feature must not be enabled in programs.
+long_autobahn() {
+  cargo build --release --quiet -p minerva-edge --features echo --example websocket_echo
+  tests/autobahn/run target/release/examples/websocket_echo
 }
 
 short_pressure() {
