@@ -10,18 +10,18 @@ mod tests;
 mod token_bucket;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use minerva_proto::StreamId;
+use minerva_proto::{AddressKey, StreamId, is_private_address};
 use minerva_runtime::recurring::RecurringFaults;
 
 use crate::access::TrustedProxies;
 use crate::clock;
 use crate::metrics::{Limit, Metrics, Refused};
-use address_table::{AddressKey, AddressTable, Admitted};
+use address_table::{AddressTable, Admitted};
 use known_streams::KnownStreams;
 use takeovers::Takeovers;
 
@@ -138,7 +138,7 @@ impl Admission {
     /// Counts a connection of this address, or refuses it.
     pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Result<AddressPermit, OverLimit> {
         let client = client.to_canonical();
-        let (key, is_exempt) = (client.into(), self.is_exempt(client));
+        let (key, is_exempt) = (AddressKey::of(client), self.is_exempt(client));
         let limit = if is_exempt { u32::MAX } else { self.limits.connections };
         let admitted = lock(&self.addresses).open(clock::now(), key, limit);
         let admission = Arc::clone(self);
@@ -173,7 +173,7 @@ impl Admission {
 
     /// Trusted proxies have no limit of their own. Without any, a private peer may be a proxy for all clients.
     fn is_exempt(&self, client: IpAddr) -> bool {
-        self.proxies.trusts(client) || (self.proxies.is_empty() && is_private(client))
+        self.proxies.trusts(client) || (self.proxies.is_empty() && is_private_address(client))
     }
 
     fn warn_of_exemption(&self, client: IpAddr) {
@@ -256,6 +256,11 @@ impl Admittance {
 }
 
 impl AddressPermit {
+    /// The key under which cores count this client.
+    pub(crate) fn shared_key(&self) -> AddressKey {
+        if self.is_exempt { AddressKey::EXEMPT } else { self.key }
+    }
+
     /// Counts a hello whose stream no core knows.
     pub(crate) fn on_unknown_stream(&self) {
         if !self.is_exempt {
@@ -334,18 +339,4 @@ impl Drop for PrimaryPermit {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Addresses that are not on the public internet: loopback, private, link-local, and shared by a carrier.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let is_shared =
-                u32::from(address) >> 22 == u32::from(Ipv4Addr::new(100, 64, 0, 0)) >> 22;
-            address.is_loopback() || address.is_private() || address.is_link_local() || is_shared
-        }
-        IpAddr::V6(address) => {
-            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
-        }
-    }
 }

@@ -133,7 +133,7 @@ async fn serve(accepted: Box<Accepted>, shared: Arc<Shared>) {
             let Some(address) = admittance.permit(&shared.admission, peer) else { return };
             drop(admittance);
             let peer_address = peer.to_canonical().to_string();
-            let caller = Caller { service, headers: Vec::new(), peer_address };
+            let caller = Caller { service, peer_address, ..Caller::default() };
             Box::pin(tcp::serve(socket, rest, shared, (caller, address))).await;
             drop(permit);
         }

@@ -71,7 +71,8 @@ impl Session {
         address: Arc<AddressPermit>,
     ) -> Self {
         let now = clock::now();
-        let machine = Transport::new(now, kind, Arc::new(caller), shared.limits.clone());
+        let caller = Arc::new(Caller { address: address.shared_key(), ..caller });
+        let machine = Transport::new(now, kind, caller, shared.limits.clone());
         let mut session = Self {
             machine,
             frame_memory: FrameMemory::new(Arc::clone(&address)),

@@ -6,7 +6,7 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use minerva_edge::{Config, Port};
-use minerva_proto::ServiceName;
+use minerva_proto::{AddressKey, ServiceName};
 use support::{Rig, hello};
 
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n";
@@ -33,7 +33,9 @@ async fn a_tcp_client_has_the_address_of_the_proxy_line() {
     client.send(LINE).await;
     client.send(b"<int32/>\n").await;
     client.frames(&[&hello("\"ming\":true,\"new\":true")]).await;
-    assert_eq!(rig.core.attach().await.peer_address, "203.0.113.9");
+    let attach = rig.core.attach().await;
+    let key = AddressKey::of("203.0.113.9".parse().unwrap());
+    assert_eq!((attach.peer_address.as_str(), attach.address_key), ("203.0.113.9", key.0));
 }
 
 #[tokio::test]

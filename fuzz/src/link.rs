@@ -65,6 +65,7 @@ pub mod edge_frame {
             why: "page".to_owned(),
             headers: vec![pb::Header { name: "user-agent".to_owned(), value: "x".to_owned() }],
             peer_address: "192.0.2.1".to_owned(),
+            address_key: 7,
             s2c_bytes: 262_144,
             ..pb::Attach::default()
         };

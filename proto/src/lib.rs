@@ -18,6 +18,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod address_key;
 #[cfg(feature = "grpc")]
 pub mod app;
 
@@ -40,6 +41,7 @@ pub mod stream_id;
 mod transport_kind;
 pub mod window;
 
+pub use address_key::{AddressKey, is_private_address};
 pub use features::{Feature, Features, Versions};
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};

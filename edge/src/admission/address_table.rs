@@ -1,22 +1,15 @@
 //! Counts of each client address: open connections, refusals under way, hellos for unknown streams. Pure; owned by
 //! `admission.rs`.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
+
+use minerva_proto::AddressKey;
 
 use super::idle_map::{Idle, IdleMap};
 use super::token_bucket::TokenBucket;
 
 /// Refused connections of one address that wait for their response at the same time; more are closed without one.
 pub(super) const MAX_REFUSALS: u32 = 16;
-
-/// A client for the purpose of limits: an IPv4 address, or the /64 network of an IPv6 address, which one client owns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum AddressKey {
-    V4(Ipv4Addr),
-    /// The upper 64 bits.
-    V6(u64),
-}
 
 #[derive(Debug, Default)]
 pub(super) struct AddressTable {
@@ -43,15 +36,6 @@ pub(super) enum Admitted {
     Refuse,
     /// Beyond the limit, and enough refusals are under way.
     Close,
-}
-
-impl From<IpAddr> for AddressKey {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
-        }
-    }
 }
 
 impl AddressTable {
@@ -129,15 +113,7 @@ mod tests {
     const LIMIT: u32 = 3;
 
     fn key(address: &str) -> AddressKey {
-        address.parse::<IpAddr>().unwrap().into()
-    }
-
-    #[test]
-    fn an_ipv6_client_is_its_network() {
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:10.0.0.1"), key("10.0.0.1"));
-        assert_ne!(key("10.0.0.1"), key("10.0.0.2"));
+        AddressKey::of(address.parse().unwrap())
     }
 
     #[test]
@@ -206,7 +182,7 @@ mod tests {
         table.close(now, one);
         assert_eq!(table.entries.len(), 0);
         for number in 0..2 * SWEEP as u32 {
-            table.on_unknown_stream(now, AddressKey::V4(number.into()), 1);
+            table.on_unknown_stream(now, AddressKey(u64::from(number)), 1);
         }
         table.open(now + Duration::from_secs(10), one, LIMIT);
         assert_eq!(table.entries.len(), 1);

@@ -42,6 +42,18 @@ fn private_peers_are_exempt_without_trusted_proxies() {
 }
 
 #[test]
+fn cores_receive_the_key_of_a_client_with_limits() {
+    let key = |proxies: &[&str], client: &str| {
+        admission(proxies).admit(client.parse().unwrap()).unwrap().shared_key()
+    };
+    let of = |client: &str| AddressKey::of(client.parse().unwrap());
+    assert_eq!(key(&[], "1.2.3.4"), of("1.2.3.4"));
+    assert_eq!(key(&[], "10.1.2.3"), AddressKey::EXEMPT, "may be a proxy");
+    assert_eq!(key(&["203.0.113.1"], "10.1.2.3"), of("10.1.2.3"));
+    assert_eq!(key(&["203.0.113.1"], "203.0.113.1"), AddressKey::EXEMPT, "a trusted proxy");
+}
+
+#[test]
 fn frames_are_charged_in_steps_above_64_kib() {
     let admission = admission(&[]);
     let permit = Arc::new(admission.admit("1.2.3.4".parse().unwrap()).unwrap());

@@ -61,6 +61,7 @@ impl Connection {
             service,
             headers: passed.collect(),
             peer_address: self.shared.proxies.client(self.peer, headers).to_string(),
+            ..Caller::default()
         }
     }
 }

@@ -14,9 +14,9 @@ use super::{
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
 use crate::{
-    BatchNumber, ClaimTag, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON, MessageNumber,
-    MessageTag, ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber, TransportNumber,
-    is_message_allowed,
+    AddressKey, BatchNumber, ClaimTag, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON,
+    MessageNumber, MessageTag, ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber,
+    TransportNumber, is_message_allowed,
 };
 
 /// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the
@@ -127,7 +127,12 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
         kind: kind.into(),
         credentials: attach.credentials,
         why: attach.why,
-        caller: Arc::new(Caller { service, headers, peer_address: attach.peer_address }),
+        caller: Arc::new(Caller {
+            service,
+            headers,
+            peer_address: attach.peer_address,
+            address: AddressKey(attach.address_key),
+        }),
         s2c_bytes: attach.s2c_bytes,
         resume: attach.resume.map(resume),
         batch: attach.batch.map(batch).transpose()?,

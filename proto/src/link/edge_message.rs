@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::TransportId;
 use crate::{
-    BatchNumber, ClaimTag, KillReason, MessageNumber, ReceivedTags, Reset, Sack, ServiceName,
-    StreamId, StreamNumber, TransportKind, TransportNumber,
+    AddressKey, BatchNumber, ClaimTag, KillReason, MessageNumber, ReceivedTags, Reset, Sack,
+    ServiceName, StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 /// One message of an edge about one transport.
@@ -91,6 +91,8 @@ pub struct Caller {
     pub headers: Vec<(String, String)>,
     /// Address of the client, without a port.
     pub peer_address: String,
+    /// Key under which a core counts the streams and bytes of the client.
+    pub address: AddressKey,
 }
 
 /// Progress of a transport at the loss of its owner.

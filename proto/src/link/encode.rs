@@ -57,6 +57,7 @@ fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
         why: attach.why,
         headers: caller.headers.iter().map(header).collect(),
         peer_address: caller.peer_address.clone(),
+        address_key: caller.address.0,
         s2c_bytes: attach.s2c_bytes,
         resume: attach.resume.map(|resume| pb::Resume {
             stream: resume.stream.0,

@@ -37,7 +37,7 @@ impl EdgeFrame {
 
 impl Attach {
     fn weight(&self) -> usize {
-        let Caller { service, headers, peer_address } = &*self.caller;
+        let Caller { service, headers, peer_address, address: _ } = &*self.caller;
         let texts = [service.as_str(), peer_address, &self.credentials, &self.why];
         let headers = headers.iter().flat_map(|(name, value)| [name.as_str(), value]);
         let sacks = std::iter::once(&self.seen_ack).chain(&self.sack);

@@ -12,6 +12,7 @@ pub(crate) fn edge_frame(frame: &mut EdgeFrame) {
         }
         Some(edge_frame::Frame::Attach(attach)) => {
             (attach.tag_history, attach.created) = (Vec::new(), None);
+            attach.address_key = 0;
             if let Some(resume) = &mut attach.resume {
                 resume.tag = None;
             }

@@ -11,8 +11,8 @@ use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
 use crate::{
-    BatchNumber, ClaimTag, KillReason, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber, MessageTag,
-    ReceivedTags, Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
+    AddressKey, BatchNumber, ClaimTag, KillReason, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber,
+    MessageTag, ReceivedTags, Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 /// Encodes to bytes and decodes again.
@@ -136,6 +136,7 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
         service: "s".repeat(64).parse().unwrap(),
         headers: vec![("n".repeat(64), "v".repeat(700)); 64],
         peer_address: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".to_owned(),
+        address: AddressKey(u64::MAX),
     };
     let attach = Attach {
         stream_id: StreamId::parse(&"i".repeat(30)).unwrap(),

@@ -61,11 +61,13 @@ fn batch() -> impl Strategy<Value = Batch> {
 }
 
 fn caller() -> impl Strategy<Value = Caller> {
-    ("[a-z0-9_-]{1,64}", vec(("[a-z-]{1,9}", ".{0,9}"), 0..3), ".{0,20}").prop_map(
-        |(service, headers, peer_address)| Caller {
+    let address = any::<u64>();
+    ("[a-z0-9_-]{1,64}", vec(("[a-z-]{1,9}", ".{0,9}"), 0..3), ".{0,20}", address).prop_map(
+        |(service, headers, peer_address, address)| Caller {
             service: service.parse().unwrap(),
             headers,
             peer_address,
+            address: AddressKey(address),
         },
     )
 }
