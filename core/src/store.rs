@@ -49,7 +49,7 @@ pub mod redis;
 mod url;
 mod version;
 
-pub use data::{Claim, Claimed, ExpectedState, OwnerView, StoredPartition};
+pub use data::{Claim, Claimed, ExpectedState, OwnerView, RecordedSizes, StoredPartition};
 pub use doctor::doctor;
 pub use error::StoreError;
 pub use layout::{HashKey, PartitionLayout};

@@ -70,5 +70,6 @@ fn claimed(stored: &StoredPartition) -> Claimed {
         unreadable: stored.unreadable.clone(),
         first_index: stored.first_index,
         log: stored.log.clone(),
+        recorded: stored.recorded,
     }
 }

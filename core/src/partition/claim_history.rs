@@ -60,6 +60,7 @@ mod tests {
             unreadable: vec![],
             first_index,
             log,
+            recorded: None,
         }
     }
 

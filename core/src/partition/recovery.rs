@@ -74,7 +74,10 @@ impl Recovered {
             replay.restore(*number, blob)?;
         }
         replay.begin_log(claimed.first_index);
-        replay.check_checkpoint(meta.checkpoint.take().as_ref(), claimed.first_index);
+        match meta.checkpoint.take() {
+            Some(summary) => replay.check_checkpoint(&summary, claimed.first_index),
+            None => replay.check_recorded_streams(claimed.streams.len() + claimed.unreadable.len()),
+        }
         for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             replay.replay(index, blob)?;
         }

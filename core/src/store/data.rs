@@ -36,6 +36,17 @@ pub struct Claimed {
     pub first_index: LogIndex,
     /// The log in order, without gaps.
     pub log: Vec<Bytes>,
+    /// The sizes before the claim; `None` in a store that cannot lose log or streams alone.
+    pub recorded: Option<RecordedSizes>,
+}
+
+/// Sizes of a partition that the store has recorded beside the data. Smaller sizes of the data show a loss.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordedSizes {
+    /// An index that the end of the log had reached.
+    pub next_index: LogIndex,
+    /// Number of stream blobs after the last checkpoint.
+    pub streams: u64,
 }
 
 impl Claimed {
@@ -90,6 +101,8 @@ pub struct StoredPartition {
     pub first_index: LogIndex,
     /// The log in order.
     pub log: Vec<Bytes>,
+    /// As [`Claimed::recorded`].
+    pub recorded: Option<RecordedSizes>,
     /// Damaged blobs that are kept aside, by name, the oldest first.
     pub quarantined: Vec<(String, Bytes)>,
     /// Damage of the head and of the structure, one text each.

@@ -241,6 +241,7 @@ impl Partition {
             unreadable: Vec::new(),
             first_index: self.head.first,
             log: self.log.values().cloned().collect(),
+            recorded: None,
         }
     }
 

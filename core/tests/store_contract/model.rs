@@ -58,6 +58,7 @@ impl Model {
             unreadable: vec![],
             first_index: LogIndex(self.trimmed),
             log: self.all[self.trimmed as usize..].to_vec(),
+            recorded: None,
         }
     }
 

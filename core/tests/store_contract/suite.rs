@@ -38,10 +38,10 @@ async fn claim(store: &dyn Store, partition: u32) -> Claimed {
     claim_as(store, partition, ME, 0).await
 }
 
-/// Claims without the claim history, which has its own test.
+/// Claims without the claim history and the recorded sizes, which have tests of their own.
 async fn claim_as(store: &dyn Store, partition: u32, owner: &str, above: u64) -> Claimed {
     let claimed = store.claim(partition, owner, Epoch(above)).await.unwrap();
-    Claimed { claims: vec![], ..claimed }
+    Claimed { claims: vec![], recorded: None, ..claimed }
 }
 
 /// Claims partition 1 and appends one blob per text.
@@ -63,6 +63,7 @@ fn empty(epoch: u64) -> Claimed {
         unreadable: vec![],
         first_index: LogIndex(0),
         log: vec![],
+        recorded: None,
     }
 }
 
@@ -210,6 +211,7 @@ pub(crate) async fn a_checkpoint_trims_and_keeps_unchanged_streams(bench: Bench)
         unreadable: vec![],
         first_index: LogIndex(3),
         log: vec![],
+        recorded: None,
     };
     assert_eq!(claimed, expected);
     bench.store.append(1, claimed.epoch.into(), LogIndex(3), blob("d")).await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_core::store::{Epoch, ExpectedState, OwnerView, StoreError};
+use minerva_core::store::{Epoch, ExpectedState, OwnerView, RecordedSizes, Store, StoreError};
 use minerva_proto::{LogIndex, StreamNumber};
 
 use crate::append;
@@ -199,4 +199,92 @@ async fn a_damaged_call_number_neither_hides_a_checkpoint_nor_prevents_claims() 
     let overtaken = store.claim(3, "me", Epoch(0)).await;
     assert!(matches!(overtaken, Err(StoreError::Unavailable(_))), "{overtaken:?}");
     assert_eq!(store.claim(3, "me", Epoch(0)).await.unwrap().epoch, Epoch(epoch.0 + 1));
+}
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Claims partition 3, checkpoints two streams as of index 1, appends a second entry and renews the lease.
+async fn filled(store: &dyn Store) -> Epoch {
+    let epoch = store.claim(3, "me", Epoch(0)).await.unwrap().epoch;
+    append(store, 3, epoch, 0..1).await;
+    let stream = |number| (StreamNumber(number), Some(Bytes::from("s")));
+    let changed = vec![stream(7), stream(8)];
+    store.checkpoint(3, begun(epoch, 0), LogIndex(1), Bytes::from("m"), changed).await.unwrap();
+    append(store, 3, epoch, 1..2).await;
+    store.renew(3, owner(epoch, 1), LEASE, LogIndex(2)).await.unwrap();
+    epoch
+}
+
+/// The view of an owner before its first checkpoint.
+fn begun(epoch: Epoch, first: u64) -> OwnerView {
+    let first = LogIndex(first);
+    OwnerView { epoch, expected: Some(ExpectedState { first, next_first: first, checkpoints: 0 }) }
+}
+
+fn sizes(next_index: u64, streams: u64) -> Option<RecordedSizes> {
+    Some(RecordedSizes { next_index: LogIndex(next_index), streams })
+}
+
+#[tokio::test]
+async fn the_loss_of_a_whole_key_shows_to_the_next_owner() {
+    for (key, entries, streams) in [("log", 0, 2), ("streams", 1, 0)] {
+        let server = Server::start(&[]);
+        let store = server.store("");
+        filled(&*store).await;
+        server.command(&["DEL", &format!("minerva:{{p3}}:{key}")]);
+        assert_eq!(store.inspect(3).await.unwrap().recorded, sizes(2, 2), "{key}");
+        // An owner that dies before it has replaced the damaged state hides nothing.
+        for _ in 0..2 {
+            let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+            assert_eq!((claimed.log.len(), claimed.streams.len()), (entries, streams));
+            assert_eq!(claimed.recorded, sizes(2, 2), "{key}");
+            let view = begun(claimed.epoch, 1);
+            store.renew(3, view, LEASE, claimed.next_index()).await.unwrap();
+        }
+        // Neither does the repair of one stream.
+        let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+        let changed = vec![(StreamNumber(9), Some(Bytes::from("s")))];
+        let repair = claimed.epoch.into();
+        store.checkpoint(3, repair, LogIndex(1), Bytes::from("m"), changed).await.unwrap();
+        assert_eq!(store.inspect(3).await.unwrap().recorded, sizes(2, 3), "{key}");
+        let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+        let settles = begun(claimed.epoch, 1);
+        store.checkpoint(3, settles, LogIndex(1), Bytes::from("m"), vec![]).await.unwrap();
+        let claimed = store.claim(3, "me", Epoch(0)).await.unwrap();
+        let now = sizes(1 + entries as u64, streams as u64 + 1);
+        assert_eq!(claimed.recorded, now, "the checkpoint of an owner settles the loss");
+    }
+}
+
+#[tokio::test]
+async fn a_running_owner_notices_the_loss_of_its_snapshots() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    let epoch = filled(&*store).await;
+    server.command(&["DEL", "minerva:{p3}:streams"]);
+    let behind = Err(StoreError::Behind { next: LogIndex(2) });
+    assert_eq!(store.renew(3, owner(epoch, 1), LEASE, LogIndex(2)).await, behind);
+    let me = owner(epoch, 1);
+    let written = store.checkpoint(3, me, LogIndex(2), Bytes::from("m"), vec![]).await;
+    assert_eq!(written, behind);
+}
+
+#[tokio::test]
+async fn damaged_and_outdated_sizes_are_ignored() {
+    let server = Server::start(&[]);
+    let store = server.store("");
+    filled(&*store).await;
+    let head =
+        |field| redis::from_redis_value::<String>(server.command(&["HGET", HEAD, field])).unwrap();
+    let (intact, claim) = (head("sizes"), head("claim"));
+    assert_eq!(intact, format!("2 2 {claim} 2 2"));
+    for at in 0..intact.len() {
+        let mut damaged = intact.clone().into_bytes();
+        damaged[at] ^= 1;
+        server.command(&["HSET", HEAD, "sizes", str::from_utf8(&damaged).unwrap()]);
+        assert_eq!(store.inspect(3).await.unwrap().recorded, None, "{at}");
+    }
+    // An owner of release 0.1 has claimed since.
+    server.command(&["HSET", HEAD, "sizes", &intact, "claim", "old:1"]);
+    assert_eq!(store.claim(3, "me", Epoch(0)).await.unwrap().recorded, None);
 }

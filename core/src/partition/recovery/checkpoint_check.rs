@@ -64,12 +64,7 @@ impl Replay<'_> {
     /// Compares the restored snapshots with the summary of the checkpoint, before the log is replayed.
     ///
     /// The snapshots of an unfinished checkpoint have no summary.
-    pub(super) fn check_checkpoint(
-        &mut self,
-        summary: Option<&CheckpointSummary>,
-        first: LogIndex,
-    ) {
-        let Some(summary) = summary else { return };
+    pub(super) fn check_checkpoint(&mut self, summary: &CheckpointSummary, first: LogIndex) {
         if summary.covers != first {
             let covers = summary.covers;
             self.damage.add(format!("meta: as of {covers}, and the log begins at {first}"));

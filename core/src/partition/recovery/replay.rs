@@ -16,7 +16,7 @@ use super::timeline::Timeline;
 use crate::state::{
     CreatedTags, DamagedStreams, Meta, Record, Snapshot, StoredSnapshots, StreamState, decode_entry,
 };
-use crate::store::{Claimed, Epoch};
+use crate::store::{Claimed, Epoch, RecordedSizes};
 
 /// Numbers of lost streams that one recovery quarantines without a record of each.
 const MAX_MISSING: usize = 10_000;
@@ -38,6 +38,8 @@ pub(super) struct Replay<'a> {
     /// Index behind the last log entry.
     next: LogIndex,
     timeline: Timeline<'a>,
+    /// Sizes that the store has recorded.
+    recorded: Option<RecordedSizes>,
     /// Index of each snapshot; 0 for a damaged one.
     pub(super) stored: StoredSnapshots,
     /// The checkpoint has a snapshot of each stream, or the missing stream is identified.
@@ -72,6 +74,7 @@ impl<'a> Replay<'a> {
             epoch,
             next,
             timeline: Timeline::new(&claimed.claims, epoch),
+            recorded: claimed.recorded,
             stored: StoredSnapshots::new(),
             are_streams_known: false,
             count_limit,
@@ -126,6 +129,16 @@ impl<'a> Replay<'a> {
     pub(super) fn unreadable_snapshots(&self) -> BTreeSet<StreamNumber> {
         let streams = self.streams.iter();
         streams.filter(|(_, stream)| stream.state.is_none()).map(|(number, _)| *number).collect()
+    }
+
+    /// Compares the number of snapshots with the recorded one. The summary of a checkpoint shows more, but content of
+    /// version 1 has none.
+    pub(super) fn check_recorded_streams(&mut self, snapshots: usize) {
+        let Some(RecordedSizes { streams, .. }) = self.recorded else { return };
+        if (snapshots as u64) < streams && !self.damage.has_unknown_streams {
+            self.damage.add(format!("{snapshots} snapshots instead of those of {streams} streams"));
+            self.miss_any();
+        }
     }
 
     /// Forgets a stream that never had the number; the next checkpoint removes the snapshot.
@@ -350,15 +363,14 @@ impl<'a> Replay<'a> {
         self.changed.insert(number);
     }
 
-    /// A snapshot that includes entries beyond the end of the log, or an earlier claim of a longer log, proves that the
-    /// log lost these entries.
+    /// A snapshot that includes entries beyond the end of the log, an earlier claim of a longer log, or a recorded end
+    /// proves that the log lost these entries.
     fn check_log_end(&mut self, checkpointed: Option<u64>) {
         let next = self.next;
         let saved = self.streams.values().map(|stream| stream.as_of).max();
-        let Some(end) = saved.max(self.timeline.log_end(checkpointed)).filter(|end| *end > next)
-        else {
-            return;
-        };
+        let recorded = self.recorded.map(|sizes| sizes.next_index);
+        let end = saved.max(self.timeline.log_end(checkpointed)).max(recorded);
+        let Some(end) = end.filter(|end| *end > next) else { return };
         self.damage.add(format!("the log ends at {next}, and has ended at {end} before"));
         self.damage.first_index.get_or_insert(next);
         self.miss_created();

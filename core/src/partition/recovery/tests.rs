@@ -15,7 +15,7 @@ use crate::partition::tests::hello_origin;
 use crate::state::{
     BlobContext, CheckpointSummary, Ended, EndedBy, Record, STORED_VERSION, Snapshot, encode_entry,
 };
-use crate::store::{Claim, Epoch};
+use crate::store::{Claim, Epoch, RecordedSizes};
 
 const STREAM: StreamNumber = StreamNumber(7);
 const OTHER: StreamNumber = StreamNumber(8);
@@ -54,6 +54,7 @@ fn claimed(streams: Vec<(StreamNumber, Bytes)>, log: &[Records]) -> Claimed {
         unreadable: vec![],
         first_index: FIRST,
         log: log.collect(),
+        recorded: None,
     }
 }
 
@@ -80,6 +81,7 @@ fn next_claim(claimed: &Claimed, recovered: &Recovered) -> Claimed {
         unreadable: Vec::new(),
         first_index: as_of,
         log: Vec::new(),
+        recorded: None,
     }
 }
 

@@ -85,6 +85,7 @@ impl<'t> Tables<'t> {
             unreadable: Vec::new(),
             first_index: head.first,
             log: self.read_log(partition, head)?,
+            recorded: None,
         })
     }
 

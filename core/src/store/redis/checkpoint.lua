@@ -17,10 +17,13 @@ if mine > epoch then return {'behind', after} end
 if ARGV[2] ~= '' and ARGV[2] ~= head[4] then return {'fenced'} end
 if covers > after then return {'behind', after} end
 local made = tonumber(head[3] or 0)
+local ends, streams = recorded(KEYS[1], head[4])
+local length = redis.call('HLEN', KEYS[3])
 if ARGV[3] ~= '' then
   local confirmed = tonumber(ARGV[5])
   if made ~= confirmed and made ~= confirmed + 1 then return {'behind', after} end
   if first ~= tonumber(ARGV[3]) and first ~= covers then return {'behind', after} end
+  if streams and streams ~= length and confirmed > 0 then return {'behind', after} end
   made = confirmed + 1
 end
 if covers < first then return {'ok'} end
@@ -39,4 +42,10 @@ local removed = 9 + 2 * tonumber(ARGV[8])
 each('HDEL', removed, #ARGV)
 each('HSET', 9, removed - 1)
 redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[7], 'checkpoints', made or 0)
+if ARGV[3] ~= '' then
+  record(KEYS[1], head[4], after, redis.call('HLEN', KEYS[3]))
+elseif ends then
+  -- The repair of one stream hides no other damage.
+  record(KEYS[1], head[4], ends, streams + redis.call('HLEN', KEYS[3]) - length)
+end
 return {'ok'}

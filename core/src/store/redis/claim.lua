@@ -3,7 +3,8 @@
 -- KEYS   1 head, 2 log
 -- ARGV   1 owner, 2 lease in milliseconds, 3 session, 4 call number, 5 an epoch to exceed, 6 the longest lease in
 --        milliseconds of an owner of release 0.1, which stores no lease
--- Reply  {'ok', epoch, first index, length of the log, last 32 claims, meta or nil}
+-- Reply  {'ok', epoch, first index, length of the log, last 32 claims, meta or nil, recorded end of the log and number of
+--        streams (see sizes.lua) or nil}
 --        | {'held', other owner, milliseconds left} | {'overtaken', stored call number}
 --        | {'corrupt', problem}
 -- Retry  Replies the same unless a later call took effect. A call that arrives after a later call of its
@@ -68,4 +69,6 @@ end
 local claim = ARGV[3] .. ':' .. ARGV[4]
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'first', first, 'owner', ARGV[1], 'until', now + ARGV[2],
   'lease', ARGV[2] .. ' ' .. claim, 'session', ARGV[3], 'call', ARGV[4], 'claim', claim, 'claims', claims, 'checkpoints', 0)
-return {'ok', epoch, first, length, claims, head[8]}
+local ends, streams = recorded(KEYS[1], head[9])
+if ends then record(KEYS[1], claim, ends, streams) end
+return {'ok', epoch, first, length, claims, head[8], ends or false, streams or false}

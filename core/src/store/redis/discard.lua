@@ -10,5 +10,8 @@ if not epoch then return {'corrupt', 'its epoch is not a number'} end
 if mine < epoch then return {'fenced'} end
 if mine > epoch then return {'behind', 0} end
 if ARGV[2] ~= '' and ARGV[2] ~= head[2] then return {'fenced'} end
-for at = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[at]) end
+local removed = 0
+for at = 3, #ARGV do removed = removed + redis.call('HDEL', KEYS[2], ARGV[at]) end
+local ends, streams = recorded(KEYS[1], head[2])
+if ends then record(KEYS[1], head[2], ends, streams - removed) end
 return {'ok'}

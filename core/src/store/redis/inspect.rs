@@ -10,7 +10,7 @@ use minerva_proto::LogIndex;
 use redis::{FromRedisValue, Value, cmd};
 
 use super::super::claims::decode_readable;
-use super::super::{Epoch, StoreError, StoredPartition};
+use super::super::{Epoch, RecordedSizes, StoreError, StoredPartition};
 use super::client::Client;
 use super::keys::PartitionKeys;
 use super::read::{into_bytes, read_hash, read_log, read_streams};
@@ -23,9 +23,13 @@ const MAX_TEXT: usize = 100;
 const ATTEMPTS: u32 = 10;
 
 /// Fields of the head that an inspection reads.
-const FIELDS: [&str; 7] = ["epoch", "first", "owner", "claims", "claim", "checkpoints", "meta"];
+const FIELDS: [&str; 8] =
+    ["epoch", "first", "owner", "claims", "claim", "checkpoints", "meta", "sizes"];
 
-type Head = [Option<Bytes>; 7];
+type Head = [Option<Bytes>; 8];
+
+/// Fields that change with each checkpoint; `sizes` changes with each renewal.
+const COMPARED: usize = 7;
 
 /// Reads a partition, and its damaged blobs if their keys are given.
 pub(super) async fn inspect(
@@ -44,7 +48,7 @@ pub(super) async fn inspect(
         if let Some(quarantine) = quarantine {
             found.quarantined = read_quarantine(client, partition, quarantine).await?;
         }
-        if read_head(client, partition, keys).await? == head {
+        if read_head(client, partition, keys).await?[..COMPARED] == head[..COMPARED] {
             return Ok(found);
         }
     }
@@ -63,7 +67,7 @@ async fn read_head(
     Ok(std::array::from_fn(|_| values.next().flatten()))
 }
 
-fn from_head([epoch, first, owner, claims, _, _, meta]: &Head) -> StoredPartition {
+fn from_head([epoch, first, owner, claims, claim, _, meta, sizes]: &Head) -> StoredPartition {
     let mut problems = Vec::new();
     let mut number = |name: &str, value: &Option<Bytes>| {
         let Some(value) = value else { return 0 };
@@ -90,9 +94,23 @@ fn from_head([epoch, first, owner, claims, _, _, meta]: &Head) -> StoredPartitio
         claims,
         meta: meta.clone(),
         first_index: LogIndex(first),
+        recorded: claim
+            .as_ref()
+            .zip(sizes.as_ref())
+            .and_then(|(claim, sizes)| parse_sizes(sizes, claim)),
         problems,
         ..StoredPartition::default()
     }
+}
+
+/// Parses the recorded sizes as `sizes.lua`.
+fn parse_sizes(sizes: &[u8], claim: &[u8]) -> Option<RecordedSizes> {
+    let text = str::from_utf8(sizes).ok()?;
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [ends, streams, name, ends_again, streams_again] = parts[..] else { return None };
+    let is_intact = (ends, streams, name.as_bytes()) == (ends_again, streams_again, claim);
+    let sizes = (ends.parse().ok()?, streams.parse().ok()?);
+    is_intact.then_some(RecordedSizes { next_index: LogIndex(sizes.0), streams: sizes.1 })
 }
 
 /// A name or number in the store as printable text.

@@ -3,7 +3,7 @@
 //! All keys of a partition carry its number as their hash tag. They share one slot, so one script may access them.
 //!
 //! ```text
-//!   PREFIX{p12}:head      hash: epoch, claim, claims, first, owner, until, lease, session, call, checkpoints, meta
+//!   PREFIX{p12}:head      hash: epoch, claim, claims, first, owner, until, lease, session, call, checkpoints, meta, sizes
 //!   PREFIX{p12}:log       list: the blobs from index `first` on
 //!   PREFIX{p12}:streams   hash: stream number to blob
 //!   PREFIX{p12}:quarantine         hash: name to damaged blob

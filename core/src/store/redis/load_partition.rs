@@ -8,7 +8,7 @@ use minerva_proto::LogIndex;
 use redis::{Value, cmd};
 
 use super::super::claims::decode_readable;
-use super::super::{Claim, Claimed, Epoch, StoreError};
+use super::super::{Claim, Claimed, Epoch, RecordedSizes, StoreError};
 use super::client::Client;
 use super::read::{into_bytes, read_log, read_streams};
 use super::reply::{number, text};
@@ -21,6 +21,7 @@ pub(super) struct ClaimReply {
     length: u64,
     claims: Vec<Claim>,
     meta: Option<Bytes>,
+    recorded: Option<RecordedSizes>,
 }
 
 impl ClaimReply {
@@ -31,7 +32,13 @@ impl ClaimReply {
         let claims = parts.next().and_then(into_bytes).unwrap_or_default();
         let (claims, _) = decode_readable(&String::from_utf8_lossy(&claims));
         let meta = parts.next().and_then(into_bytes);
-        Ok(Self { epoch: Epoch(epoch), first: LogIndex(first), length, claims, meta })
+        let mut size = || number(parts.next()).ok();
+        let sizes = size().zip(size());
+        let recorded = sizes.map(|(next_index, streams)| RecordedSizes {
+            next_index: LogIndex(next_index),
+            streams,
+        });
+        Ok(Self { epoch: Epoch(epoch), first: LogIndex(first), length, claims, meta, recorded })
     }
 }
 
@@ -52,6 +59,6 @@ pub(super) async fn load_partition(
     if log.len() as u64 != claim.length {
         return Err(StoreError::Corrupt("the length of its log has changed".to_owned()));
     }
-    let ClaimReply { epoch, first: first_index, claims, meta, .. } = claim;
-    Ok(Claimed { epoch, claims, meta, streams, unreadable, first_index, log })
+    let ClaimReply { epoch, first: first_index, claims, meta, recorded, .. } = claim;
+    Ok(Claimed { epoch, claims, meta, streams, unreadable, first_index, log, recorded })
 }

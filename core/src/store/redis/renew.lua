@@ -19,6 +19,10 @@ if ARGV[3] ~= '' then
   local made = tonumber(head[5] or 0)
   if not is_expected or not made or made < tonumber(ARGV[5]) then return {'behind', after} end
 end
+local ends, streams = recorded(KEYS[1], head[4])
+local length = redis.call('HLEN', KEYS[3])
+-- Before the first checkpoint of a claim, the streams may be missing since the previous owner.
+if streams and streams ~= length and (tonumber(ARGV[5]) or 0) > 0 then return {'behind', after} end
 if head[3] == '' then return {'ok'} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -26,4 +30,6 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- one write permits all others of the script. Without PERSIST, leases would expire on a full Redis.
 redis.call('PERSIST', KEYS[1])
 redis.call('HSET', KEYS[1], 'until', now + ARGV[6], 'lease', ARGV[6] .. ' ' .. (head[4] or ''))
+-- A recorded end beyond the log is the trace of lost entries until a checkpoint.
+record(KEYS[1], head[4], math.max(ends or 0, after), streams or length)
 return {'ok'}

@@ -41,13 +41,13 @@ impl Script {
         match self {
             Self::Append => include_str!("append.lua"),
             Self::Heartbeat => concat!(include_str!("vote.lua"), include_str!("heartbeat.lua")),
-            Self::Checkpoint => include_str!("checkpoint.lua"),
-            Self::Claim => include_str!("claim.lua"),
-            Self::Discard => include_str!("discard.lua"),
+            Self::Checkpoint => concat!(include_str!("sizes.lua"), include_str!("checkpoint.lua")),
+            Self::Claim => concat!(include_str!("sizes.lua"), include_str!("claim.lua")),
+            Self::Discard => concat!(include_str!("sizes.lua"), include_str!("discard.lua")),
             Self::Partitions => concat!(include_str!("vote.lua"), include_str!("partitions.lua")),
             Self::Quarantine => include_str!("quarantine.lua"),
             Self::Release => include_str!("release.lua"),
-            Self::Renew => include_str!("renew.lua"),
+            Self::Renew => concat!(include_str!("sizes.lua"), include_str!("renew.lua")),
             Self::Reset => include_str!("reset.lua"),
         }
     }

@@ -249,6 +249,7 @@ impl StoredPartition {
             unreadable: Vec::new(),
             first_index: self.first,
             log: self.log.iter().cloned().collect(),
+            recorded: None,
         })
     }
 

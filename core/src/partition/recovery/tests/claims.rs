@@ -97,3 +97,31 @@ fn a_stream_with_a_damaged_number_is_reported_without_its_whole_name() {
     assert_eq!(recovered.damaged_names.len(), 1);
     assert_eq!(recovered.meta.rollback.unwrap().streams_made, 0, "any stream may be missing");
 }
+
+#[test]
+fn a_log_below_its_recorded_end_quarantines_all_streams() {
+    for (end, damaged) in [(10, &[][..]), (11, &[7, 8])] {
+        let mut claimed = claimed(saved(), &[]);
+        claimed.meta = Some(meta(8));
+        claimed.recorded = Some(RecordedSizes { next_index: LogIndex(end), streams: 2 });
+        let recovered = recover(&claimed);
+        assert_eq!(quarantined(&recovered), damaged, "{:?}", recovered.damage());
+        assert_eq!(
+            is_jump(8, recovered.meta.streams_made),
+            end > 10,
+            "lost entries created streams"
+        );
+    }
+}
+
+#[test]
+fn fewer_snapshots_than_recorded_make_every_unknown_stream_lost() {
+    for (streams, is_lost) in [(2, false), (3, true)] {
+        let mut claimed = claimed(saved(), &[]);
+        claimed.recorded = Some(RecordedSizes { next_index: FIRST, streams });
+        let recovered = recover(&claimed);
+        assert_eq!(recovered.damage().count, usize::from(is_lost), "{:?}", recovered.damage());
+        let lost = recovered.meta.rollback.map(|rollback| rollback.streams_made);
+        assert_eq!(lost, is_lost.then_some(0), "any stream may be missing");
+    }
+}
