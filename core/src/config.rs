@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use minerva_runtime::address;
+use minerva_runtime::{address, usable_memory};
 
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;
@@ -27,6 +27,13 @@ pub struct Config {
         help_heading = "State", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
     pub partitions: u32,
 
+    /// Bytes of messages that all streams may hold in memory: inboxes, messages behind gaps, outboxes. From 80 % on no
+    /// stream is created, from 90 % on no message is kept behind a gap, and from 95 % on no message of a client is
+    /// taken. The same holds for the memory of Redis, if it has a `maxmemory`. Half of the memory of the machine or
+    /// the container if omitted; 0: no limit.
+    #[arg(long, env = "MINERVA_MEMORY_BUDGET", value_name = "BYTES", help_heading = "State")]
+    pub memory_budget: Option<u64>,
+
     /// Limits of streams.
     #[command(flatten)]
     pub limits: Limits,
@@ -36,12 +43,20 @@ pub struct Config {
     pub partition: PartitionOptions,
 }
 
+impl Config {
+    /// The memory budget in bytes; 0: no limit.
+    pub(crate) fn memory_limit(&self) -> u64 {
+        self.memory_budget.unwrap_or_else(|| usable_memory().unwrap_or(0) / 2)
+    }
+}
+
 impl Default for Config {
     /// The values of omitted options.
     fn default() -> Self {
         Self {
             api: SocketAddr::from(([127, 0, 0, 1], 7400)),
             partitions: 64,
+            memory_budget: None,
             limits: Limits::default(),
             partition: PartitionOptions::default(),
         }

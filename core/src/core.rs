@@ -28,6 +28,7 @@ use crate::clock;
 use crate::config::{Config, MAX_GRPC_MESSAGE};
 use crate::inspect::StoreCommandError;
 use crate::link::LinkServer;
+use crate::memory_budget::{MemoryBudget, watch_store};
 use crate::metrics::Metrics;
 use crate::ownership::{self, CoreContext, Ownership, ServiceState};
 use crate::partition::PartitionTable;
@@ -62,6 +63,8 @@ pub struct Core {
     stop_ownership: oneshot::Sender<()>,
     /// The ownership task; aborted on drop.
     ownership: JoinSet<()>,
+    /// The task that samples the memory; aborted on drop.
+    _watches: JoinSet<()>,
     servers: JoinSet<()>,
 }
 
@@ -124,7 +127,9 @@ impl Core {
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let layout = layout(&*store, config.partitions, report).await?;
         let partitions = PartitionTable::new(layout.count, PartitionHash::new(layout.hash_key));
-        let context = CoreContext::new(
+        let memory =
+            Arc::new(MemoryBudget::new(config.memory_limit(), Arc::clone(&metrics.counters)));
+        let mut context = CoreContext::new(
             Arc::clone(&id),
             store,
             partitions.clone(),
@@ -132,6 +137,10 @@ impl Core {
             config.partition.clone(),
             metrics.clone(),
         );
+        context.memory = Arc::clone(&memory);
+        let mut watches = JoinSet::new();
+        let (watched, reported) = (Arc::clone(&context.store), metrics.clone());
+        watches.spawn(watch_store(memory, watched, move |memory| reported.report_memory(memory)));
         let startup = context.startup.clone();
         let service = context.service.subscribe();
         let (stop_ownership, ownership_stopped) = oneshot::channel::<()>();
@@ -167,6 +176,7 @@ impl Core {
             stop,
             stop_ownership,
             ownership,
+            _watches: watches,
             servers,
         })
     }

@@ -17,6 +17,8 @@ pub mod fuzzing;
 pub mod inspect;
 pub mod limits;
 mod link;
+mod memory_budget;
+mod memory_level;
 mod metrics;
 mod outgoing;
 mod ownership;

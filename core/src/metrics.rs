@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::clock;
+use crate::memory_budget::MemoryBudget;
 use crate::partition::Counters;
 
 /// Values of the label `direction`.
@@ -45,6 +46,12 @@ pub struct Metrics {
     pub(crate) unreadable_partitions: Gauge,
     /// Partitions assigned to this core that the core does not serve.
     pub(crate) unserved_partitions: Gauge,
+    /// Bytes of messages that all streams hold.
+    held_bytes: Gauge,
+    /// The level of memory use, 0 to 3.
+    memory_level: Gauge,
+    /// Used share of the store's memory, 0 to 1; 0 without a limit.
+    store_fill: Gauge<f64, AtomicU64>,
     /// Counters of the partitions.
     pub(crate) counters: Arc<Counters>,
     /// Duration of appends in seconds.
@@ -70,12 +77,17 @@ impl Metrics {
             quarantined_streams: Counter::default(),
             unreadable_partitions: Gauge::default(),
             unserved_partitions: Gauge::default(),
+            held_bytes: Gauge::default(),
+            memory_level: Gauge::default(),
+            store_fill: Gauge::default(),
             counters: Arc::default(),
             append_seconds,
             store_errors: Family::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("minerva_core"));
-        metrics.register_damage(registry.sub_registry_with_prefix("minerva"));
+        let shared = registry.sub_registry_with_prefix("minerva");
+        metrics.register_damage(shared);
+        metrics.register_memory(shared);
         metrics
     }
 
@@ -108,6 +120,9 @@ impl Metrics {
             quarantined_streams: _,
             unreadable_partitions: _,
             unserved_partitions: _,
+            held_bytes: _,
+            memory_level: _,
+            store_fill: _,
             counters,
             append_seconds,
             store_errors,
@@ -140,6 +155,22 @@ impl Metrics {
         let unserved = "Partitions assigned to this core that the core does not serve";
         into.register("unserved_partitions", unserved, self.unserved_partitions.clone());
         into.register_collector(Box::new(DurabilityCollector(self.counters.clone())));
+    }
+
+    fn register_memory(&self, into: &mut Registry) {
+        let held = "Bytes of messages in inboxes, behind gaps and in outboxes";
+        into.register("held_bytes", held, self.held_bytes.clone());
+        let level = "Memory level: 0 free, 1 no new streams, 2 no messages behind gaps, 3 no messages of clients";
+        into.register("memory_level", level, self.memory_level.clone());
+        let fill = "Used share of the memory limit of the store, 0 without a limit";
+        into.register("store_fill_ratio", fill, self.store_fill.clone());
+    }
+
+    /// Sets the gauges of memory.
+    pub(crate) fn report_memory(&self, memory: &MemoryBudget) {
+        self.held_bytes.set(i64::try_from(memory.held_bytes()).unwrap_or(i64::MAX));
+        self.memory_level.set(memory.level() as i64);
+        self.store_fill.set(memory.store_share());
     }
 }
 
@@ -199,14 +230,33 @@ impl Collector for CounterCollector {
                 counter.metric_type(),
             )?)?;
         }
+        self.encode_refused(&mut encoder)?;
+        self.encode_ended(&mut encoder)
+    }
+}
+
+impl CounterCollector {
+    /// Exports the ended streams by cause.
+    fn encode_ended(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut encoder = encoder.encode_descriptor(
             "streams_ended",
             "Ended streams",
             None,
             MetricType::Counter,
         )?;
-        for (by, count) in Counters::ENDED_BY.iter().zip(&counters.ended) {
+        for (by, count) in Counters::ENDED_BY.iter().zip(&self.0.ended) {
             ConstCounter::new(read(count)).encode(encoder.encode_family(&[("by", *by)])?)?;
+        }
+        Ok(())
+    }
+
+    /// Exports the refused transports by reason.
+    fn encode_refused(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Transports closed with a request to retry, by reason";
+        let mut encoder = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+        for (reason, count) in Counters::REFUSED_FOR.iter().zip(&self.0.refused) {
+            ConstCounter::new(read(count))
+                .encode(encoder.encode_family(&[("reason", *reason)])?)?;
         }
         Ok(())
     }
@@ -274,6 +324,7 @@ mod tests {
         "store_appends",
         "store_append_bytes",
         "store_checkpoints",
+        "refusals",
         "streams_ended",
     ];
 
@@ -308,6 +359,10 @@ mod tests {
             "minerva_quarantined_streams_total 0",
             "minerva_unreadable_partitions 0",
             "minerva_unserved_partitions 0",
+            "minerva_held_bytes 0",
+            "minerva_memory_level 0",
+            "minerva_store_fill_ratio 0.0",
+            "minerva_core_refusals_total{reason=\"busy\"} 0",
         ] {
             assert!(page.lines().any(|exported| exported == line), "{line} is not in\n{page}");
         }

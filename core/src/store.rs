@@ -49,7 +49,9 @@ pub mod redis;
 mod url;
 mod version;
 
-pub use data::{Claim, Claimed, ExpectedState, OwnerView, RecordedSizes, StoredPartition};
+pub use data::{
+    Claim, Claimed, ExpectedState, OwnerView, RecordedSizes, StoreFill, StoredPartition,
+};
 pub use doctor::doctor;
 pub use error::StoreError;
 pub use layout::{HashKey, PartitionLayout};
@@ -236,6 +238,14 @@ pub trait Store: Send + Sync + 'static {
         epoch: Epoch,
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// The used memory of the store and its limit; `None` if the store has no limit of its own, as in the default.
+    ///
+    /// # Errors
+    /// Only the errors of every call.
+    fn fill(&self) -> BoxFuture<'static, Result<Option<StoreFill>, StoreError>> {
+        ready(Ok(None)).boxed()
+    }
 
     /// Removes stream blobs whose stored number is damaged, see [`Claimed::unreadable`].
     ///

@@ -16,6 +16,8 @@ mod faults;
 mod inspect;
 #[path = "store_redis/login.rs"]
 mod login;
+#[path = "store_redis/memory.rs"]
+mod memory;
 #[path = "store_redis/nodes.rs"]
 mod nodes;
 #[allow(dead_code, reason = "shared with the tests of whole cores")]

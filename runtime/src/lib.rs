@@ -17,6 +17,8 @@ pub mod health;
 #[cfg(feature = "process")]
 pub mod log;
 #[cfg(feature = "process")]
+pub mod memory;
+#[cfg(feature = "process")]
 pub mod program;
 pub mod recurring;
 #[cfg(feature = "process")]
@@ -33,6 +35,7 @@ pub use self::{
     config_error::ConfigError,
     health::{HealthError, Subcommand, health},
     log::LogConfig,
+    memory::usable_memory,
     program::{EXIT_CONFIG, program},
     signals::{ReloadSignals, StopSignals},
     threads::{ThreadConfig, half_of_processors, runtime, threads},

@@ -13,6 +13,7 @@ use super::service_state::Service;
 use super::startup::Startup;
 use crate::clock;
 use crate::limits::Limits;
+use crate::memory_budget::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::partition::{PartitionOptions, PartitionTable};
 use crate::state::VersionInForce;
@@ -35,6 +36,8 @@ pub(crate) struct CoreContext {
     pub(crate) limits: Limits,
     pub(crate) options: PartitionOptions,
     pub(crate) metrics: Metrics,
+    /// Without a limit, unless the core sets one.
+    pub(crate) memory: Arc<MemoryBudget>,
     /// Limits the claims in flight.
     pub(super) claim_permits: Semaphore,
     pub(crate) startup: Startup,
@@ -53,6 +56,7 @@ impl CoreContext {
         metrics: Metrics,
     ) -> Self {
         let service = Arc::new(Service::new(metrics.clone()));
+        let memory = Arc::new(MemoryBudget::new(0, Arc::clone(&metrics.counters)));
         Self {
             owner,
             last_epochs: (0..partitions.count()).map(|_| Arc::default()).collect(),
@@ -62,6 +66,7 @@ impl CoreContext {
             limits,
             options,
             metrics,
+            memory,
             claim_permits: Semaphore::new(MAX_CONCURRENT_CLAIMS),
             startup: Startup::new(),
             service,

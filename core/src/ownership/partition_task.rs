@@ -146,6 +146,7 @@ impl PartitionTask {
             clock: partition_clock(),
             wall_clock: Arc::new(|| Millis(clock::wall_ms())),
             counters: Arc::clone(&context.metrics.counters),
+            memory: Arc::clone(&context.memory),
         };
         self.settle_startup();
         tracing::debug!(partition, %epoch, "serving the partition");

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::durability::Durability;
+use crate::memory_level::BUSY;
 use crate::state::{Ended, EndedBy};
 use crate::stream::{IDLE, SLOW};
 
@@ -19,12 +20,16 @@ pub struct Counters {
     pub inbox_bytes: AtomicU64,
     /// Bytes of messages in the outboxes.
     pub outbox_bytes: AtomicU64,
+    /// Bytes of messages in the inboxes, behind gaps and in the outboxes.
+    pub held_bytes: AtomicU64,
     /// Streams created. This counter and all below only grow.
     pub opened: AtomicU64,
     /// Ended streams by cause, see [`Counters::ENDED_BY`].
     pub ended: [AtomicU64; 6],
     /// Transports closed with a request to retry later.
     pub unavailable: AtomicU64,
+    /// These transports by reason, see [`Counters::REFUSED_FOR`].
+    pub refused: [AtomicU64; 9],
     /// Transports killed for a protocol error.
     pub killed: AtomicU64,
     /// Sends refused for lack of room in the outbox.
@@ -51,6 +56,25 @@ impl Counters {
     /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, and a first message
     /// that selects no service.
     pub const ENDED_BY: [&str; 6] = ["client", "app", "idle", "slow", "lost", "subprotocol"];
+
+    /// Reasons of the entries of `refused`, see [`Counters::unavailable`]; the last one is any other reason.
+    pub const REFUSED_FOR: [&str; 9] = [
+        BUSY,
+        "no room behind a gap",
+        "unserved",
+        "no application",
+        "too many streams",
+        "too many transports",
+        "too many batches wait",
+        "its owner is new",
+        "other",
+    ];
+
+    pub(super) fn count_unavailable(&self, reason: &str) {
+        add(&self.unavailable, 1);
+        let known = Self::REFUSED_FOR.iter().position(|known| *known == reason);
+        add(&self.refused[known.unwrap_or(Self::REFUSED_FOR.len() - 1)], 1);
+    }
 
     pub(super) fn count_end(&self, ended: &Ended) {
         let cause = match (ended.by, ended.reset.reason.as_str()) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::checkpoint::Checkpoints;
 use super::claim_history::ClaimHistory;
@@ -24,6 +24,7 @@ use super::recovery::{PER_ENTRY, Recovered, RecoveryError, expire_placeholders};
 use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
+use crate::memory_level::MemoryLevel;
 use crate::state::{BlobContext, Meta, Record, encode_entry};
 use crate::store::{Claimed, Epoch, StoreError};
 use crate::stream::{Effects, Output};
@@ -50,6 +51,7 @@ pub struct Partition {
     lease: Lease,
     claims: ClaimHistory,
     timer: LazyTimer,
+    memory_level: watch::Receiver<MemoryLevel>,
     /// Context of the blobs of this turn.
     context: BlobContext,
     /// The stored state is damaged; a checkpoint replaces the damaged blobs before the first turn.
@@ -62,8 +64,12 @@ pub struct Partition {
 enum Event {
     Mail(Option<Mail>),
     Released(Vec<Output>),
-    CheckpointStep { is_finished: bool },
+    CheckpointStep {
+        is_finished: bool,
+    },
     Deadline,
+    /// The memory level of the process has changed.
+    MemoryLevel,
     Renewed,
 }
 
@@ -109,6 +115,7 @@ impl Partition {
         let (deferred, timer) = (DeferredRecords::default(), LazyTimer::new());
         let context = setup.blob_context(epoch);
         streams.set_tag(context.tag);
+        let memory_level = setup.memory.subscribe();
         Self {
             setup,
             streams,
@@ -118,6 +125,7 @@ impl Partition {
             lease,
             claims,
             timer,
+            memory_level,
             context,
             is_damaged,
             damaged_names,
@@ -169,7 +177,7 @@ impl Partition {
                     }
                 }
                 // The turn takes the waiting mail too.
-                Event::Deadline => {
+                Event::Deadline | Event::MemoryLevel => {
                     if let Some(done) = self.turn(None) {
                         return self.stop(Some(done)).await;
                     }
@@ -237,6 +245,7 @@ impl Partition {
                 step.map(|is_finished| Event::CheckpointStep { is_finished })
             }
             () = self.timer.fire(until_deadline), if may_act => Ok(Event::Deadline),
+            Ok(()) = self.memory_level.changed(), if may_act => Ok(Event::MemoryLevel),
             mail = self.setup.mail.recv(), if may_act => Ok(Event::Mail(mail)),
         }
     }

@@ -8,6 +8,7 @@ use super::gate::PartitionLog;
 use super::mailbox::MailReceiver;
 use super::options::PartitionOptions;
 use crate::limits::Limits;
+use crate::memory_budget::MemoryBudget;
 use crate::state::{BlobContext, VersionInForce};
 use crate::store::{Epoch, Store};
 use crate::stream::Millis;
@@ -42,6 +43,8 @@ pub struct PartitionSetup {
     pub wall_clock: Clock,
     /// Counters shared by all partitions of the process.
     pub counters: Arc<Counters>,
+    /// The memory budget of the process.
+    pub memory: Arc<MemoryBudget>,
 }
 
 impl PartitionSetup {

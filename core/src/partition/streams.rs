@@ -11,6 +11,7 @@ mod dispatch;
 mod gauges;
 mod index;
 mod known_claims;
+mod memory;
 mod push_batch;
 mod service_selection;
 mod stream_calls;
@@ -39,11 +40,13 @@ use super::recovery::is_placeholder;
 use super::setup::{Clock, PartitionSetup};
 use super::subprotocols::Subprotocols;
 use crate::limits::Limits;
+use crate::memory_budget::MemoryBudget;
+use crate::memory_level::MemoryLevel;
 use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::{Claim, Epoch};
 use crate::stream::{
-    AppOutput, Effects, Intake, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
-    TransportKey, Turn,
+    AppOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply, TransportKey,
+    Turn,
 };
 
 /// Time after a claim for the instances of a running deployment to return, in milliseconds. The SDK pauses for 3 s at most.
@@ -58,6 +61,7 @@ pub(super) struct PartitionStreams {
     /// Time that a stream waits for the instance to reconnect, in milliseconds.
     app_grace_ms: u64,
     counters: Arc<Counters>,
+    memory: Arc<MemoryBudget>,
     /// For the start time of streams.
     wall_clock: Clock,
     /// Boxed, because the nodes of a map that grows at the end are half empty.
@@ -91,6 +95,8 @@ pub(super) struct PartitionStreams {
     deadlines: Deadlines,
     /// Streams with an input in this turn.
     touched: BTreeSet<StreamNumber>,
+    /// Streams with batches that may wait for memory.
+    waiting_for_memory: BTreeSet<StreamNumber>,
     gauges: Gauges,
 }
 
@@ -111,6 +117,7 @@ impl PartitionStreams {
             limits: setup.limits.clone(),
             app_grace_ms,
             counters: setup.counters.clone(),
+            memory: Arc::clone(&setup.memory),
             wall_clock: setup.wall_clock.clone(),
             streams: BTreeMap::new(),
             by_id: HashMap::new(),
@@ -130,6 +137,7 @@ impl PartitionStreams {
             callers: HashMap::new(),
             deadlines: Deadlines::default(),
             touched: BTreeSet::new(),
+            waiting_for_memory: BTreeSet::new(),
             gauges: Gauges::new(setup.counters.clone()),
         };
         for (number, state) in recovered {
@@ -246,7 +254,9 @@ impl PartitionStreams {
 
     /// The time of the next turn without mail.
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().into_iter().chain(self.assignment.next_deadline()).min()
+        let released = self.may_accept_waiting().then_some(Millis(0));
+        let deadlines = [self.deadlines.first(), self.assignment.next_deadline(), released];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Sends released outputs. Outputs for receivers that are gone are dropped.
@@ -303,10 +313,9 @@ impl PartitionStreams {
         let stream = self.streams.get_mut(&number)?;
         self.touched.insert(number);
         let before = Held::of(stream);
-        let result = run(
-            stream,
-            &mut Turn { now, tag: self.tag, limits: &self.limits, intake: Intake::All, effects },
-        );
+        let intake = self.memory.level().intake();
+        let mut turn = Turn { now, tag: self.tag, limits: &self.limits, intake, effects };
+        let result = run(stream, &mut turn);
         self.gauges.change(before, Held::of(stream));
         Some(result)
     }
@@ -337,6 +346,11 @@ impl PartitionStreams {
             self.with_indexed_stream(number, now, effects, run);
         } else {
             self.with_stream(number, now, effects, run);
+        }
+        if self.memory.level() >= MemoryLevel::NoReading
+            && self.streams.get(&number).is_some_and(|stream| stream.has_parked())
+        {
+            self.waiting_for_memory.insert(number);
         }
     }
 

@@ -12,6 +12,7 @@ mod deferred_records;
 mod gate;
 mod harness;
 mod held_streams;
+mod memory;
 mod push_batch;
 mod quarantine;
 mod rewrite_after_rollback;

@@ -76,6 +76,15 @@ pub struct ExpectedState {
     pub checkpoints: u64,
 }
 
+/// The memory of a store, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreFill {
+    /// Memory that counts towards the limit.
+    pub used: u64,
+    /// Memory at which the store refuses writes.
+    pub limit: u64,
+}
+
 impl From<Epoch> for OwnerView {
     fn from(epoch: Epoch) -> Self {
         Self { epoch, expected: None }

@@ -11,7 +11,8 @@ use minerva_proto::LogIndex;
 
 use super::fault_log::warn_unavailable;
 use super::{
-    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError, StreamChange,
+    Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError, StoreFill,
+    StreamChange,
 };
 use crate::clock;
 use crate::metrics::Metrics;
@@ -141,6 +142,10 @@ impl Store for MeteredStore {
         blobs: Vec<(String, Bytes)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.count_errors("quarantine", self.store.quarantine(partition, epoch, blobs))
+    }
+
+    fn fill(&self) -> BoxFuture<'static, Result<Option<StoreFill>, StoreError>> {
+        self.count_errors("fill", self.store.fill())
     }
 
     fn discard(

@@ -16,6 +16,7 @@ mod keys;
 mod layout;
 mod lease_proof;
 mod load_partition;
+mod memory;
 mod pipeline;
 mod pipelined_connection;
 mod read;
@@ -41,10 +42,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, OptionFuture, ready};
+use futures_util::future::{BoxFuture, OptionFuture, ready, try_join_all};
 use futures_util::{FutureExt, TryFutureExt};
 use minerva_proto::{LogIndex, StreamNumber};
-use redis::Cmd;
+use redis::{Cmd, cmd};
 
 use self::client::Client;
 use self::connector::Connector;
@@ -62,7 +63,7 @@ use super::layout::check_partitions;
 use super::quarantine::LIMITS;
 use super::{
     Claimed, Epoch, FIRST_LEASE, Member, Membership, OperatorStore, OwnerView, PartitionLayout,
-    Store, StoreError, StoredPartition, StreamChange, check_size,
+    Store, StoreError, StoreFill, StoredPartition, StreamChange, check_size,
 };
 
 /// A store in Redis, Valkey or Dragonfly: single server, Sentinel or Cluster.
@@ -241,6 +242,16 @@ impl Store for RedisStore {
             command.arg(name).arg(&*blob);
         }
         self.call_unit(partition, command, bytes, false)
+    }
+
+    fn fill(&self) -> BoxFuture<'static, Result<Option<StoreFill>, StoreError>> {
+        let replies = self.client.sample_slots(self.layout.partitions()).into_iter().map(|slot| {
+            let command = cmd("INFO").arg("memory").take();
+            self.client.send_lease(slot, command)
+        });
+        let replies = try_join_all(replies);
+        async move { Ok(replies.await?.into_iter().map(memory::fill).fold(None, memory::fuller)) }
+            .boxed()
     }
 
     fn discard(

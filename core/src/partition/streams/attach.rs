@@ -9,6 +9,7 @@ use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream};
+use crate::memory_level::{BUSY, BUSY_RETRY, MemoryLevel};
 use crate::state::{Ended, EndedBy};
 use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn};
 
@@ -83,6 +84,10 @@ impl PartitionStreams {
         }
         if self.is_late(&stream_key(attach), now) {
             return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
+        }
+        if self.memory.level() >= MemoryLevel::NoNewStreams {
+            let (reason, retry_after) = (BUSY.to_owned(), BUSY_RETRY);
+            return Some(CloseCause::Unavailable { reason, retry_after });
         }
         if self.streams.len() >= self.limits.max_streams {
             return unavailable("too many streams");

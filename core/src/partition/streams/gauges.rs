@@ -13,12 +13,23 @@ use crate::stream::Stream;
 pub(super) struct Held {
     inbox_bytes: usize,
     outbox_bytes: usize,
+    /// Bytes of messages behind a gap.
+    gap_bytes: usize,
 }
 
 impl Held {
     pub(super) fn of(stream: &Stream) -> Self {
         let state = stream.state();
-        Self { inbox_bytes: state.inbox().bytes(), outbox_bytes: state.outbox().bytes() }
+        Self {
+            inbox_bytes: state.inbox().bytes(),
+            outbox_bytes: state.outbox().bytes(),
+            gap_bytes: state.window().waiting_bytes(),
+        }
+    }
+
+    /// All bytes.
+    pub(super) fn total(self) -> usize {
+        self.inbox_bytes + self.outbox_bytes + self.gap_bytes
     }
 }
 
@@ -49,9 +60,19 @@ impl Gauges {
         self.export(unserved);
     }
 
-    /// Replaces the bytes that a stream held before an input.
+    /// Bytes of all streams.
+    pub(super) fn held(&self) -> usize {
+        self.current.held.total()
+    }
+
+    /// Replaces the bytes that a stream held before an input. The total of the process follows at once, because it
+    /// decides about the next input.
     pub(super) fn change(&mut self, before: Held, after: Held) {
+        if before.total() != after.total() {
+            replace(&self.counters.held_bytes, before.total(), after.total());
+        }
         let total = &mut self.current.held;
+        total.gap_bytes = total.gap_bytes + after.gap_bytes - before.gap_bytes;
         total.inbox_bytes = total.inbox_bytes + after.inbox_bytes - before.inbox_bytes;
         total.outbox_bytes = total.outbox_bytes + after.outbox_bytes - before.outbox_bytes;
     }
@@ -66,6 +87,7 @@ impl Gauges {
     /// Removes the exported values from the counters.
     pub(super) fn remove(&self) {
         self.replace(Values::default());
+        replace(&self.counters.held_bytes, self.held(), 0);
     }
 
     fn replace(&self, new: Values) {

@@ -13,6 +13,7 @@ impl PartitionStreams {
     pub(in crate::partition) fn finish_turn(&mut self, now: Millis, effects: &mut Effects) {
         self.flush_pushes(now, effects);
         self.end_grace(now, effects);
+        self.accept_waiting(now, effects);
         while let Some(number) = self.deadlines.pop_due(now) {
             let was_forgotten = self.with_stream(number, now, effects, |stream, turn| {
                 let was_ended = stream.state().is_ended();
@@ -121,7 +122,9 @@ impl PartitionStreams {
     fn count_output(&self, output: &Output) {
         match output {
             Output::Edge(_, frame) => match frame.close_cause() {
-                Some(CloseCause::Unavailable { .. }) => add(&self.counters.unavailable, 1),
+                Some(CloseCause::Unavailable { reason, .. }) => {
+                    self.counters.count_unavailable(reason);
+                }
                 Some(CloseCause::Kill(_)) => add(&self.counters.killed, 1),
                 Some(
                     CloseCause::Gentle

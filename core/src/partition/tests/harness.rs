@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::store::TestStore;
 use crate::limits::Limits;
+use crate::memory_budget::MemoryBudget;
 use crate::partition::{
     Counters, HeldStream, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
     PartitionSetup, PartitionTable, SessionHandle, SessionId, output_channel,
@@ -31,6 +32,7 @@ pub(super) struct Harness {
     pub(super) task: JoinHandle<Result<(), StoreError>>,
     pub(super) clock: Arc<AtomicU64>,
     pub(super) counters: Arc<Counters>,
+    pub(super) memory: Arc<MemoryBudget>,
     pub(super) link: LinkHandle,
     pub(super) edge: OutputReceiver<CoreFrame>,
     /// Newest stored content that the partition may write.
@@ -60,6 +62,7 @@ impl Harness {
         let time = clock.clone();
         let counters = Arc::new(Counters::default());
         let stored_version = VersionInForce::default();
+        let memory = Arc::new(MemoryBudget::new(0, counters.clone()));
         let setup = PartitionSetup {
             partition: 0,
             count: 1,
@@ -73,13 +76,14 @@ impl Harness {
             clock: Arc::new(move || Millis(time.load(Ordering::Relaxed))),
             wall_clock: Arc::new(|| Millis(1_700_000_000_000)),
             counters: counters.clone(),
+            memory: Arc::clone(&memory),
         };
         let mut partition = Partition::recover(setup, &claimed).unwrap();
         partition.gate.is_open = is_gate_open;
         let task = tokio::spawn(partition.serve());
         let (outputs, edge) = output_channel();
         let link = LinkHandle { id: LINK, claim_tags: true, outputs };
-        Self { partitions, task, clock, counters, link, edge, stored_version }
+        Self { partitions, task, clock, counters, memory, link, edge, stored_version }
     }
 
     pub(super) fn send(&self, mail: Mail) {

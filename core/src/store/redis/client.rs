@@ -2,7 +2,7 @@
 //!
 //! `redis.rs` and `load_partition` send commands through the client; the routes deliver them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,15 @@ use redis::Cmd;
 
 use super::super::{Epoch, OwnerView};
 use super::connector::Connector;
-use super::keys::{PartitionKeys, partition_slot};
+use super::keys::{PartitionKeys, partition_slot, store_slot};
 use super::pipeline::{Command, Owner};
 use super::request::{Reply, Request};
 use super::routes::Routes;
 use super::scripts::Script;
 use crate::clock;
+
+/// Most partitions whose servers are asked for their memory: enough to reach each node of a usual cluster.
+const MAX_SAMPLED_SLOTS: u32 = 64;
 
 pub(super) struct Client {
     /// First part of all keys.
@@ -51,6 +54,17 @@ impl Client {
 
     pub(super) fn keys(&self, partition: u32) -> PartitionKeys {
         PartitionKeys::new(&self.prefix, partition)
+    }
+
+    /// Slots whose servers hold the data: one slot, or those of the first partitions in a cluster.
+    pub(super) fn sample_slots(&self, partitions: u32) -> BTreeSet<u16> {
+        match &self.routes {
+            Routes::Single { .. } => [store_slot()].into(),
+            Routes::Cluster(_) => {
+                let partitions = 0..partitions.min(MAX_SAMPLED_SLOTS);
+                partitions.map(partition_slot).chain([store_slot()]).collect()
+            }
+        }
     }
 
     /// Number of the next claim. The script ignores a claim that arrives after a later claim of the same session.

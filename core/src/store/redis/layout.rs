@@ -61,6 +61,11 @@ impl KnownLayout {
         })
     }
 
+    /// The number of partitions; 0 if unknown.
+    pub(super) fn partitions(&self) -> u32 {
+        self.known().map_or(0, |known| known.count)
+    }
+
     fn known(&self) -> Option<PartitionLayout> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
