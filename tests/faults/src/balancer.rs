@@ -9,8 +9,10 @@ use anyhow::Context as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::source_address::Sources;
+
 /// Listens on a free local port, for the rest of the process.
-pub(crate) async fn start(edges: Vec<SocketAddr>) -> anyhow::Result<SocketAddr> {
+pub(crate) async fn start(edges: Vec<SocketAddr>, sources: Sources) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port to listen on")?;
     let address = listener.local_addr().context("no local address")?;
     let edges = Arc::new((edges, AtomicUsize::new(0)));
@@ -19,19 +21,18 @@ pub(crate) async fn start(edges: Vec<SocketAddr>) -> anyhow::Result<SocketAddr> 
             // A failed accept affects that connection only.
             let Ok((client, _)) = listener.accept().await else { continue };
             let edges = Arc::clone(&edges);
-            tokio::spawn(async move { pass(client, &edges.0, &edges.1).await });
+            tokio::spawn(async move { pass(client, &edges.0, &edges.1, sources).await });
         }
     });
     Ok(address)
 }
 
 /// Forwards one connection to the end; drops it if all edges refuse.
-async fn pass(mut client: TcpStream, edges: &[SocketAddr], turn: &AtomicUsize) {
+async fn pass(mut client: TcpStream, edges: &[SocketAddr], turn: &AtomicUsize, sources: Sources) {
     let first = turn.fetch_add(1, Ordering::Relaxed);
     for offset in 0..edges.len() {
-        let Ok(mut edge) = TcpStream::connect(edges[(first + offset) % edges.len()]).await else {
-            continue;
-        };
+        let edge = edges[(first + offset) % edges.len()];
+        let Ok(mut edge) = sources.connect(first, edge).await else { continue };
         let _ = (client.set_nodelay(true), edge.set_nodelay(true));
         // A killed edge causes an error here, and both sockets are dropped.
         let _ = copy_bidirectional(&mut client, &mut edge).await;
@@ -67,7 +68,7 @@ mod tests {
     #[tokio::test]
     async fn connections_rotate_and_skip_failed_edges() {
         let ((a, _a), (b, b_task)) = (edge(b"a").await, edge(b"b").await);
-        let balancer = start(vec![a, b]).await.unwrap();
+        let balancer = start(vec![a, b], Sources::default()).await.unwrap();
         let mut answers = [request(balancer).await, request(balancer).await];
         answers.sort();
         assert_eq!(answers, ["a", "b"]);
@@ -81,7 +82,7 @@ mod tests {
         let (a, task) = edge(b"a").await;
         task.abort();
         let _ = task.await;
-        let balancer = start(vec![a]).await.unwrap();
+        let balancer = start(vec![a], Sources::default()).await.unwrap();
         assert_eq!(request(balancer).await, "");
     }
 }

@@ -6,6 +6,7 @@
 mod plan;
 mod store;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ use crate::proxy::Proxy;
 use crate::random::Random;
 use crate::redis_server::RedisServer;
 
-pub(crate) use plan::{Options, Plan, StoreKind};
+pub(crate) use plan::{EdgeAddresses, EdgePorts, Options, Plan, StoreKind};
 
 /// The metric of a core, and the log line, for stored state that is damaged.
 const QUARANTINED: &str = "minerva_quarantined_streams_total";
@@ -78,6 +79,7 @@ pub(crate) struct Fleet {
     proxies: Vec<(Hop, Proxy)>,
     /// Address for clients.
     pub(crate) address: SocketAddr,
+    pub(crate) edges: Vec<EdgeAddresses>,
     /// Admin ports of the cores.
     admins: Vec<SocketAddr>,
     /// The event log of the application instances.
@@ -94,14 +96,23 @@ impl Fleet {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let event_log = directory.path().join("events");
         let (members, servers, sentinels) = (Vec::new(), Vec::new(), Vec::new());
-        let (proxies, admins, address) = (Vec::new(), Vec::new(), nowhere);
-        let mut fleet =
-            Self { members, servers, sentinels, proxies, address, admins, event_log, directory };
+        let (proxies, admins, edges, address) = (Vec::new(), Vec::new(), Vec::new(), nowhere);
+        let mut fleet = Self {
+            members,
+            servers,
+            sentinels,
+            proxies,
+            address,
+            edges,
+            admins,
+            event_log,
+            directory,
+        };
         let store = fleet.add_store(plan, &mut ports).await?;
         fleet.add_cores(plan, &store, &mut ports).await?;
-        let edges = fleet.add_edges(plan, &mut ports)?;
+        fleet.add_edges(plan, &mut ports)?;
         fleet.add_apps(plan)?;
-        let balancer = balancer::start(edges).await?;
+        let balancer = balancer::start(fleet.client_ports(), plan.sources).await?;
         fleet.address = fleet.proxy(Hop::Client, balancer).await?;
         Ok(fleet)
     }
@@ -214,18 +225,21 @@ impl Fleet {
         Ok(())
     }
 
-    fn add_edges(&mut self, plan: &Plan, ports: &mut Ports<'_>) -> anyhow::Result<Vec<SocketAddr>> {
+    fn add_edges(&mut self, plan: &Plan, ports: &mut Ports<'_>) -> anyhow::Result<()> {
         let cores = self.addresses(Hop::Link);
-        let mut listen = Vec::new();
         for number in 1..=plan.edges {
+            let mut port = |is_wanted: bool| is_wanted.then(|| ports.take()).transpose();
+            let (proxy, tls) =
+                (port(plan.edge_ports.has_proxy)?, port(plan.edge_ports.tls.is_some())?);
             let (clients, admin) = (ports.take()?, ports.take()?);
-            let arguments = plan.edge_arguments(&cores, clients, admin);
+            let addresses = EdgeAddresses { clients, admin, proxy, tls };
+            let arguments = plan.edge_arguments(&cores, &addresses);
             let log = self.log(&format!("edge{number}"));
             let process = Process::new(format!("edge {number}"), plan.edge.clone(), arguments, log);
             self.add(Role::Edge, process);
-            listen.push(clients);
+            self.edges.push(addresses);
         }
-        Ok(listen)
+        Ok(())
     }
 
     fn add_apps(&mut self, plan: &Plan) -> anyhow::Result<()> {
@@ -292,6 +306,41 @@ impl Fleet {
             found.extend(lines.map(|line| format!("{}: {line}", process.name())));
         }
         Ok(found)
+    }
+
+    /// Client ports of the edges.
+    pub(crate) fn client_ports(&self) -> Vec<SocketAddr> {
+        self.edges.iter().map(|edge| edge.clients).collect()
+    }
+
+    /// A counter of each edge, by index of the edge; 0 if the edge does not export the counter.
+    ///
+    /// # Errors
+    /// If an edge does not respond.
+    pub(crate) async fn edge_metric(&self, name: &str) -> anyhow::Result<Vec<u64>> {
+        let mut values = Vec::new();
+        for edge in &self.edges {
+            let response = admin::get(edge.admin, "/metrics").await?;
+            values.push(admin::metric(&response, name).unwrap_or(0));
+        }
+        Ok(values)
+    }
+
+    /// Adds a process that depends on the application ports of the cores.
+    pub(crate) fn add_service(
+        &mut self,
+        name: &str,
+        arguments: Vec<OsString>,
+    ) -> anyhow::Result<()> {
+        let this = std::env::current_exe().context("cannot find this program's own path")?;
+        let log = self.log(name);
+        self.add(Role::App, Process::new(name, this, arguments, log));
+        Ok(())
+    }
+
+    /// Addresses of the cores for application instances, separated by commas.
+    pub(crate) fn api_addresses(&self) -> String {
+        self.addresses(Hop::Api)
     }
 
     /// The index of the current primary in `servers`.

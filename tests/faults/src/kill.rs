@@ -21,6 +21,7 @@ use crate::effects::{self, Counted};
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 use crate::random::Random;
+use crate::source_address::Sources;
 use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
 use findings::{Findings, Outcome};
@@ -178,7 +179,7 @@ impl Run {
         };
         let address = match deployment.listen() {
             [only] => *only,
-            several => balancer::start(several.to_vec()).await?,
+            several => balancer::start(several.to_vec(), Sources::default()).await?,
         };
         let transports = match config.transports.as_slice() {
             [] => TransportKind::ALL.to_vec(),

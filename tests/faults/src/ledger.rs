@@ -3,19 +3,23 @@
 //! Shared by the clients and the application service, or by their log readers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::checker::{Checker, Tally};
+use crate::clock;
 use crate::message::{self, Direction, Length};
+use crate::round_trips::RoundTrips;
 
 pub(crate) struct Ledger {
     streams: Vec<Entry>,
     /// Number of kills so far.
     kills: AtomicU64,
     faults: Mutex<Vec<FaultWindow>>,
+    /// Set if answers are timed.
+    round_trips: OnceLock<RoundTrips>,
 }
 
 /// The time window of a fault; pauses that overlap it are charged to the fault.
@@ -60,7 +64,17 @@ impl Ledger {
         let entry =
             || Entry { c2s: Mutex::default(), s2c: Mutex::default(), ends: Mutex::default() };
         let streams = (0..streams).map(|_| entry()).collect();
-        Self { streams, kills: AtomicU64::new(0), faults: Mutex::default() }
+        Self {
+            streams,
+            kills: AtomicU64::new(0),
+            faults: Mutex::default(),
+            round_trips: OnceLock::new(),
+        }
+    }
+
+    /// Starts to time answers: s2c message N of a stream answers c2s message N.
+    pub(crate) fn time_round_trips(&self) -> &RoundTrips {
+        self.round_trips.get_or_init(RoundTrips::default)
     }
 
     pub(crate) fn streams(&self) -> usize {
@@ -79,6 +93,9 @@ impl Ledger {
             flow.sent += 1;
             flow.sent - 1
         };
+        if let (Direction::C2s, Some(trips)) = (direction, self.round_trips.get()) {
+            trips.on_send(stream, number, clock::now());
+        }
         message::write(direction, stream, number, length)
     }
 
@@ -111,7 +128,12 @@ impl Ledger {
         let number = message::read(text, direction, stream, length);
         let mut flow = self.flow(direction, stream);
         match number {
-            Some(number) => flow.checker.arrive(number),
+            Some(number) => {
+                if let (Direction::S2c, Some(trips)) = (direction, self.round_trips.get()) {
+                    trips.on_answer(stream, number, now);
+                }
+                flow.checker.arrive(number);
+            }
             None => flow.checker.corrupted(),
         }
         flow.record_fault_pauses(now, &lock(&self.faults));
@@ -241,7 +263,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     const LENGTH: Length = Length::UpTo(20);
 

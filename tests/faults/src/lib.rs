@@ -30,7 +30,9 @@ mod external_load;
 mod fault;
 mod fault_injector;
 mod fleet;
+mod half_open;
 mod held;
+mod hostile;
 mod kill;
 mod ledger;
 mod load;
@@ -40,8 +42,10 @@ mod pressure;
 mod report;
 mod reset_proofs;
 mod rollback;
+mod round_trips;
 mod run;
 mod slow;
+mod source_address;
 mod traffic;
 mod upgrade;
 
@@ -76,6 +80,12 @@ enum Program {
     Damage(damage::Config),
     /// Send much data both ways to slow readers. The server's memory must stay small.
     Pressure(pressure::Config),
+    /// Attack the client ports with many hostile clients beside healthy ones. Healthy clients must be served as before,
+    /// and memory must stay within the documented budget.
+    Hostile(hostile::Config),
+    /// Hold thousands of unfinished handshakes open. Clients must be able to connect, and every handshake must be closed
+    /// at its deadline.
+    HalfOpen(half_open::Config),
     /// Send messages through a deployment of somebody else, with `answer` as its application.
     Load(external_load::Config),
     /// Read slowly from a fast application, through a deployment of somebody else. The application must be paused, and
@@ -87,6 +97,12 @@ enum Program {
     /// The rows of a redb file, for `damage`.
     #[command(hide = true)]
     Rows(damage::redb_image::Config),
+    /// The clients of `hostile`.
+    #[command(hide = true)]
+    Attack(hostile::AttackConfig),
+    /// The application service of the clients of `hostile`.
+    #[command(hide = true)]
+    Flood(hostile::FloodConfig),
     /// One application instance of `run`.
     #[command(hide = true)]
     Answer(app_instance::Config),
@@ -132,6 +148,10 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
         Program::Damage(config) => damage::run(config).await,
         Program::Rows(config) => damage::redb_image::run(&config),
         Program::Pressure(config) => pressure::run(config).await,
+        Program::Hostile(config) => hostile::run(config).await,
+        Program::HalfOpen(config) => half_open::run(config).await,
+        Program::Attack(config) => hostile::attack(config).await,
+        Program::Flood(config) => hostile::flood(config).await,
         Program::Load(config) => external_load::run(config).await,
         Program::Slow(config) => slow::run(config).await,
         Program::App(config) => app_process::run(config).await,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::deployment;
+use crate::source_address::Sources;
 
 /// The state store of the cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,6 +50,24 @@ pub(crate) struct Options {
     pub(crate) core: Option<PathBuf>,
 }
 
+/// Ports of an edge in addition to the one for clients.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EdgePorts {
+    /// A port for the PROXY protocol.
+    pub(crate) has_proxy: bool,
+    /// Certificate and key of a port for TLS.
+    pub(crate) tls: Option<[PathBuf; 2]>,
+}
+
+/// The addresses of an edge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EdgeAddresses {
+    pub(crate) clients: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) proxy: Option<SocketAddr>,
+    pub(crate) tls: Option<SocketAddr>,
+}
+
 pub(crate) struct Plan {
     pub(crate) core: PathBuf,
     pub(crate) edge: PathBuf,
@@ -59,6 +78,14 @@ pub(crate) struct Plan {
     pub(crate) edges: u8,
     pub(crate) apps: u8,
     pub(crate) core_option: Vec<OsString>,
+    /// Additional options of every edge.
+    pub(crate) edge_option: Vec<OsString>,
+    /// Ports of every edge in addition to the one for clients.
+    pub(crate) edge_ports: EdgePorts,
+    /// Additional configuration lines of a single Redis server.
+    pub(crate) redis_settings: Vec<String>,
+    /// Addresses from which the connections of clients reach the edges.
+    pub(crate) sources: Sources,
     /// Number of streams of the run.
     pub(crate) streams: usize,
     /// Maximum padding of a message, in bytes.
@@ -83,6 +110,10 @@ impl Options {
             edges: self.edges,
             apps: self.apps,
             core_option: self.core_option.clone(),
+            edge_option: Vec::new(),
+            edge_ports: EdgePorts::default(),
+            redis_settings: Vec::new(),
+            sources: Sources::default(),
             streams,
             padding,
         })
@@ -109,14 +140,20 @@ impl Plan {
         arguments
     }
 
-    pub(super) fn edge_arguments(
-        &self,
-        cores: &str,
-        listen: SocketAddr,
-        admin: SocketAddr,
-    ) -> Vec<OsString> {
-        let mut arguments = deployment::options(&[("--listen", listen), ("--admin", admin)]);
+    pub(super) fn edge_arguments(&self, cores: &str, addresses: &EdgeAddresses) -> Vec<OsString> {
+        let EdgeAddresses { clients, admin, proxy, tls } = *addresses;
+        let mut arguments = deployment::options(&[("--listen", clients), ("--admin", admin)]);
+        let more = [("--proxy-listen", proxy), ("--tls-listen", tls)];
+        for (option, address) in more {
+            arguments
+                .extend(address.into_iter().flat_map(|at| deployment::options(&[(option, at)])));
+        }
+        if let Some([certificate, key]) = &self.edge_ports.tls {
+            arguments.extend(["--tls-certificate".into(), certificate.into()]);
+            arguments.extend(["--tls-key".into(), key.into()]);
+        }
         arguments.extend(["--core".into(), cores.into()]);
+        arguments.extend_from_slice(&self.edge_option);
         arguments
     }
 

@@ -20,7 +20,8 @@ impl Fleet {
     ) -> anyhow::Result<String> {
         let address = match plan.store {
             StoreKind::Redis => {
-                let server = self.add_redis("redis", ports.take()?, &[])?;
+                let settings: Vec<_> = plan.redis_settings.iter().map(String::as_str).collect();
+                let server = self.add_redis("redis", ports.take()?, &settings)?;
                 // Clients of a set use the servers' own addresses, so only a single server has a proxy.
                 format!("redis://{}/", self.proxy(Hop::Redis, server).await?)
             }
