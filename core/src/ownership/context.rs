@@ -3,8 +3,9 @@
 //! `core.rs` and the simulation build one [`CoreContext`]; the ownership task and the partition tasks share the
 //! context.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub(crate) struct CoreContext {
     pub(super) claim_permits: Semaphore,
     pub(crate) startup: Startup,
     pub(crate) service: Arc<Service>,
+    /// The last logged damage of each partition: counts of lost and kept streams, and of damaged blobs.
+    pub(super) reported_damage: Mutex<BTreeMap<u32, [usize; 3]>>,
     /// No partition is claimed before this instant.
     pub(super) hold: watch::Sender<Instant>,
 }
@@ -70,6 +73,7 @@ impl CoreContext {
             claim_permits: Semaphore::new(MAX_CONCURRENT_CLAIMS),
             startup: Startup::new(),
             service,
+            reported_damage: Mutex::default(),
             hold: watch::Sender::new(clock::now()),
         }
     }

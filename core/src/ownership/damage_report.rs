@@ -4,6 +4,8 @@
 
 use minerva_proto::LogIndex;
 use minerva_runtime::recurring::RecurringFaults;
+use std::sync::PoisonError;
+
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -16,7 +18,7 @@ use crate::store::{Epoch, FIRST_LEASE, StoreError};
 /// Bytes of damaged blobs in one store call; a single blob may be larger.
 const QUARANTINE_BYTES: usize = 8 << 20;
 
-/// Log lines of the process about damage. A store of many partitions may be damaged as a whole.
+/// Log lines of the process about refused copies.
 static FAULTS: RecurringFaults = RecurringFaults::new();
 
 /// The recovery of one partition with damage.
@@ -90,15 +92,19 @@ impl DamageReport<'_> {
     fn report(&self) {
         let Self { context, partition, epoch, damage } = self;
         context.metrics.quarantined_streams.inc_by(damage.quarantined.len() as u64);
-        let Some(recoveries) = FAULTS.record("damage", clock::now().into_std()) else {
+        let figures = [damage.quarantined.len(), damage.kept, damage.count];
+        let mut reported = context.reported_damage.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.insert(*partition, figures) == Some(figures) {
+            // A claim that failed after the last report is repeated.
             tracing::debug!(partition, %epoch, ?damage.causes, "stored state is damaged");
             return;
-        };
+        }
         tracing::warn!(
             partition,
             %epoch,
-            recoveries,
-            streams_quarantined = damage.quarantined.len(),
+            log_index_expected = damage.lost_end.map(|(_, expected)| expected.0),
+            log_index_found = damage.lost_end.map(|(found, _)| found.0),
+            streams_lost = damage.quarantined.len(),
             streams_kept = damage.kept,
             first_damaged_index = damage.first_index.map(|index| index.0),
             damaged = damage.count,

@@ -21,7 +21,7 @@ use super::lazy_timer::LazyTimer;
 use super::lease::{Lease, RenewalProof};
 use super::mailbox::Mail;
 use super::recovery::{PER_ENTRY, Recovered, RecoveryError, expire_placeholders};
-use super::rewrite_after_rollback::{claim_again, streams_to_rewrite};
+use super::rewrite_after_rollback::{claim_again, streams_to_rewrite, warn_rollback};
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
 use crate::memory_level::MemoryLevel;
@@ -108,6 +108,7 @@ impl Partition {
         let now = (setup.clock)();
         let mut streams =
             PartitionStreams::new(&setup, epoch, recovered.streams, recovered.meta, now);
+        streams.set_log_end(recovered.next_index);
         streams.add_claims(&recovered.claims);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let claims =
@@ -157,14 +158,14 @@ impl Partition {
     async fn serve_until_stopped(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreError> {
         if std::mem::take(&mut self.is_damaged) {
             match self.replace_damaged().await {
-                Err(StoreError::Behind { .. }) => self.rewrite_after_rollback().await?,
+                Err(StoreError::Behind { next }) => self.rewrite_after_rollback(next).await?,
                 replaced => replaced?,
             }
         }
         loop {
             let event = match self.next_event().await {
-                Err(StoreError::Behind { .. }) => {
-                    self.rewrite_after_rollback().await?;
+                Err(StoreError::Behind { next }) => {
+                    self.rewrite_after_rollback(next).await?;
                     continue;
                 }
                 event => event?,
@@ -325,7 +326,7 @@ impl Partition {
         loop {
             match self.write_last_state().await {
                 // The next owner would not have the lost records.
-                Err(StoreError::Behind { .. }) => self.rewrite_after_rollback().await?,
+                Err(StoreError::Behind { next }) => self.rewrite_after_rollback(next).await?,
                 written => break written?,
             }
         }
@@ -355,14 +356,15 @@ impl Partition {
 
     /// Writes all streams again under a new epoch after the store lost acknowledged writes.
     ///
-    /// The outputs in the gate are released afterwards, because the new checkpoint covers their turns.
+    /// The log of the store ends at `found`. The outputs in the gate are released afterwards, because the new checkpoint
+    /// covers their turns.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] if another core has claimed the partition since the rollback: the messages acknowledged
     /// by that core stand, and this owner has never seen them. Other errors that a retry cannot resolve.
-    async fn rewrite_after_rollback(&mut self) -> Result<(), StoreError> {
+    async fn rewrite_after_rollback(&mut self, found: LogIndex) -> Result<(), StoreError> {
         let partition = self.setup.partition;
-        tracing::warn!(partition, "the store lost acknowledged writes; writing all streams again");
+        warn_rollback(partition, &self.gate, found, self.streams.len());
         let claimed = claim_again(&self.setup, self.gate.epoch()).await?;
         self.setup.last_epoch.fetch_max(claimed.epoch.0, Ordering::Relaxed);
         if !self.claims.no_foreign_claim(&claimed, self.gate.epoch()) {
@@ -387,7 +389,9 @@ impl Partition {
         self.checkpoints.rewrite(claimed.epoch, (first, next), (context, &meta), streams, removed);
         match self.finish_checkpoint(first, next).await {
             // The store has lost the new writes, too.
-            Err(StoreError::Behind { .. }) => return Box::pin(self.rewrite_after_rollback()).await,
+            Err(StoreError::Behind { next }) => {
+                return Box::pin(self.rewrite_after_rollback(next)).await;
+            }
             written => written?,
         }
         self.gate.restart(claimed.epoch, next);

@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use minerva_proto::StreamNumber;
+use minerva_proto::{LogIndex, StreamNumber};
 use minerva_runtime::recurring::RecurringFaults;
 use tokio::time::{Instant, sleep};
 
+use super::gate::Gate;
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
 use crate::clock;
@@ -58,6 +59,19 @@ pub(super) async fn claim_again(
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Logs a rollback of the store under a living owner, with the log end that the owner knows and the one of the store.
+pub(super) fn warn_rollback(partition: u32, gate: &Gate, found: LogIndex, streams: usize) {
+    tracing::warn!(
+        partition,
+        epoch = %gate.epoch(),
+        log_index_expected = gate.confirmed().0,
+        log_index_found = found.0,
+        streams_lost = 0,
+        streams_kept = streams,
+        "the store lost acknowledged writes; writing all streams again"
+    );
 }
 
 /// Logs a delayed rewrite, once per cause at growing intervals for all partitions.

@@ -11,6 +11,7 @@ mod dispatch;
 mod gauges;
 mod index;
 mod known_claims;
+mod loss_report;
 mod memory;
 mod push_batch;
 mod service_selection;
@@ -23,13 +24,14 @@ use std::sync::Arc;
 
 use minerva_proto::link::{CoreFrame, CoreMessage};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
 
 use self::deadlines::Deadlines;
 use self::gauges::{Gauges, Held};
 use self::index::StreamIndex;
 use self::known_claims::KnownClaims;
+use self::loss_report::LossReport;
 use self::push_batch::PushBatch;
 use self::service_selection::ServiceSelection;
 use self::tombstones::{StreamKey, Tombstones};
@@ -80,6 +82,7 @@ pub(super) struct PartitionStreams {
     /// Tag of the owner's claim.
     tag: ClaimTag,
     known_claims: KnownClaims,
+    losses: LossReport,
     tombstones: Tombstones,
     /// Until this time the instances of a running deployment return, so that a service without one may still be known.
     expects_services_until: Millis,
@@ -127,6 +130,7 @@ impl PartitionStreams {
             created_tags: meta.created_tags.clone(),
             tag: ClaimTag::UNKNOWN,
             known_claims: KnownClaims::default(),
+            losses: LossReport::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
             expects_services_until: now.after(app_grace_ms.max(RETURN_MS)),
             transports: BTreeMap::new(),
@@ -191,6 +195,11 @@ impl PartitionStreams {
         self.tag = tag;
     }
 
+    /// Sets the end of the log that the claim of this owner has found.
+    pub(super) fn set_log_end(&mut self, log_end: LogIndex) {
+        self.losses = LossReport::new(log_end);
+    }
+
     /// Adds the claims that a claim of this owner has found in the store.
     pub(super) fn add_claims(&mut self, claims: &[Claim]) {
         self.known_claims.add(claims);
@@ -205,11 +214,8 @@ impl PartitionStreams {
         let is_lost =
             |tag: &ClaimTag| self.known_claims.is_lost(*tag) && !self.is_restored(stream, *tag);
         let Some(tag) = tags.into_iter().find(is_lost) else { return };
-        self.tombstones.note_rollback(true);
-        if self.known_claims.report() {
-            let partition = self.partition;
-            tracing::warn!(partition, %tag, "a peer reports a claim that the store has lost");
-        }
+        self.note_rollback(true);
+        self.losses.on_lost_claim(tag);
     }
 
     /// Returns true if an owner has restored the numbers of a claim that the store had lost.
@@ -255,7 +261,12 @@ impl PartitionStreams {
     /// The time of the next turn without mail.
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         let released = self.may_accept_waiting().then_some(Millis(0));
-        let deadlines = [self.deadlines.first(), self.assignment.next_deadline(), released];
+        let deadlines = [
+            self.deadlines.first(),
+            self.assignment.next_deadline(),
+            self.losses.deadline(),
+            released,
+        ];
         deadlines.into_iter().flatten().min()
     }
 

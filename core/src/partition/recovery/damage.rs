@@ -27,6 +27,8 @@ pub struct Damage {
     pub count: usize,
     /// Index of the first damaged log entry.
     pub first_index: Option<LogIndex>,
+    /// The end of the log and its greatest known end, if the log lost its end.
+    pub lost_end: Option<(LogIndex, LogIndex)>,
     /// Streams may be lost of which neither the number nor the id is known.
     pub has_unknown_streams: bool,
 }

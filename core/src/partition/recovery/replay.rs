@@ -373,6 +373,7 @@ impl<'a> Replay<'a> {
         let Some(end) = end.filter(|end| *end > next) else { return };
         self.damage.add(format!("the log ends at {next}, and has ended at {end} before"));
         self.damage.first_index.get_or_insert(next);
+        self.damage.lost_end = Some((next, end));
         self.miss_created();
         let ahead = self.streams.iter().filter(|(_, stream)| stream.as_of > next);
         self.changed.extend(ahead.map(|(number, _)| *number));

@@ -75,6 +75,9 @@ impl PartitionStreams {
             // A resumed transport belongs to a stream that has ended since. A reset must not create a second stream.
             let reported = self.end_to_report(attach).map(UnknownStream::Ended);
             let unknown = reported.unwrap_or_else(|| self.classify(attach, now));
+            if self.is_newly_lost(attach, &unknown) {
+                self.losses.on_unrecorded();
+            }
             self.note_reset(attach, &unknown, now);
             return match unknown {
                 UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
@@ -104,6 +107,14 @@ impl PartitionStreams {
             return unavailable("no application");
         }
         None
+    }
+
+    /// Returns true for a stream that the store has lost without a trace.
+    fn is_newly_lost(&self, attach: &Attach, unknown: &UnknownStream) -> bool {
+        let key = stream_key(attach);
+        *unknown == UnknownStream::lost()
+            && !self.by_id.contains_key(&key)
+            && !self.tombstones.is_lost(&key)
     }
 
     /// Notes the confirmed reset of a stream that was never created. A late hello must not create the stream.
@@ -157,7 +168,7 @@ impl PartitionStreams {
         if attach.resume.is_some_and(|resume| {
             self.is_unrecorded(resume.stream) || self.is_reassigned(&key, resume.stream)
         }) {
-            self.tombstones.note_rollback(true);
+            self.note_rollback(true);
             return UnknownStream::lost();
         }
         self.tombstones.classify(&key, attach, now)
@@ -170,7 +181,7 @@ impl PartitionStreams {
             return Some(UnknownStream::lost());
         }
         if self.is_unrecorded(number) || self.has_other_creation(number, created.tag) {
-            self.tombstones.note_rollback(true);
+            self.note_rollback(true);
             return Some(UnknownStream::lost());
         }
         // Damaged blobs may have removed the stream without a trace.

@@ -161,7 +161,7 @@ impl PartitionStreams {
         for held in held.values() {
             self.check_claims(Some(held.stream), held.tags());
             let is_other = self.is_other_held(held);
-            self.tombstones.note_rollback(is_other);
+            self.note_rollback(is_other);
         }
         let released = joined.released.iter().filter_map(|stream| held.get(stream).copied());
         self.report_not_assigned(id, released.collect(), streams_made, effects);
@@ -192,7 +192,7 @@ impl PartitionStreams {
             }
             if known.is_none() && stream.count() > streams_made {
                 // The instance detects the loss by `streams_made` in `PartitionOwned`.
-                self.tombstones.note_rollback(true);
+                self.note_rollback(true);
             } else if self.is_other_held(held) || known.is_some_and(|stream| stream.is_lost()) {
                 effects.app(session, AppOutput::Lost { stream, epoch });
             } else {

@@ -16,8 +16,6 @@ const MAX_KNOWN: usize = 2 * CLAIMS_KEPT;
 #[derive(Debug, Default)]
 pub(super) struct KnownClaims {
     tags: VecDeque<ClaimTag>,
-    /// A lost claim was reported.
-    is_reported: bool,
 }
 
 impl KnownClaims {
@@ -40,11 +38,6 @@ impl KnownClaims {
         let age = oldest.epoch().wrapping_sub(tag.epoch());
         let is_older = age != 0 && age < 1 << 31;
         tag.is_known() && !is_older && !self.tags.contains(&tag)
-    }
-
-    /// Notes that a peer has reported a lost claim; returns true the first time.
-    pub(super) fn report(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_reported, true)
     }
 }
 
@@ -103,11 +96,5 @@ mod tests {
             known.add(&claims(1..count + 1));
             assert_eq!(known.tags.len() as u64, kept, "{count}");
         }
-    }
-
-    #[test]
-    fn a_lost_claim_is_reported_once() {
-        let mut known = KnownClaims::default();
-        assert_eq!([known.report(), known.report()], [true, false]);
     }
 }

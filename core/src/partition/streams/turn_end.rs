@@ -30,6 +30,7 @@ impl PartitionStreams {
         self.touched.clear();
         self.forget_closed_transports(effects);
         self.count(effects);
+        self.report_losses(now);
     }
 
     /// Reassigns streams whose instance did not reconnect within the grace time.
@@ -98,6 +99,12 @@ impl PartitionStreams {
     }
 
     fn count_record(&mut self, record: &Record) {
+        if let Record::Ended(ended) = record
+            && ended.is_loss()
+        {
+            self.note_rollback(true);
+            self.losses.on_ended();
+        }
         let counters = &self.counters;
         match record {
             Record::Opened { .. } => add(&counters.opened, 1),
@@ -105,10 +112,7 @@ impl PartitionStreams {
             Record::Sent { messages } => add(&counters.messages_s2c, messages.len() as u64),
             Record::Pushed(push) => add(&counters.messages_s2c, push.messages.len() as u64),
             Record::ServiceSelected { .. } => add(&counters.messages_c2s, 1),
-            Record::Ended(ended) => {
-                counters.count_end(ended);
-                self.tombstones.note_rollback(ended.is_loss());
-            }
+            Record::Ended(ended) => counters.count_end(ended),
             Record::Assigned { .. }
             | Record::Sacked(_)
             | Record::Acknowledged { .. }
