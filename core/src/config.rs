@@ -1,8 +1,9 @@
 //! The options of a core, shared by every program that contains one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use minerva_runtime::{address, usable_memory};
+use minerva_runtime::{address, positive_duration, usable_memory};
 
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;
@@ -21,6 +22,12 @@ pub struct Config {
     #[arg(long, env = "MINERVA_API", default_value = "127.0.0.1:7400", value_name = "ADDR",
         value_parser = address, help_heading = "App services")]
     pub api: SocketAddr,
+
+    /// Time in which an app instance with a hung process or a dead connection is detected, by pings. Its streams then wait
+    /// --app-grace for the instance.
+    #[arg(long, env = "MINERVA_APP_TIMEOUT", default_value = "8s", value_name = "TIME",
+        value_parser = app_timeout, help_heading = "App services")]
+    pub app_timeout: Duration,
 
     /// Number of partitions; fixed at the first use of a store.
     #[arg(long, env = "MINERVA_PARTITIONS", default_value_t = 64, value_name = "COUNT",
@@ -55,12 +62,19 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             api: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            app_timeout: Duration::from_secs(8),
             partitions: 64,
             memory_budget: None,
             limits: Limits::default(),
             partition: PartitionOptions::default(),
         }
     }
+}
+
+/// Shorter times would take a loaded machine for a hung process.
+fn app_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = positive_duration(text)?;
+    if timeout >= Duration::from_secs(1) { Ok(timeout) } else { Err("below 1s".to_owned()) }
 }
 
 #[cfg(test)]
@@ -79,6 +93,14 @@ mod tests {
     fn omitted_options_have_the_default_values() {
         let parsed = Program::try_parse_from(["core"]).unwrap().config;
         assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn the_app_timeout_is_at_least_a_second() {
+        for (text, ok) in [("999ms", false), ("1s", true), ("1001ms", true)] {
+            let parsed = Program::try_parse_from(["core", "--app-timeout", text]);
+            assert_eq!(parsed.is_ok(), ok, "{text}");
+        }
     }
 
     #[test]

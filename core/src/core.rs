@@ -53,6 +53,7 @@ pub struct Core {
     partitions: PartitionTable,
     service: watch::Receiver<ServiceState>,
     heartbeat_interval: Duration,
+    app_timeout: Duration,
     /// The error that ended the ownership task.
     failure: watch::Receiver<Option<StoreError>>,
     api: Api,
@@ -169,6 +170,7 @@ impl Core {
             partitions,
             service,
             heartbeat_interval: ownership::heartbeat_interval(config.partition.lease),
+            app_timeout: config.app_timeout,
             failure,
             api,
             health,
@@ -237,13 +239,15 @@ impl Core {
         let service = LinkServiceServer::new(server)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
             .max_encoding_message_size(MAX_GRPC_MESSAGE);
-        self.servers.spawn(server::serve(service, incoming, self.stop.token()));
+        let stop = self.stop.token();
+        self.servers.spawn(server::serve(service, incoming, server::EDGE_TIMEOUT, stop));
     }
 
     /// Serves application services.
     pub fn serve_api(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        self.servers.spawn(server::serve(self.api.clone(), incoming, self.stop.token()));
+        let (stop, timeout) = (self.stop.token(), self.app_timeout);
+        self.servers.spawn(server::serve(self.api.clone(), incoming, timeout, stop));
     }
 
     /// Stops gracefully: partitions finish their turns in flight, write a checkpoint and are released; then calls end.

@@ -28,18 +28,19 @@ use crate::stop::StopToken;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// HTTP/2 window of a connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Silence after which a keep-alive ping is sent. With the timeout below a dead peer is detected before clients give
-/// up.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Time for the reply to a ping.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which a dead edge is detected, before clients give up.
+pub(crate) const EDGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, which may be freed soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the core stops or `incoming` ends, then accepts no new calls and waits for the open ones.
+///
+/// A peer whose process hangs is detected within `peer_timeout`. A peer that answers pings is alive, even if it reads
+/// no responses.
 pub(crate) async fn serve<S, IO>(
     service: S,
     incoming: impl Stream<Item = io::Result<IO>>,
+    peer_timeout: Duration,
     mut stopping: StopToken,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -47,7 +48,7 @@ pub(crate) async fn serve<S, IO>(
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let http = http();
+    let http = http(peer_timeout);
     let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
     let service = TowerToHyperService::new(service);
     let connections = GracefulShutdown::new();
@@ -78,15 +79,17 @@ pub(crate) async fn serve<S, IO>(
     connections.shutdown().await;
 }
 
-fn http() -> http2::Builder<Spawner> {
+/// A ping follows a quarter of `peer_timeout` without a received frame, and must be answered within half of it. The rest
+/// is for delays of the timers.
+fn http(peer_timeout: Duration) -> http2::Builder<Spawner> {
     let mut http = http2::Builder::new(Spawner);
     http.timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         // Concurrent calls of an application are bounded by the mailboxes of the partitions.
         .max_concurrent_streams(None)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
+        .keep_alive_interval(peer_timeout / 4)
+        .keep_alive_timeout(peer_timeout / 2);
     http
 }
 
@@ -94,13 +97,17 @@ fn http() -> http2::Builder<Spawner> {
 mod tests {
     use std::future::{pending, ready};
 
+    use bytes::Bytes;
     use futures_util::stream;
     use http::Uri;
-    use tokio::io::duplex;
+    use http_body_util::{BodyExt, StreamBody};
+    use hyper::body::Frame;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tonic::transport::Endpoint;
     use tower::service_fn;
 
     use super::*;
+    use crate::clock;
     use crate::stop::StopSource;
 
     #[tokio::test(start_paused = true)]
@@ -110,7 +117,7 @@ mod tests {
         let incoming = stream::iter([Err(failure), Ok(server)]).chain(stream::once(pending()));
         let service = service_fn(|_| ready(Ok(Response::new(Body::empty()))));
         let stop = StopSource::new();
-        let serving = tokio::spawn(serve(service, incoming, stop.token()));
+        let serving = tokio::spawn(serve(service, incoming, EDGE_TIMEOUT, stop.token()));
         let mut client = Some(TokioIo::new(client));
         let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
         let mut channel =
@@ -119,5 +126,53 @@ mod tests {
         assert_eq!(call.await.unwrap().status(), 200);
         stop.stop();
         serving.await.unwrap();
+    }
+
+    /// Serves `server` with a response without end.
+    fn serve_endless(server: tokio::io::DuplexStream) {
+        let incoming = stream::iter([Ok(server)]).chain(stream::once(pending()));
+        let service = service_fn(|_| {
+            let data = stream::repeat_with(|| {
+                Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; 1024])))
+            });
+            ready(Ok(Response::new(Body::new(StreamBody::new(data)))))
+        });
+        tokio::spawn(async move {
+            serve(service, incoming, PEER_TIMEOUT, StopSource::new().token()).await;
+        });
+    }
+
+    const PEER_TIMEOUT: Duration = Duration::from_secs(8);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_pings_is_disconnected_within_the_timeout() {
+        let (mut client, server) = duplex(1 << 16);
+        serve_endless(server);
+        // The preface and an empty SETTINGS frame.
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let begun = clock::now();
+        let mut received = Vec::new();
+        let ended = client.read_to_end(&mut received).await;
+        let took = clock::now() - begun;
+        assert!(ended.is_ok() && took <= PEER_TIMEOUT, "{ended:?} after {took:?}");
+        assert!(took >= PEER_TIMEOUT / 2, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_no_response_and_answers_pings_stays_connected() {
+        let (client, server) = duplex(1 << 16);
+        serve_endless(server);
+        let mut client = Some(TokioIo::new(client));
+        let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
+        let mut channel =
+            Endpoint::from_static("http://core").connect_with_connector(once).await.unwrap();
+        let call = channel.ready().await.unwrap().call(Request::new(Body::empty()));
+        let mut body = call.await.unwrap().into_body();
+        // The receive window is full all the time.
+        sleep(10 * PEER_TIMEOUT).await;
+        for _ in 0..10_000 {
+            let frame = body.frame().await.unwrap();
+            assert!(frame.is_ok(), "{frame:?}");
+        }
     }
 }
