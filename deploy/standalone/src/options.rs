@@ -95,7 +95,7 @@ pub(crate) enum Switch {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
 
@@ -109,5 +109,59 @@ mod tests {
             panic!("{:?}", options.task);
         };
         assert!(Options::try_parse_from(["minerva", "doctor", "--store", "redis://"]).is_err());
+    }
+
+    const PAGE: &str = include_str!("../../../docs/guarantees.md");
+
+    #[test]
+    fn the_page_of_guarantees_has_every_limit_with_variable_and_default() {
+        let command = Options::command();
+        for argument in command.get_arguments() {
+            let kind = argument.get_value_names().map_or("", |names| names[0].as_str());
+            if !["N", "BYTES", "TIME"].contains(&kind) {
+                continue;
+            }
+            let (option, variable) = (argument.get_long().unwrap(), argument.get_env().unwrap());
+            let set_by = format!("| `--{option}`, `{}` |", variable.to_str().unwrap());
+            let row = PAGE.lines().find(|row| row.contains(&set_by));
+            let row = row.unwrap_or_else(|| panic!("docs/guarantees.md has no row with {set_by}"));
+            let default = row.split(" | ").nth(2).unwrap();
+            if let [value] = argument.get_default_values() {
+                let value = value.to_str().unwrap();
+                assert_eq!(documented(default), actual(kind, value), "{option}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_on_the_page_of_guarantees_exists() {
+        let command = Options::command();
+        for row in PAGE.lines().filter(|row| row.contains("| `--")) {
+            let name = row.split("| `--").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+            let known = command.get_arguments().any(|argument| argument.get_long() == Some(name));
+            assert!(known, "--{name}");
+        }
+    }
+
+    /// A default on the page, in the smallest unit: `64 MiB`, `120 s`, `1,000`.
+    fn documented(cell: &str) -> u128 {
+        let mut words = cell.split(' ');
+        let number: u128 = words.next().unwrap().replace(',', "").parse().expect(cell);
+        let unit = match words.next() {
+            None => 1,
+            Some("KiB") => 1 << 10,
+            Some("MiB") => 1 << 20,
+            Some("s") => 1000,
+            Some("h") => 3_600_000,
+            Some(other) => panic!("unit {other} in {cell}"),
+        };
+        number * unit
+    }
+
+    fn actual(kind: &str, value: &str) -> u128 {
+        match kind {
+            "TIME" => minerva_runtime::duration(value).unwrap().as_millis(),
+            _ => value.parse().unwrap(),
+        }
     }
 }
