@@ -176,7 +176,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Behind`] if the index would leave a gap or the store has another state than expected,
-    /// [`StoreError::Conflict`] if the log has other content at this index. Neither changes anything.
+    /// [`StoreError::Conflict`] if the log has other content at this index, [`StoreError::Full`] if the store has no
+    /// memory. None of them changes anything.
     fn append(
         &self,
         partition: u32,
@@ -201,6 +202,25 @@ pub trait Store: Send + Sync + 'static {
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
+
+    /// Writes a checkpoint as [`Store::checkpoint`] that also covers appends which the store has refused with
+    /// [`StoreError::Full`]: `covers` may exceed the end of the log, which is empty then. Appends below `covers` succeed
+    /// afterwards without effect. A full store performs this call.
+    ///
+    /// The default suffices for a store that never returns [`StoreError::Full`].
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] if the store has another state than expected.
+    fn checkpoint_beyond_log(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<StreamChange>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.checkpoint(partition, owner, covers, meta, changed)
+    }
 
     /// Extends the owner's lease to end `lease` from now.
     ///

@@ -26,6 +26,12 @@ const ENTRY_COST: u64 = 1 << 10;
 /// Replay cost at which a checkpoint is due even if the last checkpoint was larger.
 const MAX_LOG: u64 = 64 << 20;
 
+/// Bytes of the only step of a checkpoint beyond the log, far below the limit of a store.
+const BEYOND_LOG_BYTES: usize = 24 << 20;
+
+/// Released bytes at which a checkpoint is due while the memory of the store is short.
+const RELEASED_BYTES: usize = 64 << 10;
+
 /// Pause before a step is retried.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -48,6 +54,8 @@ pub(super) struct Checkpoints {
     steps: u64,
     /// Bytes of the last checkpoint, the estimate for the next one.
     last_bytes: u64,
+    /// Estimated size of the stored snapshots: that of all streams at the last checkpoint.
+    stored_size: usize,
     pending: Option<PendingCheckpoint>,
 }
 
@@ -55,6 +63,13 @@ struct PendingCheckpoint {
     /// Context of all blobs of the checkpoint.
     context: BlobContext,
     covers: LogIndex,
+    /// Covers appends that the store refuses: sent at once and in one step, because a snapshot of entries that the log
+    /// lacks would look like a loss to the next owner.
+    is_beyond_log: bool,
+    /// Bytes and entries of the covered log.
+    log: (usize, u64),
+    /// Size of all streams.
+    size: usize,
     metas: Metas,
     /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
     streams: VecDeque<(StreamNumber, Snapshot)>,
@@ -105,6 +120,7 @@ impl Checkpoints {
             summary,
             steps: 0,
             last_bytes: 0,
+            stored_size: 0,
             pending: None,
         }
     }
@@ -125,6 +141,51 @@ impl Checkpoints {
         self.stored.clear();
         self.summary = CheckpointSummary::new(covers, &self.stored);
         self.start(covers, (context, meta), streams, removed);
+    }
+
+    /// Sets the size of the stored snapshots after a recovery.
+    pub(super) fn set_stored_size(&mut self, size: usize) {
+        self.stored_size = size;
+    }
+
+    /// Estimated bytes by which a checkpoint now reduces the store; `size` is that of all streams.
+    fn released(&self, size: usize) -> usize {
+        let waiting = self.pending.as_ref().map_or(0, |pending| pending.log.0);
+        (self.log.0 + waiting + self.stored_size).saturating_sub(size)
+    }
+
+    /// Returns true if the memory of the store is short, and a checkpoint releases much.
+    pub(super) fn is_due_for_memory(&self, size: usize) -> bool {
+        let worth = RELEASED_BYTES.max(usize::try_from(self.last_bytes / 8).unwrap_or(usize::MAX));
+        self.pending.is_none() && self.released(size) >= worth
+    }
+
+    /// Returns true if a checkpoint should cover the appends that the store refuses, `refused` bytes in all: the store
+    /// is smaller afterwards, and no checkpoint is in progress that will release memory.
+    pub(super) fn may_begin_beyond_log(
+        &self,
+        confirmed: LogIndex,
+        size: usize,
+        refused: usize,
+    ) -> bool {
+        let waits =
+            |pending: &PendingCheckpoint| !pending.is_beyond_log && pending.covers > confirmed;
+        self.pending.as_ref().is_none_or(waits) && self.released(size) >= refused
+    }
+
+    /// Gives up a checkpoint that waits for appends; its streams and its log belong to the next one.
+    pub(super) fn abandon(&mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        self.changed.extend(pending.streams.iter().map(|(number, _)| *number));
+        self.changed.extend(pending.removed);
+        self.log = (self.log.0 + pending.log.0, self.log.1 + pending.log.1);
+    }
+
+    /// Sends the checkpoint that has just begun without waiting for the log, if one step can hold the checkpoint.
+    pub(super) fn go_beyond_log(&mut self) {
+        let Some(pending) = &mut self.pending else { return };
+        let bytes: usize = pending.streams.iter().map(|(_, snapshot)| snapshot.size()).sum();
+        pending.is_beyond_log = bytes <= BEYOND_LOG_BYTES;
     }
 
     /// Counts an append.
@@ -161,14 +222,21 @@ impl Checkpoints {
         ExpectedState { first, next_first, checkpoints: self.steps }
     }
 
+    /// First index of the stored log.
+    pub(super) fn first_index(&self) -> LogIndex {
+        self.first_index
+    }
+
     pub(super) fn is_in_progress(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Begins a checkpoint of the changed streams; `covers` is the index of the next log entry.
+    /// Begins a checkpoint of the changed streams; `covers` is the index of the next log entry, `size` the size of all
+    /// streams.
     pub(super) fn begin(
         &mut self,
         covers: LogIndex,
+        size: usize,
         (context, meta): (BlobContext, &Meta),
         snapshot: impl Fn(StreamNumber) -> Option<Snapshot>,
     ) {
@@ -179,8 +247,11 @@ impl Checkpoints {
                 None => removed.push(number),
             }
         }
-        self.log = (0, 0);
+        let log = std::mem::take(&mut self.log);
         self.start(covers, (context, meta), streams, removed);
+        if let Some(pending) = &mut self.pending {
+            (pending.log, pending.size) = (log, size);
+        }
     }
 
     /// Starts a checkpoint with a summary of the snapshots that the store then has.
@@ -214,7 +285,9 @@ impl Checkpoints {
     /// Every error except [`StoreError::Unavailable`].
     pub(super) async fn next(&mut self, confirmed: LogIndex) -> Result<bool, StoreError> {
         let expected = Some(self.expected());
-        let Some(pending) = self.pending.as_mut().filter(|next| next.covers <= confirmed) else {
+        let Some(pending) =
+            self.pending.as_mut().filter(|next| next.is_beyond_log || next.covers <= confirmed)
+        else {
             return std::future::pending().await;
         };
         if let Some(pause) = &mut pending.pause {
@@ -235,7 +308,11 @@ impl Checkpoints {
             let is_last = pending.streams.is_empty();
             let meta = if is_last { metas.last.clone() } else { metas.unfinished.clone() };
             let partition = self.partition;
-            pending.call = Some(self.store.checkpoint(partition, owner, covers, meta, step));
+            pending.call = Some(if pending.is_beyond_log {
+                self.store.checkpoint_beyond_log(partition, owner, covers, meta, step)
+            } else {
+                self.store.checkpoint(partition, owner, covers, meta, step)
+            });
         }
         let Some(call) = &mut pending.call else { return Ok(false) };
         let result = call.await;
@@ -247,6 +324,7 @@ impl Checkpoints {
                 let is_finished = pending.streams.is_empty();
                 if is_finished {
                     (self.first_index, self.last_bytes) = (pending.covers, pending.bytes);
+                    self.stored_size = pending.size;
                     self.pending = None;
                 }
                 Ok(is_finished)
@@ -269,7 +347,21 @@ impl PendingCheckpoint {
         removed: Vec<StreamNumber>,
     ) -> Self {
         let (step, bytes, call, pause) = (None, 0, None, None);
-        Self { context, covers, metas, streams, removed, step, bytes, call, pause }
+        let (is_beyond_log, log, size) = (false, (0, 0), 0);
+        Self {
+            context,
+            covers,
+            is_beyond_log,
+            log,
+            size,
+            metas,
+            streams,
+            removed,
+            step,
+            bytes,
+            call,
+            pause,
+        }
     }
 
     /// The step to send, with the covered log index.
@@ -279,7 +371,7 @@ impl PendingCheckpoint {
         }
         let (mut step, mut bytes) = (Vec::new(), 0);
         while let Some((_, snapshot)) = self.streams.front()
-            && (step.is_empty() || bytes + snapshot.size() <= STEP_BYTES)
+            && (self.is_beyond_log || step.is_empty() || bytes + snapshot.size() <= STEP_BYTES)
             && let Some((number, snapshot)) = self.streams.pop_front()
         {
             let blob = snapshot.encode(&self.context, number, self.covers);

@@ -3,6 +3,8 @@
 //! Run by the ownership task. Drives the streams, the gate, the checkpoints and the lease, which do not know each
 //! other.
 
+mod checkpoints;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,7 +27,7 @@ use super::rewrite_after_rollback::{claim_again, streams_to_rewrite, warn_rollba
 use super::setup::PartitionSetup;
 use super::streams::PartitionStreams;
 use crate::memory_level::MemoryLevel;
-use crate::state::{BlobContext, Meta, Record, encode_entry};
+use crate::state::{BlobContext, Record, encode_entry};
 use crate::store::{Claimed, Epoch, StoreError};
 use crate::stream::{Effects, Output};
 
@@ -109,6 +111,7 @@ impl Partition {
         let mut streams =
             PartitionStreams::new(&setup, epoch, recovered.streams, recovered.meta, now);
         streams.set_log_end(recovered.next_index);
+        checkpoints.set_stored_size(streams.size());
         streams.add_claims(&recovered.claims);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let claims =
@@ -184,51 +187,11 @@ impl Partition {
                     }
                 }
                 Event::Released(outputs) => self.streams.send(outputs),
-                Event::CheckpointStep { is_finished } => self.count_checkpoint(is_finished),
+                Event::CheckpointStep { is_finished } => self.on_checkpoint_step(is_finished),
                 Event::Renewed => {}
             }
+            self.relieve_store();
         }
-    }
-
-    /// Writes a checkpoint of the changed streams, which include all quarantined ones, and trims the log.
-    ///
-    /// No record may follow a damaged log entry: a second recovery could not tell the streams apart.
-    async fn replace_damaged(&mut self) -> Result<(), StoreError> {
-        let meta = self.streams.meta((self.setup.clock)());
-        self.begin_checkpoint(&meta);
-        let end = self.gate.confirmed();
-        self.finish_checkpoint(end, end).await?;
-        self.discard_damaged_names().await
-    }
-
-    /// Removes the streams under damaged names. The checkpoint has recorded that streams are lost.
-    async fn discard_damaged_names(&mut self) -> Result<(), StoreError> {
-        let names = std::mem::take(&mut self.damaged_names);
-        if names.is_empty() {
-            return Ok(());
-        }
-        let (partition, epoch) = (self.setup.partition, self.gate.epoch());
-        match self.setup.store.discard(partition, epoch, names).await {
-            // The next owner finds the names again.
-            Err(StoreError::Unavailable(reason)) => {
-                tracing::debug!(partition, reason, "damaged stream names are not removed");
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; a renewal requires `next`.
-    async fn finish_checkpoint(&mut self, next: LogIndex, end: LogIndex) -> Result<(), StoreError> {
-        while self.checkpoints.is_in_progress() {
-            let proof = RenewalProof { expected: self.checkpoints.expected(), next };
-            tokio::select! {
-                biased;
-                renewed = self.lease.renew(proof) => renewed?,
-                step = self.checkpoints.next(end) => self.count_checkpoint(step?),
-            }
-        }
-        Ok(())
     }
 
     async fn next_event(&mut self) -> Result<Event, StoreError> {
@@ -237,6 +200,7 @@ impl Partition {
         let proof = RenewalProof { expected, next: confirmed };
         self.gate.expect(expected);
         let may_act = self.gate.has_room() && self.lease.is_valid();
+        let may_end = may_act || self.gate.has_reserve() && self.lease.is_valid();
         // In this order: confirmed outputs are released before new work starts.
         tokio::select! {
             biased;
@@ -245,7 +209,7 @@ impl Partition {
             step = self.checkpoints.next(confirmed) => {
                 step.map(|is_finished| Event::CheckpointStep { is_finished })
             }
-            () = self.timer.fire(until_deadline), if may_act => Ok(Event::Deadline),
+            () = self.timer.fire(until_deadline), if may_end => Ok(Event::Deadline),
             Ok(()) = self.memory_level.changed(), if may_act => Ok(Event::MemoryLevel),
             mail = self.setup.mail.recv(), if may_act => Ok(Event::Mail(mail)),
         }
@@ -257,7 +221,8 @@ impl Partition {
         let now = (self.setup.clock)();
         let mut effects = Effects::default();
         let (mut mails, mut bytes, mut stop) = (0, 0, None);
-        let mut next = first.or_else(|| self.setup.mail.try_recv());
+        let may_take = self.gate.has_room();
+        let mut next = first.or_else(|| may_take.then(|| self.setup.mail.try_recv()).flatten());
         while let Some(mail) = next.take() {
             mails += 1;
             bytes += mail.bytes();
@@ -287,6 +252,15 @@ impl Partition {
 
     /// Submits an append and the outputs that depend on it. Records deferred until now are in `records`.
     fn submit(&mut self, records: &[(StreamNumber, Record)], outputs: Vec<Output>) {
+        self.append(records, outputs);
+        // A snapshot includes the deferred records, which would follow in the log and be applied twice.
+        if self.deferred.is_empty() && self.is_checkpoint_due() {
+            let meta = self.streams.meta((self.setup.clock)());
+            self.begin_checkpoint(&meta);
+        }
+    }
+
+    fn append(&mut self, records: &[(StreamNumber, Record)], outputs: Vec<Output>) {
         let index = self.gate.next_index();
         let blob = (!records.is_empty()).then(|| encode_entry(&self.context, index, records));
         if let Some(blob) = &blob {
@@ -297,20 +271,6 @@ impl Partition {
         }
         let released = self.gate.submit(blob, outputs);
         self.streams.send(released);
-        // A snapshot includes the deferred records, which would follow in the log and be applied twice.
-        if self.deferred.is_empty() && self.checkpoints.is_due(&self.setup.options) {
-            let meta = self.streams.meta((self.setup.clock)());
-            self.begin_checkpoint(&meta);
-        }
-    }
-
-    fn begin_checkpoint(&mut self, meta: &Meta) {
-        let (covers, streams) = (self.gate.next_index(), &self.streams);
-        self.checkpoints.begin(covers, (self.context, meta), |number| streams.snapshot(number));
-    }
-
-    fn count_checkpoint(&self, is_finished: bool) {
-        counters::add(&self.setup.counters.checkpoints, u64::from(is_finished));
     }
 
     /// Finishes the turns in flight, writes a checkpoint and releases the partition.
@@ -337,8 +297,14 @@ impl Partition {
     /// Writes the turns in flight and a checkpoint, and lets the store prove that it has both.
     async fn write_last_state(&mut self) -> Result<(), StoreError> {
         while !self.gate.is_empty() {
-            let outputs = self.gate.next().await?;
-            self.streams.send(outputs);
+            let confirmed = self.gate.confirmed();
+            self.gate.expect(self.checkpoints.expected());
+            tokio::select! {
+                biased;
+                outputs = self.gate.next() => self.streams.send(outputs?),
+                step = self.checkpoints.next(confirmed) => self.on_checkpoint_step(step?),
+            }
+            self.relieve_store();
         }
         let meta = self.streams.last_meta((self.setup.clock)());
         let mut must_write_meta = meta.rollback.is_some();
@@ -394,6 +360,7 @@ impl Partition {
             }
             written => written?,
         }
+        self.checkpoints.set_stored_size(self.streams.size());
         self.gate.restart(claimed.epoch, next);
         tracing::info!(partition, epoch = %claimed.epoch, "all streams are written again");
         Ok(())

@@ -33,6 +33,13 @@ pub(super) const MAX_BYTES: usize = 4 << 20;
 /// First and longest back-off before an append is retried.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
+/// Longest back-off while the store is full. Only one append per partition is retried.
+const FULL_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// Turns in flight at which no deadline is handled while the store is full. Ends of streams release memory, so that
+/// deadlines are handled beyond [`MAX_TURNS`].
+pub(super) const MAX_FULL_TURNS: usize = 2 * MAX_TURNS;
+
 type Append = BoxFuture<'static, Result<(), StoreError>>;
 
 /// The log of one partition under one epoch.
@@ -63,6 +70,8 @@ pub(super) struct Gate {
     pause: Option<BoxFuture<'static, ()>>,
     /// Length of the next back-off.
     next_pause: Duration,
+    /// The store has no memory for the oldest append. Only this append is retried.
+    is_refused: bool,
     /// Releases outputs at once: a mutation that the tests must detect.
     #[cfg(test)]
     pub(super) is_open: bool,
@@ -90,6 +99,7 @@ impl Gate {
             oldest: None,
             pause: None,
             next_pause: BACK_OFF.0,
+            is_refused: false,
             #[cfg(test)]
             is_open: false,
         }
@@ -102,11 +112,45 @@ impl Gate {
     pub(super) fn restart(&mut self, epoch: Epoch, next_index: LogIndex) {
         self.log.epoch = epoch;
         (self.next_index, self.confirmed) = (next_index, next_index);
+        self.is_refused = false;
         (self.pause, self.next_pause) = (None, BACK_OFF.0);
         for turn in &mut self.turns {
             (turn.append, turn.call) = (None, None);
         }
         self.report_oldest();
+    }
+
+    /// Notes a checkpoint that covers all appends below `covers`; the store has them without an append.
+    pub(super) fn on_checkpoint(&mut self, covers: LogIndex) {
+        if covers <= self.confirmed {
+            return;
+        }
+        self.confirmed = covers;
+        for turn in &mut self.turns {
+            if turn.append.as_ref().is_some_and(|(index, _)| *index < covers) {
+                (turn.append, turn.call) = (None, None);
+            }
+        }
+        self.is_refused = false;
+        (self.pause, self.next_pause) = (None, BACK_OFF.0);
+        self.call_all();
+        self.report_oldest();
+    }
+
+    /// Returns true if the store has no memory for the oldest append.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Returns true if a turn without mail may be submitted although the store is full.
+    pub(super) fn has_reserve(&self) -> bool {
+        self.is_refused && self.turns.len() < MAX_FULL_TURNS
+    }
+
+    /// Bytes of the appends in flight.
+    pub(super) fn append_bytes(&self) -> usize {
+        let appends = self.turns.iter().filter_map(|turn| turn.append.as_ref());
+        appends.map(|(_, blob)| blob.len()).sum()
     }
 
     /// Sets the stored state that further appends and retries expect.
@@ -159,7 +203,8 @@ impl Gate {
             self.next_index = index.next();
             (index, blob)
         });
-        let call = append.as_ref().filter(|_| self.pause.is_none()).map(|entry| self.call(entry));
+        let may_call = self.pause.is_none() && !self.is_refused;
+        let call = append.as_ref().filter(|_| may_call).map(|entry| self.call(entry));
         self.bytes += bytes;
         let submitted = clock::now();
         self.turns.push_back(PendingTurn { append, submitted, call, outputs, bytes });
@@ -169,15 +214,16 @@ impl Gate {
 
     /// Waits for the oldest turn and returns the outputs; pending without a turn in flight.
     ///
-    /// An unavailable store is retried without end. Cancel safe.
+    /// An unavailable or full store is retried without end. Returns without outputs when the store refuses an append for
+    /// lack of memory. Cancel safe.
     ///
     /// # Errors
-    /// Every error except [`StoreError::Unavailable`]; the partition must stop.
+    /// Every error except [`StoreError::Unavailable`] and [`StoreError::Full`]; the partition must stop.
     pub(super) async fn next(&mut self) -> Result<Vec<Output>, StoreError> {
         loop {
             if let Some(pause) = &mut self.pause {
                 pause.await;
-                self.retry_all();
+                self.retry();
             }
             let Some(turn) = self.turns.front_mut() else { return std::future::pending().await };
             let result = match &mut turn.call {
@@ -189,7 +235,12 @@ impl Gate {
                 Err(StoreError::Fenced) if mutation::is(Mutation::FenceIgnored) => {
                     return Ok(self.release());
                 }
-                Err(StoreError::Unavailable(reason)) => self.back_off(&reason),
+                Err(StoreError::Unavailable(reason)) => self.back_off(&reason, BACK_OFF.1),
+                Err(StoreError::Full(reason)) => {
+                    self.is_refused = true;
+                    self.back_off(&reason, FULL_BACK_OFF);
+                    return Ok(Vec::new());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -201,25 +252,39 @@ impl Gate {
         self.bytes -= turn.bytes;
         if let Some((index, _)) = turn.append {
             self.confirmed = index.next();
+            if std::mem::take(&mut self.is_refused) {
+                self.call_all();
+            }
         }
         self.report_oldest();
         turn.outputs
     }
 
     /// Drops all calls in flight and pauses. The calls behind the first may have met a gap, so all are retried.
-    fn back_off(&mut self, reason: &str) {
+    fn back_off(&mut self, reason: &str, longest: Duration) {
         tracing::debug!(partition = self.log.partition, reason, pause = ?self.next_pause, "appends will be retried");
         for turn in &mut self.turns {
             turn.call = None;
         }
-        self.pause = Some(Box::pin(sleep(self.next_pause)));
-        self.next_pause = (self.next_pause * 2).min(BACK_OFF.1);
+        self.pause = Some(Box::pin(sleep(self.next_pause.min(longest))));
+        self.next_pause = (self.next_pause * 2).min(longest);
     }
 
-    fn retry_all(&mut self) {
+    fn retry(&mut self) {
         self.pause = None;
+        if !self.is_refused {
+            return self.call_all();
+        }
+        let oldest = self.turns.iter().position(|turn| turn.append.is_some());
+        if let Some(at) = oldest {
+            self.turns[at].call = self.turns[at].append.as_ref().map(|entry| self.call(entry));
+        }
+    }
+
+    /// Sends the appends that are not in flight, in order.
+    fn call_all(&mut self) {
         let mut turns = std::mem::take(&mut self.turns);
-        for turn in &mut turns {
+        for turn in turns.iter_mut().filter(|turn| turn.call.is_none()) {
             turn.call = turn.append.as_ref().map(|entry| self.call(entry));
         }
         self.turns = turns;

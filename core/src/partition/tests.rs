@@ -9,6 +9,7 @@ mod conversation;
 mod crash;
 mod created_streams;
 mod deferred_records;
+mod full_store;
 mod gate;
 mod harness;
 mod held_streams;

@@ -43,6 +43,10 @@ pub enum StoreError {
     /// The store is unreachable or cannot write (disk full). The outcome is unknown; repeat the call after a pause.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The store has no memory for the append and has changed nothing. A checkpoint is still possible. Only
+    /// [`Store::append`] returns this error.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// The stored data of the partition is unreadable. An operator must intervene; other partitions are not affected.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),

@@ -159,6 +159,26 @@ impl Store for MemoryStore {
         })
     }
 
+    fn checkpoint_beyond_log(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<StreamChange>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.call(|data| {
+            let partition = data.by_partition.entry(partition).or_default();
+            let end = partition.head.next;
+            partition.head.next = end.max(covers);
+            let result = partition.checkpoint(owner, covers, meta, changed);
+            if result.is_err() {
+                partition.head.next = end;
+            }
+            result
+        })
+    }
+
     fn renew(
         &self,
         partition: u32,

@@ -44,6 +44,9 @@ impl MeteredStore {
                 warn_unavailable(operation, reason);
             } else {
                 counters.durability.on_response(clock::now());
+                if let Err(StoreError::Full(reason)) = result {
+                    warn_unavailable(operation, reason);
+                }
             }
         })
         .boxed()
@@ -58,6 +61,7 @@ fn error_kind(error: &StoreError) -> &'static str {
         StoreError::Conflict { .. } => "conflict",
         StoreError::TooLarge { .. } => "too_large",
         StoreError::Unavailable(_) => "unavailable",
+        StoreError::Full(_) => "full",
         StoreError::Corrupt(_) => "corrupt",
         StoreError::Failed(_) => "failed",
         StoreError::Config(_) => "config",
@@ -119,6 +123,18 @@ impl Store for MeteredStore {
             "checkpoint",
             self.store.checkpoint(partition, owner, covers, meta, changed),
         )
+    }
+
+    fn checkpoint_beyond_log(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<StreamChange>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let call = self.store.checkpoint_beyond_log(partition, owner, covers, meta, changed);
+        self.count_errors("checkpoint", call)
     }
 
     fn renew(

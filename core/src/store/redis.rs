@@ -98,6 +98,28 @@ impl RedisStore {
     }
 }
 
+impl RedisStore {
+    /// Completes and sends the call of a checkpoint.
+    fn call_checkpoint(
+        &self,
+        partition: u32,
+        mut command: Cmd,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<StreamChange>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
+        let bytes = meta.len() + blobs.clone().sum::<usize>();
+        if let Err(error) = check_size(blobs.chain([meta.len()])) {
+            return ready(Err(error)).boxed();
+        }
+        command.arg(covers.0).arg(&*meta);
+        add_streams(&mut command, changed);
+        // A checkpoint may release outputs in place of the appends.
+        self.call_unit(partition, command, bytes, true)
+    }
+}
+
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RedisStore")
@@ -193,16 +215,24 @@ impl Store for RedisStore {
         meta: Bytes,
         changed: Vec<StreamChange>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let blobs = changed.iter().filter_map(|(_, blob)| blob.as_ref().map(Bytes::len));
-        let bytes = meta.len() + blobs.clone().sum::<usize>();
-        if let Err(error) = check_size(blobs.chain([meta.len()])) {
-            return ready(Err(error)).boxed();
-        }
-        let mut command = self.client.expecting_call(Script::Checkpoint, partition, owner);
-        command.arg(covers.0).arg(&*meta);
-        add_streams(&mut command, changed);
-        // After a rollback, the checkpoint releases outputs in place of the appends.
-        self.call_unit(partition, command, bytes, true)
+        let command = self.client.expecting_call(Script::Checkpoint, partition, owner);
+        self.call_checkpoint(partition, command, covers, meta, changed)
+    }
+
+    fn checkpoint_beyond_log(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<StreamChange>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let mut command = self.client.owner_call(Script::Checkpoint, partition, owner.epoch);
+        match owner.expected {
+            Some(expected) => command.arg(expected.first.0).arg("beyond").arg(expected.checkpoints),
+            None => command.arg("").arg("beyond").arg(""),
+        };
+        self.call_checkpoint(partition, command, covers, meta, changed)
     }
 
     fn renew(

@@ -1,6 +1,10 @@
-//! A server with a memory limit: the reported use.
+//! A server with a memory limit: the reported use, and a full server.
 
-use minerva_proto::LogIndex;
+use bytes::Bytes;
+use minerva_core::store::{
+    Epoch, ExpectedState, FIRST_LEASE, OperatorStore, OwnerView, StoreError,
+};
+use minerva_proto::{LogIndex, StreamNumber};
 
 use crate::server::Server;
 use crate::{append, claim, content};
@@ -21,4 +25,72 @@ async fn the_used_memory_is_reported_if_the_server_has_a_limit() {
     assert!(after.used > before.used + (8 << 20), "{before:?} {after:?}");
     assert!(after.used < after.limit, "{after:?}");
     handle.append(1, epoch.into(), LogIndex(51), content(1, 51)).await.unwrap();
+}
+
+/// The appends of a full server, with 1 MiB each, until the server refuses one. Returns the next index.
+async fn fill(handle: &dyn OperatorStore, epoch: Epoch) -> LogIndex {
+    let large = Bytes::from(vec![b'x'; 1 << 20]);
+    let mut next = LogIndex(0);
+    loop {
+        match handle.append(1, epoch.into(), next, large.clone()).await {
+            Ok(()) => next = next.next(),
+            Err(StoreError::Full(text)) => {
+                assert!(text.contains("raise its maxmemory"), "{text}");
+                return next;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn owner(epoch: Epoch, first: u64, next_first: u64, checkpoints: u64) -> OwnerView {
+    let (first, next_first) = (LogIndex(first), LogIndex(next_first));
+    OwnerView { epoch, expected: Some(ExpectedState { first, next_first, checkpoints }) }
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_full_server_covers_refused_appends() {
+    let server = Server::start(&["--maxmemory", "20mb"]);
+    let handle = server.store("");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    let refused = fill(&*handle, epoch).await;
+    let covers = refused + 3;
+    let view = owner(epoch, 0, covers.0, 0);
+    let changed = || vec![(StreamNumber(7), Some(content(7, 7)))];
+    let regular = handle.checkpoint(1, view, covers, content(0, 0), changed()).await;
+    assert_eq!(regular, Err(StoreError::Behind { next: refused }));
+    for attempt in 0..2 {
+        let written = handle.checkpoint_beyond_log(1, view, covers, content(0, 0), changed()).await;
+        written.unwrap_or_else(|error| panic!("attempt {attempt}: {error}"));
+    }
+    let view = owner(epoch, covers.0, covers.0, 1);
+    handle.append(1, view, refused, content(1, 1)).await.expect("a covered append has no effect");
+    handle.append(1, view, covers, content(1, 2)).await.expect("the server has room again");
+    handle.renew(1, view, FIRST_LEASE, covers.next()).await.unwrap();
+    let claimed = handle.claim(1, "me", Epoch(0)).await.unwrap();
+    assert_eq!((claimed.first_index, claimed.log), (covers, vec![content(1, 2)]));
+    assert_eq!(claimed.streams, [(StreamNumber(7), content(7, 7))]);
+    assert!(claimed.recorded.is_some_and(|sizes| sizes.next_index <= covers.next()));
+}
+
+/// A late append of the time before the checkpoint must not follow the log.
+#[tokio::test]
+async fn a_checkpoint_beyond_the_log_requires_the_expected_state() {
+    let server = Server::start(&[]);
+    let handle = server.store("");
+    let (epoch, _) = claim(&*handle, 1, "me").await;
+    append(&*handle, 1, epoch, 0..5).await;
+    let meta = || content(0, 0);
+    for (view, ok) in [
+        (owner(epoch, 3, 9, 0), false),
+        (owner(epoch, 0, 9, 1), false),
+        (owner(epoch, 0, 9, 0), true),
+    ] {
+        let written = handle.checkpoint_beyond_log(1, view, LogIndex(9), meta(), Vec::new()).await;
+        assert_eq!(written.is_ok(), ok, "{view:?}: {written:?}");
+    }
+    let late = handle.append(1, owner(epoch, 0, 0, 0), LogIndex(5), content(1, 5)).await;
+    assert!(matches!(late, Err(StoreError::Behind { .. })), "{late:?}");
+    let claimed = handle.claim(1, "me", Epoch(0)).await.unwrap();
+    assert_eq!((claimed.first_index, claimed.log.len()), (LogIndex(9), 0));
 }

@@ -46,7 +46,7 @@ async fn large_streams_are_written_in_steps() {
         let mut checkpoints =
             Checkpoints::new(store.clone(), 0, epoch, LogIndex(0), BTreeMap::new());
         checkpoints.note_append((1..=sizes.len() as u64 + 1).map(StreamNumber), 1, 3);
-        checkpoints.begin(LogIndex(2), (BlobContext::default(), &Meta::default()), |number| {
+        checkpoints.begin(LogIndex(2), 0, (BlobContext::default(), &Meta::default()), |number| {
             sizes.get(number.0 as usize - 1).map(|size| stream(*size))
         });
         let mut count = 1;
@@ -76,7 +76,8 @@ async fn a_checkpoint_is_due_when_the_replay_costs_as_much() {
     assert!(!checkpoints.is_due(&options));
     checkpoints.note_append([StreamNumber(1)].into_iter(), 1, 0);
     assert!(checkpoints.is_due(&options));
-    checkpoints.begin(LogIndex(1), (BlobContext::default(), &Meta::default()), |_| Some(stream(1)));
+    checkpoints
+        .begin(LogIndex(1), 0, (BlobContext::default(), &Meta::default()), |_| Some(stream(1)));
     assert!(!checkpoints.is_due(&options));
     assert!(checkpoints.next(LogIndex(1)).await.unwrap());
     // The checkpoint wrote 1 MiB; the replay of ten entries costs about 10 KiB.
@@ -93,4 +94,16 @@ fn the_largest_stream_fits_into_one_call_of_a_store() {
     // The highest limits that the options allow, each exceeded by the last batch or message.
     let (limit, batch, message) = (6 << 20, 8 << 20, 1 << 20);
     assert!(limit + batch + limit + limit + message < MAX_BLOB);
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_due_for_memory_when_much_is_released() {
+    for (released, is_due) in [(65_535, false), (65_536, true), (65_537, true)] {
+        let (store, epoch) = claimed(1).await;
+        let mut checkpoints = Checkpoints::new(store, 0, epoch, LogIndex(0), BTreeMap::new());
+        checkpoints.set_stored_size(5000);
+        checkpoints.note_append([StreamNumber(1)].into_iter(), released, 1);
+        assert_eq!(checkpoints.is_due_for_memory(5000), is_due, "{released}");
+        assert!(!checkpoints.is_due_for_memory(5000 + released), "all bytes are needed");
+    }
 }

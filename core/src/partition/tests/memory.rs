@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::link::{Attach, CloseCause, CoreFrame, CoreMessage};
+use minerva_proto::link::{Attach, CloseCause, CoreFrame, CoreMessage, TransportId};
 
 use super::assignment::with_streams;
-use super::harness::{Harness, hello, messages, run_until_idle};
+use super::harness::{Harness, LINK, hello, messages, run_until_idle};
 use super::store::TestStore;
 use crate::partition::Mail;
 use crate::store::StoreFill;
@@ -93,4 +93,22 @@ async fn the_held_bytes_of_the_process_include_all_queues() {
     let memory = again.memory.clone();
     again.stop().await.unwrap();
     assert_eq!(memory.held_bytes(), 0, "a stopped partition holds nothing");
+}
+
+/// The log of an idle partition is too short for a regular checkpoint.
+#[tokio::test]
+async fn an_ended_stream_is_removed_from_a_short_memory() {
+    for (used, has_checkpoint) in [(799, false), (800, true)] {
+        let store = TestStore::free();
+        let harness = with_streams(&store, 1).await;
+        harness.batch(1, messages(0, 1, vec![vec![b'x'; 100_000].into()]));
+        run_until_idle().await;
+        fill(&harness, used);
+        run_until_idle().await;
+        assert!(store.checkpoints.lock().unwrap().is_empty(), "all bytes are needed");
+        harness.send(Mail::Detach { link: LINK, transport: TransportId(1) });
+        run_until_idle().await;
+        harness.wait(120_000).await;
+        assert_eq!(!store.checkpoints.lock().unwrap().is_empty(), has_checkpoint, "{used}");
+    }
 }

@@ -27,6 +27,8 @@ pub(super) struct TestStore {
     pub(super) failures: Arc<AtomicU64>,
     /// Failing appends take effect.
     pub(super) fails_after: Arc<AtomicBool>,
+    /// Appends are refused for lack of memory.
+    pub(super) is_full: Arc<AtomicBool>,
     /// The next appends are fenced.
     pub(super) is_fenced: Arc<AtomicBool>,
     /// Renewals fail without effect.
@@ -52,6 +54,7 @@ impl TestStore {
             durable: Arc::default(),
             failures: Arc::default(),
             fails_after: Arc::default(),
+            is_full: Arc::default(),
             is_fenced: Arc::default(),
             are_renewals_lost: Arc::default(),
             is_reply_lost: false,
@@ -113,6 +116,9 @@ impl Store for TestStore {
             if store.is_fenced.load(Ordering::Relaxed) {
                 return Err(StoreError::Fenced);
             }
+            if store.is_full.load(Ordering::Relaxed) {
+                return Err(StoreError::Full("test fault".to_owned()));
+            }
             match store.permits.acquire().await {
                 Ok(permit) => permit.forget(),
                 Err(_) => pending().await,
@@ -156,6 +162,18 @@ impl Store for TestStore {
             checkpoints.push(covers);
         }
         result
+    }
+
+    fn checkpoint_beyond_log(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<StreamChange>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.checkpoints.lock().unwrap().push(covers);
+        self.inner.checkpoint_beyond_log(partition, owner, covers, meta, changed)
     }
 
     fn renew(

@@ -1,9 +1,10 @@
 -- Writes a checkpoint of a partition and trims its log in one step.
 --
 -- KEYS   1 head, 2 log, 3 streams
--- ARGV   1 epoch, 2 claim name (see claim.lua), 3 first index that the owner expects; empty: not checked, 4 unused,
---        5 number of confirmed checkpoint calls of this claim, 6 covers, 7 meta, 8 number of replaced streams, then
---        number and blob of each replaced stream, then the numbers of removed streams
+-- ARGV   1 epoch, 2 claim name (see claim.lua), 3 first index that the owner expects; empty: not checked,
+--        4 'beyond' if the checkpoint also covers appends that a full Redis has refused; otherwise unused, 5 number of
+--        confirmed checkpoint calls of this claim, 6 covers, 7 meta, 8 number of replaced streams, then number and blob
+--        of each replaced stream, then the numbers of removed streams
 -- Reply  {'ok'} | {'fenced'} | {'behind', next index} | {'corrupt', problem}
 -- Retry  Idempotent: `checkpoints` is the number of the last call, and a call is repeated with the same number. A call
 --        that arrives after a later one replies 'behind' and changes nothing.
@@ -15,7 +16,7 @@ local mine, covers = tonumber(ARGV[1]), tonumber(ARGV[6])
 if mine < epoch then return {'fenced'} end
 if mine > epoch then return {'behind', after} end
 if ARGV[2] ~= '' and ARGV[2] ~= head[4] then return {'fenced'} end
-if covers > after then return {'behind', after} end
+if covers > after and ARGV[4] ~= 'beyond' then return {'behind', after} end
 local made = tonumber(head[3] or 0)
 local ends, streams = recorded(KEYS[1], head[4])
 local length = redis.call('HLEN', KEYS[3])
@@ -43,7 +44,7 @@ each('HDEL', removed, #ARGV)
 each('HSET', 9, removed - 1)
 redis.call('HSET', KEYS[1], 'first', covers, 'meta', ARGV[7], 'checkpoints', made or 0)
 if ARGV[3] ~= '' then
-  record(KEYS[1], head[4], after, redis.call('HLEN', KEYS[3]))
+  record(KEYS[1], head[4], math.max(after, covers), redis.call('HLEN', KEYS[3]))
 elseif ends then
   -- The repair of one stream hides no other damage.
   record(KEYS[1], head[4], ends, streams + redis.call('HLEN', KEYS[3]) - length)

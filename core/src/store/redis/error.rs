@@ -25,7 +25,8 @@ pub(super) fn classify(error: &ServerError) -> (ConnectionAction, StoreError) {
     match error.code() {
         "NOSCRIPT" => (ConnectionAction::LoadScripts, unavailable("Redis has lost the scripts")),
         "OOM" => {
-            (ConnectionAction::Keep, unavailable("Redis is out of memory; raise its maxmemory"))
+            let text = "Redis is out of memory; raise its maxmemory".to_owned();
+            (ConnectionAction::Keep, StoreError::Full(text))
         }
         "MISCONF" => {
             let text = "Redis cannot write to its disk; see the log of Redis and free disk space";
@@ -229,7 +230,8 @@ mod tests {
 
     fn is_config(error: &StoreError) -> bool {
         let is_config = matches!(error, StoreError::Config(_));
-        assert!(is_config || matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        let may_pass = matches!(error, StoreError::Unavailable(_) | StoreError::Full(_));
+        assert!(is_config || may_pass, "{error:?}");
         is_config
     }
 

@@ -34,7 +34,10 @@ impl Request {
     }
 
     /// Sends the reply. The caller may have dropped the receiver.
-    pub(super) fn finish(self, reply: Reply) {
+    pub(super) fn finish(self, mut reply: Reply) {
+        if let (Command::Single(_), Err(StoreError::Full(reason))) = (&self.command, &reply) {
+            reply = Err(StoreError::Unavailable(reason.clone()));
+        }
         let _ = self.reply_to.send(reply);
     }
 }

@@ -1,0 +1,102 @@
+//! When the event loop begins a checkpoint, and the checkpoints outside of the regular order: of a damaged partition, and
+//! in place of appends that a full store refuses.
+
+use minerva_proto::LogIndex;
+
+use super::Partition;
+use crate::memory_level::MemoryLevel;
+use crate::partition::counters;
+use crate::partition::lease::RenewalProof;
+use crate::state::Meta;
+use crate::store::StoreError;
+
+impl Partition {
+    /// Writes a checkpoint of the changed streams, which include all quarantined ones, and trims the log.
+    ///
+    /// No record may follow a damaged log entry: a second recovery could not tell the streams apart.
+    pub(super) async fn replace_damaged(&mut self) -> Result<(), StoreError> {
+        let meta = self.streams.meta((self.setup.clock)());
+        self.begin_checkpoint(&meta);
+        let end = self.gate.confirmed();
+        self.finish_checkpoint(end, end).await?;
+        self.discard_damaged_names().await
+    }
+
+    /// Removes the streams under damaged names. The checkpoint has recorded that streams are lost.
+    async fn discard_damaged_names(&mut self) -> Result<(), StoreError> {
+        let names = std::mem::take(&mut self.damaged_names);
+        if names.is_empty() {
+            return Ok(());
+        }
+        let (partition, epoch) = (self.setup.partition, self.gate.epoch());
+        match self.setup.store.discard(partition, epoch, names).await {
+            // The next owner finds the names again.
+            Err(StoreError::Unavailable(reason)) => {
+                tracing::debug!(partition, reason, "damaged stream names are not removed");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; a renewal requires `next`.
+    pub(super) async fn finish_checkpoint(
+        &mut self,
+        next: LogIndex,
+        end: LogIndex,
+    ) -> Result<(), StoreError> {
+        while self.checkpoints.is_in_progress() {
+            let proof = RenewalProof { expected: self.checkpoints.expected(), next };
+            tokio::select! {
+                biased;
+                renewed = self.lease.renew(proof) => renewed?,
+                step = self.checkpoints.next(end) => self.count_checkpoint(step?),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_checkpoint_due(&self) -> bool {
+        let is_short = self.setup.memory.store_level() > MemoryLevel::Free;
+        self.checkpoints.is_due(&self.setup.options)
+            || is_short && self.checkpoints.is_due_for_memory(self.streams.size())
+    }
+
+    /// While the store is full, writes a checkpoint in place of the refused appends if the store is smaller afterwards.
+    ///
+    /// Otherwise a full store would never have room again: a checkpoint waits for the appends before it, and the end of
+    /// a stream is an append.
+    pub(super) fn relieve_store(&mut self) {
+        if !self.gate.is_refused() {
+            return;
+        }
+        let (confirmed, refused) = (self.gate.confirmed(), self.gate.append_bytes());
+        if !self.checkpoints.may_begin_beyond_log(confirmed, self.streams.size(), refused) {
+            return;
+        }
+        self.checkpoints.abandon();
+        let records = self.deferred.take();
+        self.append(&records, Vec::new());
+        let meta = self.streams.meta((self.setup.clock)());
+        self.begin_checkpoint(&meta);
+        self.checkpoints.go_beyond_log();
+    }
+
+    pub(super) fn on_checkpoint_step(&mut self, is_finished: bool) {
+        self.count_checkpoint(is_finished);
+        if is_finished {
+            self.gate.on_checkpoint(self.checkpoints.first_index());
+        }
+    }
+
+    pub(super) fn begin_checkpoint(&mut self, meta: &Meta) {
+        let (covers, streams) = (self.gate.next_index(), &self.streams);
+        let size = streams.size();
+        let blobs = (self.context, meta);
+        self.checkpoints.begin(covers, size, blobs, |number| streams.snapshot(number));
+    }
+
+    pub(super) fn count_checkpoint(&self, is_finished: bool) {
+        counters::add(&self.setup.counters.checkpoints, u64::from(is_finished));
+    }
+}
