@@ -3,6 +3,7 @@
 
 #[cfg(feature = "echo")]
 mod echo;
+mod frame_bounds;
 mod handler;
 mod read_ahead;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Sink, Stream};
+use futures_util::{FutureExt as _, Sink, Stream};
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -127,14 +128,22 @@ async fn open(upgraded: OnUpgrade, connection: &Connection) -> Option<WebSocketS
         .max_message_size(Some(max_frame + MESSAGE_ROOM))
         .max_frame_size(Some(max_frame + MESSAGE_ROOM));
     drop(rest);
-    let stream = ReadAhead::new(stream);
-    let socket =
-        WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
-    Some(socket)
+    let stream = ReadAhead::new(stream, early.into());
+    Some(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
+}
+
+/// Replaces the buffers, which keep the length of the longest frame. Both must be empty.
+fn with_new_buffers(socket: WebSocketStream<Inner>) -> Option<WebSocketStream<Inner>> {
+    let config = *socket.get_config();
+    let mut stream = socket.into_inner();
+    stream.on_new_buffer();
+    // The future is ready: a server's side of an open WebSocket has nothing to exchange.
+    WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).now_or_never()
 }
 
 struct Driver<H> {
-    socket: WebSocketStream<Inner>,
+    /// `None` only while the buffers are replaced.
+    socket: Option<WebSocketStream<Inner>>,
     handler: H,
     /// The first message of the handler is in the socket's write buffer.
     flushing: bool,
@@ -163,12 +172,15 @@ impl<H: MessageHandler> Driver<H> {
     /// Runs in a task of its own, without the memory of the opening.
     fn spawn(socket: WebSocketStream<Inner>, handler: H, connection: Arc<Connection>) {
         let (flushing, pong_pending, fault, reported) = (false, false, None, 0);
+        let socket = Some(socket);
         let mut driver = Self { socket, handler, flushing, pong_pending, fault, reported };
         // A block, since an `async fn` stores its arguments twice.
         tokio::spawn(async move {
             driver.run().await;
             drop(driver.handler);
-            close(&mut driver.socket, driver.fault).await;
+            if let Some(socket) = &mut driver.socket {
+                close(socket, driver.fault).await;
+            }
             // Releases the connection permit.
             drop(connection);
         });
@@ -178,7 +190,14 @@ impl<H: MessageHandler> Driver<H> {
     async fn run(&mut self) {
         let Self { socket, handler, flushing, pong_pending, fault, reported } = self;
         while !handler.is_finished() {
-            let reads = handler.wants_input();
+            let is_bloated =
+                socket.as_ref().is_some_and(|socket| socket.get_ref().has_long_buffer());
+            if is_bloated && !*flushing {
+                *socket = socket.take().and_then(with_new_buffers);
+            }
+            let Some(socket) = socket else { return };
+            // Nothing is read into buffers that are about to be replaced.
+            let reads = handler.wants_input() && !socket.get_ref().has_long_buffer();
             let Ok(message) = (if *flushing { Ok(None) } else { handler.message() }) else {
                 handler.input(Input::Gone);
                 continue;

@@ -203,3 +203,88 @@ async fn receive_short(client: &mut Client) -> (u8, Vec<u8>) {
         assert!(client.more().await, "closed after {:?}", client.read);
     }
 }
+
+/// Sends a WebSocket frame with a mask of zeros. `first` is the first byte of the header.
+async fn send_frame(client: &mut Client, first: u8, payload: &[u8]) {
+    let mut frame = vec![first, 0xFF];
+    frame.extend((payload.len() as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    client.send(&frame).await;
+}
+
+const TEXT: u8 = 0x81;
+const TEXT_FRAGMENT: u8 = 0x01;
+const CONTINUATION: u8 = 0x80;
+const PING: u8 = 0x89;
+
+/// Messages behind a long one, in the same packets and within the long message, arrive with new buffers.
+#[tokio::test]
+async fn frames_around_a_long_message_are_received() {
+    let mut rig = Rig::start().await;
+    let mut client = rig.websocket().await;
+    let greeting = hello("\"ming\":true,\"new\":true");
+    send_frame(&mut client, TEXT, format!("{greeting}\n").as_bytes()).await;
+    let attach = rig.core.attach().await;
+    rig.core.opened(attach.transport, true).await;
+    let long = format!("{} \n", "x".repeat(100_000));
+    let (head, tail) = long.as_bytes().split_at(60_000);
+    for number in 0..20_u64 {
+        if number % 2 == 0 {
+            send_frame(&mut client, TEXT, long.as_bytes()).await;
+        } else {
+            send_frame(&mut client, TEXT_FRAGMENT, head).await;
+            send_frame(&mut client, PING, b"now").await;
+            send_frame(&mut client, CONTINUATION, tail).await;
+        }
+        send_frame(&mut client, TEXT, b"short \n").await;
+        let mut lengths = Vec::new();
+        while lengths.len() < 2 {
+            let batch = rig.core.batch().await;
+            assert!(batch.end.is_none(), "{number}");
+            rig.core.taken(attach.transport, batch.number).await;
+            let messages = texts(&batch).into_iter().flat_map(|(_, messages)| messages);
+            lengths.extend(messages.map(|message| message.len()));
+        }
+        assert_eq!(lengths, [100_000, 5], "{number}");
+    }
+}
+
+/// Resident memory of this process in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The read buffer of a connection has the length of the longest message until it is replaced.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_idle_connection_keeps_no_memory_of_a_long_message() {
+    const LENGTH: usize = 1_000_000;
+    const CONNECTIONS: usize = 60;
+    let mut rig = Rig::start().await;
+    let long = format!("{} \n", "x".repeat(LENGTH));
+    let (mut idle, mut before) = (Vec::new(), 0);
+    for number in 0..CONNECTIONS {
+        let mut client = rig.websocket().await;
+        let greeting = hello("\"ming\":true,\"new\":true");
+        send_frame(&mut client, TEXT, format!("{greeting}\n").as_bytes()).await;
+        let attach = rig.core.attach().await;
+        rig.core.opened(attach.transport, true).await;
+        send_frame(&mut client, TEXT, long.as_bytes()).await;
+        let batch = rig.core.batch().await;
+        rig.core.taken(attach.transport, batch.number).await;
+        // The beginning of a further message stays in the buffer.
+        client.send(&[TEXT]).await;
+        idle.push(client);
+        if number == CONNECTIONS / 3 {
+            before = resident().unwrap();
+        }
+    }
+    let grown = resident().unwrap().saturating_sub(before);
+    let long_buffers = (CONNECTIONS - CONNECTIONS / 3) * LENGTH;
+    assert!(grown < long_buffers / 2, "{grown} bytes for {CONNECTIONS} connections");
+}

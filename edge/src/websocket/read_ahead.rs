@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frame_bounds::FrameBounds;
+
 /// Read size in bytes, and so the limit of buffered input.
 const PIECE: usize = 16 * 1024;
 
@@ -26,14 +28,35 @@ pub(super) struct ReadAhead<S> {
     unfinished: usize,
     /// Length of a message at which reading pauses.
     limit: usize,
+    bounds: FrameBounds,
+    /// Whether the message has a long frame, for which the reader has enlarged its buffer. Bytes behind such a frame are
+    /// passed to the reader after the frame, so that the buffer is empty at the end of the message.
+    is_long: bool,
+    /// Whether a message with a long frame is complete.
+    was_long: bool,
 }
+
+/// Length of a frame whose memory the reader must not keep.
+const LONG_FRAME: u64 = 16 * 1024;
 
 /// Bytes of a message that are read before the driver permits more.
 const STEP: usize = 64 * 1024;
 
 impl<S> ReadAhead<S> {
-    pub(super) fn new(socket: S) -> Self {
-        Self { socket, ahead: Bytes::new(), unfinished: 0, limit: STEP }
+    /// `early` are bytes that were read from the socket before.
+    pub(super) fn new(socket: S, early: Bytes) -> Self {
+        let (bounds, is_long, was_long) = (FrameBounds::default(), false, false);
+        Self { socket, ahead: early, unfinished: 0, limit: STEP, bounds, is_long, was_long }
+    }
+
+    /// Whether the reader holds an empty buffer of the length of a long frame.
+    pub(super) fn has_long_buffer(&self) -> bool {
+        self.was_long
+    }
+
+    /// The reader has a new buffer.
+    pub(super) fn on_new_buffer(&mut self) {
+        self.was_long = false;
     }
 
     /// Bytes that the reader has received since the last message.
@@ -44,6 +67,7 @@ impl<S> ReadAhead<S> {
     /// A message is complete.
     pub(super) fn on_message(&mut self) {
         (self.unfinished, self.limit) = (0, STEP);
+        self.was_long |= std::mem::take(&mut self.is_long);
     }
 
     /// A control frame of this length is complete, perhaps in the middle of a message.
@@ -68,15 +92,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { socket, ahead, unfinished, limit } = self.get_mut();
+        let Self { socket, ahead, unfinished, limit, bounds, is_long, .. } = self.get_mut();
         if *unfinished >= *limit {
             // The driver polls again after `permit_more`.
             return Poll::Pending;
         }
+        let most = buffer.remaining().min(if *is_long { bounds.to_next() } else { usize::MAX });
+        let mut pass = |bytes: &[u8]| {
+            *is_long |= bounds.advance(bytes) > LONG_FRAME;
+            *unfinished += bytes.len();
+            buffer.put_slice(bytes);
+        };
         if ahead.has_remaining() {
-            let count = ahead.len().min(buffer.remaining());
-            buffer.put_slice(&ahead.split_to(count));
-            *unfinished += count;
+            pass(&ahead.split_to(ahead.len().min(most)));
             if ahead.is_empty() {
                 // Frees the memory, which an empty slice would keep.
                 *ahead = Bytes::new();
@@ -86,9 +114,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut read = ReadBuf::new(scratch);
             ready!(Pin::new(socket).poll_read(cx, &mut read))?;
-            let (fits, rest) = read.filled().split_at(read.filled().len().min(buffer.remaining()));
-            buffer.put_slice(fits);
-            *unfinished += fits.len();
+            let (fits, rest) = read.filled().split_at(read.filled().len().min(most));
+            pass(fits);
             *ahead = Bytes::copy_from_slice(rest);
             Poll::Ready(Ok(()))
         })
@@ -136,7 +163,7 @@ mod tests {
         let (mut far, near) = duplex(4 * PIECE);
         far.write_all(sent).await.unwrap();
         drop(far);
-        let (mut near, mut came, mut most) = (ReadAhead::new(near), Vec::new(), 0);
+        let (mut near, mut came, mut most) = (ReadAhead::new(near, Bytes::new()), Vec::new(), 0);
         let mut buffer = vec![0; step];
         loop {
             let count = near.read(&mut buffer).await.unwrap();
@@ -164,7 +191,7 @@ mod tests {
     async fn reading_pauses_after_each_step_of_a_message() {
         let (mut far, near) = duplex(4 * STEP);
         far.write_all(&vec![7; 2 * STEP + 1]).await.unwrap();
-        let mut near = ReadAhead::new(near);
+        let mut near = ReadAhead::new(near, Bytes::new());
         let mut buffer = vec![0; STEP];
         for step in 1..=2 {
             near.read_exact(&mut buffer).await.unwrap();
@@ -181,11 +208,43 @@ mod tests {
         assert_eq!(near.unfinished(), 0);
     }
 
+    /// A text frame of this length behind its header.
+    fn frame(length: usize) -> Vec<u8> {
+        let mut frame = vec![0x81, 127];
+        frame.extend((length as u64).to_be_bytes());
+        frame.resize(frame.len() + length, 0);
+        frame
+    }
+
+    #[tokio::test]
+    async fn bytes_behind_a_long_frame_are_passed_after_the_frame() {
+        let long = LONG_FRAME as usize;
+        for (length, is_long) in [(long - 1, false), (long, false), (long + 1, true)] {
+            let first = frame(length);
+            let early = Bytes::from([&*first, &frame(3)].concat());
+            let (_far, near) = duplex(64);
+            let (mut near, mut buffer) = (ReadAhead::new(near, early), vec![0; 512]);
+            let mut passed = 0;
+            while passed < first.len() {
+                near.permit_more();
+                passed += near.read(&mut buffer).await.unwrap();
+            }
+            assert_eq!(passed == first.len(), is_long, "{length}");
+            assert!(!near.has_long_buffer());
+            near.on_message();
+            assert_eq!(near.has_long_buffer(), is_long, "{length}");
+            near.on_new_buffer();
+            assert!(!near.has_long_buffer());
+            let rest = first.len() + frame(3).len() - passed;
+            near.read_exact(&mut buffer[..rest]).await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn an_empty_buffer_is_freed() {
         let (mut far, near) = duplex(64);
         far.write_all(&[7; 20]).await.unwrap();
-        let mut near = ReadAhead::new(near);
+        let mut near = ReadAhead::new(near, Bytes::new());
         let mut buffer = [0; 10];
         near.read_exact(&mut buffer).await.unwrap();
         assert_eq!(near.ahead.len(), 10);
@@ -198,7 +257,8 @@ mod tests {
         let ((mut far_one, one), (mut far_two, two)) = (duplex(64), duplex(64));
         far_one.write_all(b"11111111").await.unwrap();
         far_two.write_all(b"22222222").await.unwrap();
-        let (mut one, mut two) = (ReadAhead::new(one), ReadAhead::new(two));
+        let (mut one, mut two) =
+            (ReadAhead::new(one, Bytes::new()), ReadAhead::new(two, Bytes::new()));
         for _ in 0..2 {
             let (mut of_one, mut of_two) = ([0; 4], [0; 4]);
             one.read_exact(&mut of_one).await.unwrap();
