@@ -25,6 +25,7 @@ mod output_channel;
 mod recovery;
 mod rewrite_after_rollback;
 mod setup;
+mod stored_damage;
 mod stream_call;
 mod streams;
 mod subprotocols;

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use minerva_proto::{LogIndex, StreamNumber};
+use minerva_proto::StreamNumber;
 use tokio::time::sleep;
 
 use super::StoreCommandError;
 use crate::clock;
 use crate::partition::{Recovered, lost_state};
-use crate::state::{BlobContext, CheckpointSummary, Meta, STORED_VERSION};
+use crate::state::BlobContext;
 use crate::store::{Claimed, Epoch, OperatorStore, StoreError};
 
 /// Attempts to take a partition from a running core.
@@ -117,7 +116,15 @@ impl Target {
         let context = BlobContext { partition, epoch: claimed.epoch.0, ..BlobContext::default() };
         let as_of = claimed.next_index();
         let snapshot = lost.map(|lost| lost.snapshot().encode(&context, stream, as_of));
-        let meta = meta_with_stream(claimed, &recovered, (stream, as_of), &context);
+        let as_of = snapshot.as_ref().map(|_| as_of);
+        let meta = match recovered.checkpoint().cloned() {
+            Some(mut checkpoint) => {
+                checkpoint.replace(stream, as_of);
+                checkpoint.encode()
+            }
+            // A damaged blob remains: the next owner finds its damage.
+            None => claimed.meta.clone().unwrap_or_else(|| recovered.meta().encode(&context)),
+        };
         let changed = vec![(stream, snapshot)];
         store
             .checkpoint(partition, claimed.epoch.into(), claimed.first_index, meta, changed)
@@ -158,25 +165,6 @@ impl Target {
             error.into()
         }
     }
-}
-
-/// The stored meta blob, with the stream as of the index in the summary of the checkpoint if there is one.
-fn meta_with_stream(
-    claimed: &Claimed,
-    recovered: &Recovered,
-    (stream, as_of): (StreamNumber, LogIndex),
-    context: &BlobContext,
-) -> Bytes {
-    let Some(stored) = &claimed.meta else { return recovered.meta().encode(context) };
-    let decoded = Meta::decode(context.partition, stored.clone()).ok();
-    let summary = decoded.as_ref().and_then(|meta| meta.checkpoint.as_ref());
-    let Some(covers) = summary.map(|summary| summary.covers) else { return stored.clone() };
-    let mut snapshots = recovered.stored().clone();
-    snapshots.insert(stream, as_of);
-    let checkpoint = Some(CheckpointSummary::new(covers, &snapshots));
-    // A blob with a summary shows that this version may be written.
-    let context = BlobContext { version: STORED_VERSION, ..*context };
-    Meta { checkpoint, ..decoded.unwrap_or_default() }.encode(&context)
 }
 
 /// The owner name of this command.

@@ -141,6 +141,31 @@ async fn a_stream_is_ended_and_its_snapshot_kept_aside() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_stream_hides_no_other_damage() {
+    let store = store().await;
+    let claimed = claim(&store).await;
+    // The checkpoint has lost the snapshot of another stream.
+    let lost = StreamNumber(9);
+    let context = BlobContext { epoch: claimed.epoch.0, version: 2, ..BlobContext::default() };
+    let stored = [(NUMBER, LogIndex(0)), (lost, LogIndex(0))].into();
+    let checkpoint = Some(CheckpointSummary::new(LogIndex(0), &stored));
+    let meta = Meta { streams_made: 9, checkpoint, ..Meta::default() }.encode(&context);
+    store.checkpoint(0, claimed.epoch.into(), LogIndex(0), meta, Vec::new()).await.unwrap();
+    store.release(0, claimed.epoch).await.unwrap();
+    for _ in 0..2 {
+        target(false).end_stream(&store, NUMBER, &|_| {}).await.unwrap();
+        let claimed = claim(&store).await;
+        let recovered = crate::partition::Recovered::from_claimed(0, &claimed).unwrap();
+        let damage = recovered.damage();
+        assert_eq!(damage.quarantined, [lost].into(), "{damage:?}");
+        store.release(0, claimed.epoch).await.unwrap();
+    }
+    target(false).end_stream(&store, lost, &|_| {}).await.unwrap();
+    let recovered = crate::partition::Recovered::from_claimed(0, &claim(&store).await).unwrap();
+    assert!(recovered.damage().is_none(), "{:?}", recovered.damage());
+}
+
+#[tokio::test]
 async fn a_partition_is_moved_aside() {
     let store = store().await;
     append_garbage(&store).await;

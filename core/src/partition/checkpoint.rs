@@ -14,6 +14,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::{Duration, sleep};
 
 use super::options::PartitionOptions;
+use super::recovery::ClaimedCheckpoint;
 use crate::state::{BlobContext, CheckpointSummary, Meta, Snapshot, StoredSnapshots};
 use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError, StreamChange};
 
@@ -71,6 +72,8 @@ struct PendingCheckpoint {
     /// Size of all streams.
     size: usize,
     metas: Metas,
+    /// The claimed checkpoint, if this one repairs it.
+    repaired: Option<ClaimedCheckpoint>,
     /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
     streams: VecDeque<(StreamNumber, Snapshot)>,
     /// Streams to remove in the last step.
@@ -254,6 +257,13 @@ impl Checkpoints {
         }
     }
 
+    /// Keeps the damage of the claimed checkpoint visible until the last step of the checkpoint that has begun.
+    pub(super) fn repair(&mut self, claimed: Option<ClaimedCheckpoint>) {
+        if let Some(pending) = &mut self.pending {
+            pending.repaired = claimed;
+        }
+    }
+
     /// Starts a checkpoint with a summary of the snapshots that the store then has.
     fn start(
         &mut self,
@@ -304,9 +314,8 @@ impl Checkpoints {
                 (pending.covers, pending.step) = (covers, Some((covers, step.clone())));
             }
             let owner = OwnerView { epoch: self.epoch, expected };
-            let metas = &pending.metas;
-            let is_last = pending.streams.is_empty();
-            let meta = if is_last { metas.last.clone() } else { metas.unfinished.clone() };
+            let Metas { last, unfinished } = &pending.metas;
+            let meta = if pending.streams.is_empty() { last } else { unfinished }.clone();
             let partition = self.partition;
             pending.call = Some(if pending.is_beyond_log {
                 self.store.checkpoint_beyond_log(partition, owner, covers, meta, step)
@@ -346,21 +355,20 @@ impl PendingCheckpoint {
         streams: VecDeque<(StreamNumber, Snapshot)>,
         removed: Vec<StreamNumber>,
     ) -> Self {
-        let (step, bytes, call, pause) = (None, 0, None, None);
-        let (is_beyond_log, log, size) = (false, (0, 0), 0);
         Self {
             context,
             covers,
-            is_beyond_log,
-            log,
-            size,
+            is_beyond_log: false,
+            log: (0, 0),
+            size: 0,
             metas,
+            repaired: None,
             streams,
             removed,
-            step,
-            bytes,
-            call,
-            pause,
+            step: None,
+            bytes: 0,
+            call: None,
+            pause: None,
         }
     }
 
@@ -383,6 +391,9 @@ impl PendingCheckpoint {
         if self.streams.is_empty() {
             covers = self.covers;
             step.extend(self.removed.drain(..).map(|number| (number, None)));
+        } else if let Some(repaired) = &mut self.repaired {
+            step.iter().for_each(|(number, _)| repaired.replace(*number, Some(self.covers)));
+            self.metas.unfinished = repaired.encode();
         }
         self.step.insert((covers, step)).clone()
     }

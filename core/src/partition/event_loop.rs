@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::sync::{oneshot, watch};
@@ -25,6 +24,7 @@ use super::mailbox::Mail;
 use super::recovery::{PER_ENTRY, Recovered, RecoveryError, expire_placeholders};
 use super::rewrite_after_rollback::{claim_again, streams_to_rewrite, warn_rollback};
 use super::setup::PartitionSetup;
+use super::stored_damage::{DamagedNames, StoredDamage};
 use super::streams::PartitionStreams;
 use crate::memory_level::MemoryLevel;
 use crate::state::{BlobContext, Record, encode_entry};
@@ -56,10 +56,8 @@ pub struct Partition {
     memory_level: watch::Receiver<MemoryLevel>,
     /// Context of the blobs of this turn.
     context: BlobContext,
-    /// The stored state is damaged; a checkpoint replaces the damaged blobs before the first turn.
-    is_damaged: bool,
-    /// Stored names of streams whose number is damaged.
-    damaged_names: Vec<Bytes>,
+    /// The damage of the stored state; a checkpoint replaces the damaged blobs before the first turn.
+    damage: Option<StoredDamage>,
 }
 
 /// An input of the event loop.
@@ -95,7 +93,9 @@ impl Partition {
             setup.limits.keep_ended_ms(),
         );
         let is_damaged = !recovered.damage().is_none();
-        let damaged_names = recovered.damaged_names;
+        let (checkpoint, names) = (recovered.checkpoint, recovered.damaged_names);
+        let names = DamagedNames { partition, names };
+        let damage = is_damaged.then_some(StoredDamage { checkpoint, names });
         let mut checkpoints = Checkpoints::new(
             store.clone(),
             partition,
@@ -131,8 +131,7 @@ impl Partition {
             timer,
             memory_level,
             context,
-            is_damaged,
-            damaged_names,
+            damage,
         }
     }
 
@@ -159,8 +158,8 @@ impl Partition {
 
     /// Returns the sender to notify after the stop.
     async fn serve_until_stopped(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreError> {
-        if std::mem::take(&mut self.is_damaged) {
-            match self.replace_damaged().await {
+        if let Some(damage) = self.damage.take() {
+            match self.replace_damaged(damage).await {
                 Err(StoreError::Behind { next }) => self.rewrite_after_rollback(next).await?,
                 replaced => replaced?,
             }

@@ -5,6 +5,7 @@
 //! of a store; pure.
 
 mod checkpoint_check;
+mod claimed_checkpoint;
 mod damage;
 mod lost_stream;
 mod replay;
@@ -21,6 +22,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 use crate::state::{DecodeError, Meta, StoreRollback, StoredSnapshots, StreamState, sealed_epoch};
 use crate::store::{Claim, Claimed, Epoch};
 
+pub(crate) use claimed_checkpoint::ClaimedCheckpoint;
 pub use damage::Damage;
 pub(crate) use lost_stream::lost_state;
 pub(super) use lost_stream::{expire_placeholders, is_placeholder};
@@ -49,6 +51,8 @@ pub struct Recovered {
     damage: Damage,
     /// The stored snapshots.
     pub(super) stored: StoredSnapshots,
+    /// The claimed checkpoint; `None` without a readable meta blob.
+    pub(super) checkpoint: Option<ClaimedCheckpoint>,
     /// Stored names of streams whose number is damaged.
     pub(super) damaged_names: Vec<Bytes>,
 }
@@ -73,6 +77,10 @@ impl Recovered {
         for (number, blob) in &claimed.streams {
             replay.restore(*number, blob)?;
         }
+        let checkpoint = claimed.meta.as_ref().filter(|_| has_meta).and_then(|blob| {
+            let (stored, damaged) = (replay.stored.clone(), replay.unreadable_snapshots());
+            ClaimedCheckpoint::new(partition, blob, stored, damaged)
+        });
         replay.begin_log(claimed.first_index);
         match meta.checkpoint.take() {
             Some(summary) => replay.check_checkpoint(&summary, claimed.first_index),
@@ -112,6 +120,7 @@ impl Recovered {
             next_index: claimed.next_index(),
             damage,
             stored,
+            checkpoint,
             damaged_names: claimed.unreadable.iter().map(|(name, _)| name.clone()).collect(),
         })
     }
@@ -126,9 +135,9 @@ impl Recovered {
         &self.streams
     }
 
-    /// The stored snapshots with their log indexes.
-    pub(crate) fn stored(&self) -> &StoredSnapshots {
-        &self.stored
+    /// The claimed checkpoint, for a repair; `None` without a readable meta blob.
+    pub(crate) fn checkpoint(&self) -> Option<&ClaimedCheckpoint> {
+        self.checkpoint.as_ref()
     }
 
     /// The state of the partition beside the streams.

@@ -7,6 +7,7 @@ use super::Partition;
 use crate::memory_level::MemoryLevel;
 use crate::partition::counters;
 use crate::partition::lease::RenewalProof;
+use crate::partition::stored_damage::StoredDamage;
 use crate::state::Meta;
 use crate::store::StoreError;
 
@@ -14,29 +15,13 @@ impl Partition {
     /// Writes a checkpoint of the changed streams, which include all quarantined ones, and trims the log.
     ///
     /// No record may follow a damaged log entry: a second recovery could not tell the streams apart.
-    pub(super) async fn replace_damaged(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn replace_damaged(&mut self, damage: StoredDamage) -> Result<(), StoreError> {
         let meta = self.streams.meta((self.setup.clock)());
         self.begin_checkpoint(&meta);
+        self.checkpoints.repair(damage.checkpoint);
         let end = self.gate.confirmed();
         self.finish_checkpoint(end, end).await?;
-        self.discard_damaged_names().await
-    }
-
-    /// Removes the streams under damaged names. The checkpoint has recorded that streams are lost.
-    async fn discard_damaged_names(&mut self) -> Result<(), StoreError> {
-        let names = std::mem::take(&mut self.damaged_names);
-        if names.is_empty() {
-            return Ok(());
-        }
-        let (partition, epoch) = (self.setup.partition, self.gate.epoch());
-        match self.setup.store.discard(partition, epoch, names).await {
-            // The next owner finds the names again.
-            Err(StoreError::Unavailable(reason)) => {
-                tracing::debug!(partition, reason, "damaged stream names are not removed");
-                Ok(())
-            }
-            result => result,
-        }
+        damage.names.discard(&*self.setup.store, self.gate.epoch()).await
     }
 
     /// Writes the remaining steps of a checkpoint. The log is confirmed up to `end`; a renewal requires `next`.

@@ -9,6 +9,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 
 use super::replay::Replay;
 use crate::state::{CheckpointSummary, GROUPS, StoredSnapshots, group};
+use crate::store::RecordedSizes;
 
 /// The difference between a checkpoint and its summary.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,16 @@ pub(super) fn compare(
     difference
 }
 
+/// The only stream of the summary without a snapshot, if it can be identified.
+pub(super) fn missing_stream(
+    partition: u16,
+    summary: &CheckpointSummary,
+    stored: &StoredSnapshots,
+    damaged: &BTreeSet<StreamNumber>,
+) -> Option<StreamNumber> {
+    compare(partition, summary, stored, damaged).missing
+}
+
 impl Replay<'_> {
     /// Compares the restored snapshots with the summary of the checkpoint, before the log is replayed.
     ///
@@ -94,6 +105,16 @@ impl Replay<'_> {
             let count = found.stale.len();
             self.damage.add(format!("one of {count} snapshots is not that of the checkpoint"));
             found.stale.into_iter().for_each(|number| self.quarantine(number));
+        }
+    }
+
+    /// Compares the number of snapshots with the recorded one. The summary of a checkpoint shows more, but content of
+    /// version 1 has none.
+    pub(super) fn check_recorded_streams(&mut self, snapshots: usize) {
+        let Some(RecordedSizes { streams, .. }) = self.recorded else { return };
+        if (snapshots as u64) < streams && !self.damage.has_unknown_streams {
+            self.damage.add(format!("{snapshots} snapshots instead of those of {streams} streams"));
+            self.miss_any();
         }
     }
 }

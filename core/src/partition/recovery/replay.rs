@@ -39,7 +39,7 @@ pub(super) struct Replay<'a> {
     next: LogIndex,
     timeline: Timeline<'a>,
     /// Sizes that the store has recorded.
-    recorded: Option<RecordedSizes>,
+    pub(super) recorded: Option<RecordedSizes>,
     /// Index of each snapshot; 0 for a damaged one.
     pub(super) stored: StoredSnapshots,
     /// The checkpoint has a snapshot of each stream, or the missing stream is identified.
@@ -129,16 +129,6 @@ impl<'a> Replay<'a> {
     pub(super) fn unreadable_snapshots(&self) -> BTreeSet<StreamNumber> {
         let streams = self.streams.iter();
         streams.filter(|(_, stream)| stream.state.is_none()).map(|(number, _)| *number).collect()
-    }
-
-    /// Compares the number of snapshots with the recorded one. The summary of a checkpoint shows more, but content of
-    /// version 1 has none.
-    pub(super) fn check_recorded_streams(&mut self, snapshots: usize) {
-        let Some(RecordedSizes { streams, .. }) = self.recorded else { return };
-        if (snapshots as u64) < streams && !self.damage.has_unknown_streams {
-            self.damage.add(format!("{snapshots} snapshots instead of those of {streams} streams"));
-            self.miss_any();
-        }
     }
 
     /// Forgets a stream that never had the number; the next checkpoint removes the snapshot.

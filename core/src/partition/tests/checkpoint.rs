@@ -7,8 +7,8 @@ use bytes::Bytes;
 use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 
 use super::hello_origin;
-use crate::partition::PartitionOptions;
 use crate::partition::checkpoint::Checkpoints;
+use crate::partition::{PartitionOptions, Recovered};
 use crate::state::{BlobContext, Meta, Record, Snapshot, StreamState};
 use crate::store::memory::MemoryStore;
 use crate::store::{Epoch, MAX_BLOB, OperatorStore, Store};
@@ -61,6 +61,28 @@ async fn large_streams_are_written_in_steps() {
         assert_eq!((claimed.first_index, claimed.log.len()), (LogIndex(2), 1), "{sizes:?}");
         assert_eq!(claimed.streams.len(), sizes.len(), "{sizes:?}");
     }
+}
+
+/// The next owner finds the damage again if this one dies between two steps.
+#[tokio::test]
+async fn an_unfinished_repair_keeps_the_claimed_meta_blob() {
+    let (store, epoch) = claimed(0).await;
+    let meta = Meta { streams_made: 2, ..Meta::default() }.encode(&BlobContext::default());
+    store.checkpoint(0, epoch.into(), LogIndex(0), meta.clone(), Vec::new()).await.unwrap();
+    let claimed = store.claim(0, "core", Epoch(0)).await.unwrap();
+    let recovered = Recovered::from_claimed(0, &claimed).unwrap();
+    let mut checkpoints =
+        Checkpoints::new(store.clone(), 0, claimed.epoch, LogIndex(0), BTreeMap::new());
+    checkpoints.note_append([1, 2].map(StreamNumber).into_iter(), 1, 3);
+    let settled = Meta { streams_made: 9, ..Meta::default() };
+    let context = BlobContext::default();
+    checkpoints.begin(LogIndex(0), 0, (context, &settled), |_| Some(stream(5)));
+    checkpoints.repair(recovered.checkpoint().cloned());
+    assert!(!checkpoints.next(LogIndex(0)).await.unwrap());
+    assert_eq!(store.inspect(0).await.unwrap().meta, Some(meta));
+    assert!(checkpoints.next(LogIndex(0)).await.unwrap());
+    let last = Meta::decode(0, store.inspect(0).await.unwrap().meta.unwrap()).unwrap();
+    assert_eq!(last.streams_made, 9);
 }
 
 #[tokio::test]

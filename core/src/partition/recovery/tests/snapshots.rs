@@ -87,3 +87,56 @@ fn a_meta_blob_of_an_earlier_checkpoint_never_repeats_a_number() {
     let recovered = recover(&claimed);
     assert!(is_jump(40, recovered.meta.streams_made), "{:?}", recovered.damage());
 }
+
+/// The state at the next claim if the owner dies after the first `written` snapshots of the repair.
+fn unfinished_repair(claimed: &Claimed, recovered: &Recovered, written: usize) -> Claimed {
+    let as_of = claimed.next_index();
+    let mut checkpoint = recovered.checkpoint.clone().unwrap();
+    let mut streams: BTreeMap<_, _> = claimed.streams.iter().cloned().collect();
+    for number in recovered.changed.iter().take(written) {
+        let state = recovered.streams[number].snapshot();
+        streams.insert(*number, state.encode(&context(claimed.epoch.0), *number, as_of));
+        checkpoint.replace(*number, Some(as_of));
+    }
+    Claimed {
+        epoch: Epoch(claimed.epoch.0 + 1),
+        meta: Some(checkpoint.encode()),
+        streams: streams.into_iter().collect(),
+        ..claimed.clone()
+    }
+}
+
+type Damages = [(&'static str, fn(&mut Claimed)); 5];
+
+#[test]
+fn a_repair_that_ends_early_leaves_the_remaining_damage_visible() {
+    let damages: Damages = [
+        ("older", |claimed| {
+            claimed.streams[6].1 = snapshot(STREAM, &state(&[]).snapshot(), LogIndex(9));
+        }),
+        ("missing", |claimed| claimed.streams.retain(|(number, _)| number.0 != 39)),
+        ("unreadable", |claimed| claimed.streams[38].1 = Bytes::from_static(b"garbage")),
+        ("missing and unreadable", |claimed| {
+            claimed.streams[2].1 = Bytes::from_static(b"garbage");
+            claimed.streams.retain(|(number, _)| number.0 != 39);
+        }),
+        ("shorter log", |claimed| claimed.claims = claims(&[(1, 0), (2, 15), (3, 11)])),
+    ];
+    for (name, damage) in damages {
+        let mut claimed = forty_streams();
+        damage(&mut claimed);
+        let recovered = recover(&claimed);
+        let damaged = recovered.damage().quarantined.clone();
+        assert!(!damaged.is_empty(), "{name}");
+        for written in 0..recovered.changed.len() {
+            let again = recover(&unfinished_repair(&claimed, &recovered, written));
+            let found = &again.damage().quarantined;
+            assert!(found.is_subset(&damaged), "{name} after {written}: {:?}", again.damage());
+            let is_lost = |number: &&StreamNumber| {
+                again.streams[number].inbox().ended().is_some_and(|(_, ended)| ended.is_loss())
+            };
+            let lost = damaged.iter().filter(is_lost).count();
+            assert_eq!(lost, damaged.len(), "{name} after {written}: {:?}", again.damage());
+        }
+    }
+}
