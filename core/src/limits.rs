@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use minerva_runtime::positive_duration;
+use minerva_runtime::{duration, positive_duration};
 
 /// Limits of the streams of a core.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +45,12 @@ pub struct Limits {
     #[arg(long, env = "MINERVA_SLOW_CLIENT_TIME", default_value = "120s", value_name = "TIME", value_parser = positive_duration)]
     pub slow_client_time: Duration,
 
+    /// Longest time without an acknowledgement of a delivered event. Then the stream moves to another app instance; without
+    /// one, or after a move, it ends with the reason `application timeout`. 0s: no limit, a handler may take long. An
+    /// application can set another time per stream.
+    #[arg(long, env = "MINERVA_ACK_TIMEOUT", default_value = "0s", value_name = "TIME", value_parser = duration, help_heading = "App services")]
+    pub ack_timeout: Duration,
+
     /// Time for the application to acknowledge the end of a stream. The stream is forgotten afterwards, with all
     /// unacknowledged events.
     #[arg(long, env = "MINERVA_KEEP_ENDED", default_value = "24h", value_name = "TIME", value_parser = positive_duration)]
@@ -64,6 +70,11 @@ impl Limits {
     /// `max_idle` in milliseconds.
     pub fn max_idle_ms(&self) -> u64 {
         millis(self.max_idle)
+    }
+
+    /// `ack_timeout` in milliseconds; 0 without a limit.
+    pub fn ack_timeout_ms(&self) -> u64 {
+        millis(self.ack_timeout)
     }
 
     /// `keep_ended` in milliseconds.
@@ -89,6 +100,7 @@ impl Default for Limits {
             rwin_messages: 50,
             transports_per_stream: 8,
             slow_client_time: Duration::from_secs(120),
+            ack_timeout: Duration::ZERO,
             keep_ended: Duration::from_secs(24 * 3600),
             max_unserved: 1000,
             max_streams: 100_000,

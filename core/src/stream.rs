@@ -29,6 +29,7 @@ mod reply;
 mod rollback_detection;
 mod sacks;
 mod service_selection;
+mod silent_app;
 mod slow_client;
 mod stream_calls;
 mod subprotocol;
@@ -40,7 +41,7 @@ mod turn;
 
 pub use app_output::{AppOutput, InvalidCommand, RefusedReason, Started, TransportChange};
 pub use call_ids::{LinkId, SessionId};
-pub(crate) use end::{IDLE, SLOW};
+pub(crate) use end::{IDLE, SILENT, SLOW};
 pub use held::HeldStream;
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;

@@ -98,6 +98,7 @@ pub mod app_command {
                 max_idle_ms: Some(1000),
                 outbox_bytes: Some(65_536),
                 outbox_messages: Some(10),
+                ack_timeout_ms: Some(1000),
             }),
             Command::SetLabel(app::SetLabel { stream, label: "ann".to_owned() }),
             Command::JoinGroup(app::JoinGroup { stream, group: "room/1".to_owned() }),

@@ -10,16 +10,19 @@ pub enum Feature {
     KeyedPartitions,
     /// Link and application API: messages have claim tags, and peers report those of the messages that they have received.
     ClaimTags,
+    /// Application API: `SetLimits.ack_timeout_ms` limits the time without an acknowledgement.
+    AckTimeout,
 }
 
 impl Feature {
-    const ALL: [Self; 2] = [Self::KeyedPartitions, Self::ClaimTags];
+    const ALL: [Self; 3] = [Self::KeyedPartitions, Self::ClaimTags, Self::AckTimeout];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeyedPartitions => "keyed-partitions",
             Self::ClaimTags => "claim-tags",
+            Self::AckTimeout => "ack-timeout",
         }
     }
 }
@@ -34,7 +37,7 @@ impl Features {
     /// The features of the link that this build supports, as edge and as core.
     pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions).with(Feature::ClaimTags);
     /// The features of the application API that this build supports, as core and as application SDK.
-    pub const APP: Self = Self::NONE.with(Feature::ClaimTags);
+    pub const APP: Self = Self::NONE.with(Feature::ClaimTags).with(Feature::AckTimeout);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

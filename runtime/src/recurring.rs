@@ -15,6 +15,48 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Most remembered causes; a further cause replaces the one that occurred least recently.
 const MAX_CAUSES: usize = 16;
 
+/// A bound on log lines that each name another object: a number of lines per interval, then a count.
+#[derive(Debug)]
+pub struct LineBudget {
+    lines: u32,
+    interval: Duration,
+    state: Mutex<LineCounts>,
+}
+
+#[derive(Debug)]
+struct LineCounts {
+    /// Start of the interval; `None` before the first line.
+    since: Option<Instant>,
+    /// Lines in the interval.
+    logged: u32,
+    /// Occurrences without a line since the last line.
+    unlogged: u64,
+}
+
+impl LineBudget {
+    /// At most `lines` lines per `interval`.
+    #[must_use]
+    pub const fn new(lines: u32, interval: Duration) -> Self {
+        let state = Mutex::new(LineCounts { since: None, logged: 0, unlogged: 0 });
+        Self { lines, interval, state }
+    }
+
+    /// Takes a line. Returns the number of occurrences without a line since the last one; `None` beyond the budget.
+    pub fn take(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |since| now.saturating_duration_since(since) >= self.interval;
+        if state.since.is_none_or(is_over) {
+            (state.since, state.logged) = (Some(now), 0);
+        }
+        if state.logged >= self.lines {
+            state.unlogged += 1;
+            return None;
+        }
+        state.logged += 1;
+        Some(std::mem::take(&mut state.unlogged))
+    }
+}
+
 /// The recent causes of faults of one resource.
 #[derive(Debug, Default)]
 pub struct RecurringFaults(Mutex<Vec<Cause>>);
@@ -112,6 +154,15 @@ mod tests {
         let after = |tenths: u32| lines(&faults, begin, 199 + tenths..199 + tenths + 40);
         assert_eq!(after(599).first(), Some(&(798, 50)));
         assert_eq!(after(599 + 39 + 600), [(1437, 40), (1447, 10), (1467, 20)]);
+    }
+
+    #[test]
+    fn a_budget_has_a_number_of_lines_per_interval() {
+        let (budget, begin) = (LineBudget::new(2, Duration::from_secs(60)), Instant::now());
+        let lines = [0, 1, 2, 3, 59, 60, 61, 62, 120]
+            .map(|seconds| budget.take(begin + Duration::from_secs(seconds)));
+        let (first, none) = (Some(0), None);
+        assert_eq!(lines, [first, first, none, none, none, Some(3), first, none, Some(1)]);
     }
 
     #[test]

@@ -136,6 +136,8 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError
     };
     let (bytes, messages) = (limits.outbox_bytes, limits.outbox_messages);
     check("set_limits.max_idle_ms", limits.max_idle_ms, MAX_IDLE_MS)?;
+    let ack_timeout = limits.ack_timeout_ms.filter(|ms| *ms > 0);
+    check("set_limits.ack_timeout_ms", ack_timeout, MAX_IDLE_MS)?;
     check("set_limits.outbox_bytes", bytes.map(Into::into), MAX_LIMIT_BYTES as u64)?;
     check("set_limits.outbox_messages", messages.map(Into::into), MAX_LIMIT_MESSAGES as u64)?;
     Ok(Mail::SetLimits {
@@ -143,6 +145,7 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError
         stream: StreamNumber(limits.stream),
         max_idle_ms: limits.max_idle_ms,
         outbox: OutboxLimits { bytes, messages },
+        ack_timeout_ms: limits.ack_timeout_ms,
     })
 }
 
@@ -231,6 +234,20 @@ mod tests {
         }
         for limit in [0, MAX_IDLE_MS + 1, u64::MAX] {
             assert_eq!(limits(Some(limit)), "set_limits.max_idle_ms", "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_limit_for_acknowledgements_is_at_most_a_week() {
+        for (limit, expected) in [
+            (0, "none"),
+            (1, "none"),
+            (MAX_IDLE_MS - 1, "none"),
+            (MAX_IDLE_MS, "none"),
+            (MAX_IDLE_MS + 1, "set_limits.ack_timeout_ms"),
+        ] {
+            let limits = SetLimits { ack_timeout_ms: Some(limit), ..SetLimits::default() };
+            assert_eq!(rejected_field(Some(Kind::SetLimits(limits))), expected, "{limit}");
         }
     }
 

@@ -105,6 +105,21 @@ impl Assignment {
         }
     }
 
+    /// Moves a stream of a session to the least loaded other session of the service; `None` without one.
+    pub(super) fn move_from(
+        &mut self,
+        stream: StreamNumber,
+        from: SessionId,
+    ) -> Option<SessionHandle> {
+        let service = self.session(from)?.service.clone();
+        let others = self.sessions.values().map(|session| &session.handle);
+        let others = others.filter(|other| other.id != from && other.service == service);
+        let other = others.min_by_key(|other| other.load.load(Ordering::Relaxed))?.clone();
+        self.remove(stream, Some(from));
+        self.assign_to(stream, other.id);
+        Some(other)
+    }
+
     /// Adds a session.
     ///
     /// The session gets the waiting streams of its instance, the waiting streams in `held`, and those of its service

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::durability::Durability;
 use crate::memory_level::BUSY;
 use crate::state::{Ended, EndedBy};
-use crate::stream::{IDLE, SLOW};
+use crate::stream::{IDLE, SILENT, SLOW};
 
 /// Gauges and counters, shared by all partitions of a process.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Counters {
     pub transports: AtomicU64,
     /// Current streams without an app instance.
     pub unserved: AtomicU64,
+    /// Current streams whose app instance acknowledges nothing although more events wait.
+    pub silent: AtomicU64,
     /// Bytes of messages in the inboxes.
     pub inbox_bytes: AtomicU64,
     /// Bytes of messages in the outboxes.
@@ -25,7 +27,7 @@ pub struct Counters {
     /// Streams created. This counter and all below only grow.
     pub opened: AtomicU64,
     /// Ended streams by cause, see [`Counters::ENDED_BY`].
-    pub ended: [AtomicU64; 6],
+    pub ended: [AtomicU64; 7],
     /// Transports closed with a request to retry later.
     pub unavailable: AtomicU64,
     /// These transports by reason, see [`Counters::REFUSED_FOR`].
@@ -53,9 +55,10 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, and a first message
-    /// that selects no service.
-    pub const ENDED_BY: [&str; 6] = ["client", "app", "idle", "slow", "lost", "subprotocol"];
+    /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, a first message that
+    /// selects no service, and a silent application.
+    pub const ENDED_BY: [&str; 7] =
+        ["client", "app", "idle", "slow", "lost", "subprotocol", "silent"];
 
     /// Reasons of the entries of `refused`, see [`Counters::unavailable`]; the last one is any other reason.
     pub const REFUSED_FOR: [&str; 9] = [
@@ -83,6 +86,7 @@ impl Counters {
             (EndedBy::Core, IDLE) => 2,
             (EndedBy::Core, SLOW) => 3,
             (EndedBy::Core, _) if ended.is_loss() => 4,
+            (EndedBy::Core, SILENT) => 6,
             (EndedBy::Core, _) => 5,
         };
         add(&self.ended[cause], 1);

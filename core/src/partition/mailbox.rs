@@ -129,6 +129,8 @@ pub enum Mail {
         max_idle_ms: Option<u64>,
         /// Limits of the outbox.
         outbox: OutboxLimits,
+        /// Limit for acknowledgements of this session in milliseconds; 0 for none.
+        ack_timeout_ms: Option<u64>,
     },
     /// Change the label or the groups of a stream.
     ChangeAttributes { session: SessionId, stream: StreamNumber, change: AttributeChange },

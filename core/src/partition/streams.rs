@@ -15,6 +15,7 @@ mod loss_report;
 mod memory;
 mod push_batch;
 mod service_selection;
+mod silence;
 mod stream_calls;
 mod tombstones;
 mod turn_end;

@@ -19,6 +19,7 @@ mod quarantine;
 mod rewrite_after_rollback;
 mod rollback;
 mod service_selection;
+mod silent_app;
 mod store;
 mod stream_calls;
 

@@ -147,7 +147,9 @@ impl Stream {
         }
         let room = self.state.send_state(turn.limits);
         let (stream, is_ended) = (self.number, self.state.is_ended());
+        let (base, next) = (self.state.inbox().base(), self.state.inbox().next());
         let Some(app) = &mut self.app else { return };
+        app.silence.update(turn.now, app.delivered.0.saturating_sub(base.0), next.0 - base.0);
         is_due |= app.confirmation.is_due(turn.now) || (is_ended && app.confirmation.is_pending());
         if is_due || app.must_report(room, self.state.attributes().outbox.of(turn.limits)) {
             app.confirmation.flush_alone(turn.now);
@@ -169,6 +171,7 @@ impl Stream {
         self.commit(Record::Acknowledged { event }, turn);
         if let Some(app) = &mut self.app {
             app.in_flight = app.in_flight.saturating_sub(freed);
+            app.silence.on_progress();
         }
         self.accept_parked(turn);
     }

@@ -3,6 +3,7 @@
 use minerva_proto::EventNumber;
 
 use super::delayed_ack::DelayedAck;
+use super::silent_app::SilentApp;
 use super::{Millis, SessionId};
 use crate::state::SendState;
 
@@ -23,6 +24,8 @@ pub(super) struct AppSide {
     /// A send was refused for lack of room since the last report. The instance sends nothing until the next report,
     /// even if the room has not changed since.
     pub(super) was_refused: bool,
+    /// Time without an acknowledgement.
+    pub(super) silence: SilentApp,
 }
 
 impl AppSide {
@@ -41,6 +44,7 @@ impl AppSide {
             reported,
             confirmation: DelayedAck::default(),
             was_refused: false,
+            silence: SilentApp::default(),
         }
     }
 

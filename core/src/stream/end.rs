@@ -10,6 +10,8 @@ use crate::state::{Ended, EndedBy, Record};
 pub(crate) const IDLE: &str = "no activity from peer";
 /// Reset reason of a connected client that acknowledges nothing.
 pub(crate) const SLOW: &str = "slow client";
+/// Reset reason after the limit for acknowledgements of the application.
+pub(crate) const SILENT: &str = "application timeout";
 
 impl Stream {
     /// Ends the stream and resets all transports. No effect on an ended stream.

@@ -1,29 +1,36 @@
-//! Deadlines of a stream: idle limit, slow client, waiting uploads, delayed acknowledgements, unacknowledged end.
+//! Deadlines of a stream: idle limit, slow client, silent application, waiting uploads, delayed acknowledgements,
+//! unacknowledged end.
 
 use minerva_proto::Reset;
 
 use super::app_side::AppSide;
-use super::end::{IDLE, SLOW};
+use super::end::{IDLE, SILENT, SLOW};
 use super::machine::Stream;
-use super::{Millis, Turn};
+use super::{Millis, SessionId, Turn};
 use crate::limits::Limits;
 use crate::state::{Ended, EndedBy};
 
 impl Stream {
     /// The time of the next call of [`Stream::on_timeout`].
     pub fn next_deadline(&self, limits: &Limits) -> Option<Millis> {
+        let silence = self.app.as_ref().and_then(|app| app.silence.silent_at());
         if self.state.is_ended() {
-            return self.forget_deadline(limits);
+            return self.forget_deadline(limits).into_iter().chain(silence).min();
         }
+        let overdue = self.app.as_ref().and_then(|app| app.silence.overdue_at(limits));
         let end = self.idle_deadline().or_else(|| self.slow_client.deadline(limits));
         let confirmation = self.app.as_ref().and_then(AppSide::deadline);
-        let deadlines = [end, self.upload_deadline(), self.batch_ack.deadline(), confirmation];
+        let upload = self.upload_deadline();
+        let deadlines = [end, upload, self.batch_ack.deadline(), confirmation, silence, overdue];
         deadlines.into_iter().flatten().min()
     }
 
     /// Handles the deadlines that have passed, except delayed acknowledgements, which [`Stream::flush`] sends.
     pub fn on_timeout(&mut self, turn: &mut Turn<'_>) {
         let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= turn.now);
+        if let Some(app) = &mut self.app {
+            app.silence.on_timeout(turn.now);
+        }
         if self.state.is_ended() {
             if is_over(self.forget_deadline(turn.limits)) {
                 self.forget_end(turn);
@@ -39,6 +46,47 @@ impl Stream {
             return;
         };
         self.end(Ended { reset: Reset::new(reason, false), by: EndedBy::Core }, turn);
+    }
+
+    /// Returns true if the application acknowledges nothing although more events wait.
+    pub fn has_silent_app(&self) -> bool {
+        self.app.as_ref().is_some_and(|app| app.silence.is_silent())
+    }
+
+    /// The session of a silent instance that was not reported yet.
+    pub fn take_silent_session(&mut self) -> Option<SessionId> {
+        let app = self.app.as_mut()?;
+        app.silence.take_report().then_some(app.session)
+    }
+
+    /// The session whose limit for acknowledgements has passed. The stream has to move or to end.
+    pub fn overdue_session(&self, now: Millis, limits: &Limits) -> Option<SessionId> {
+        let app = self.app.as_ref().filter(|_| !self.state.is_ended())?;
+        app.silence.overdue_at(limits).filter(|at| *at <= now).map(|_| app.session)
+    }
+
+    /// Returns true if the stream has moved because of the limit for acknowledgements, and nothing was acknowledged since.
+    pub fn has_moved_overdue(&self) -> bool {
+        self.app.as_ref().is_some_and(|app| app.silence.has_moved())
+    }
+
+    /// The stream was assigned to this session because of the limit for acknowledgements.
+    pub fn set_moved_overdue(&mut self) {
+        if let Some(app) = &mut self.app {
+            app.silence.set_moved();
+        }
+    }
+
+    /// Sets the limit for acknowledgements of this session, in milliseconds; 0 for none.
+    pub fn set_ack_timeout(&mut self, ms: u64) {
+        if let Some(app) = &mut self.app {
+            app.silence.set_limit(ms);
+        }
+    }
+
+    /// Ends a stream whose application acknowledges nothing within the limit.
+    pub fn end_silent(&mut self, turn: &mut Turn<'_>) {
+        self.end(Ended { reset: Reset::new(SILENT, false), by: EndedBy::Core }, turn);
     }
 
     fn forget_deadline(&self, limits: &Limits) -> Option<Millis> {

@@ -60,10 +60,11 @@ impl PartitionStreams {
                 let reset = Reset { reason, application_level };
                 self.with_stream(stream, now, effects, |s, turn| s.on_reset(session, reset, turn));
             }
-            Mail::SetLimits { session, stream, max_idle_ms, outbox } => {
+            Mail::SetLimits { session, stream, max_idle_ms, outbox, ack_timeout_ms } => {
                 self.with_stream(stream, now, effects, |s, turn| {
                     if s.is_assigned_to(session) {
                         s.on_set_limits(max_idle_ms, outbox, turn);
+                        ack_timeout_ms.into_iter().for_each(|ms| s.set_ack_timeout(ms));
                     }
                 });
             }

@@ -15,6 +15,8 @@ pub(super) struct Held {
     outbox_bytes: usize,
     /// Bytes of messages behind a gap.
     gap_bytes: usize,
+    /// 1 if the app instance acknowledges nothing although more events wait.
+    silent: usize,
 }
 
 impl Held {
@@ -24,6 +26,7 @@ impl Held {
             inbox_bytes: state.inbox().bytes(),
             outbox_bytes: state.outbox().bytes(),
             gap_bytes: state.window().waiting_bytes(),
+            silent: usize::from(stream.has_silent_app()),
         }
     }
 
@@ -73,6 +76,7 @@ impl Gauges {
         }
         let total = &mut self.current.held;
         total.gap_bytes = total.gap_bytes + after.gap_bytes - before.gap_bytes;
+        total.silent = total.silent + after.silent - before.silent;
         total.inbox_bytes = total.inbox_bytes + after.inbox_bytes - before.inbox_bytes;
         total.outbox_bytes = total.outbox_bytes + after.outbox_bytes - before.outbox_bytes;
     }
@@ -94,6 +98,7 @@ impl Gauges {
         let old = self.exported;
         replace(&self.counters.inbox_bytes, old.held.inbox_bytes, new.held.inbox_bytes);
         replace(&self.counters.outbox_bytes, old.held.outbox_bytes, new.held.outbox_bytes);
+        replace(&self.counters.silent, old.held.silent, new.held.silent);
         replace(&self.counters.unserved, old.unserved, new.unserved);
     }
 }

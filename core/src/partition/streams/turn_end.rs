@@ -21,6 +21,7 @@ impl PartitionStreams {
                 was_ended && stream.state().inbox().is_done()
             });
             add(&self.counters.forgotten, u64::from(was_forgotten == Some(true)));
+            self.check_silence(number, now, effects);
         }
         for number in std::mem::take(&mut self.touched) {
             self.assign_selected(number, now, effects);

@@ -37,6 +37,7 @@ impl Settings {
             max_idle_ms: limits.max_idle_ms.or(self.limits.max_idle_ms),
             outbox_bytes: or(limits.outbox_bytes, self.limits.outbox_bytes),
             outbox_messages: or(limits.outbox_messages, self.limits.outbox_messages),
+            ack_timeout_ms: limits.ack_timeout_ms.or(self.limits.ack_timeout_ms),
         };
         self.enqueue(Setting::Limits);
     }

@@ -37,6 +37,7 @@ const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 /// sender.join("lobby")?;
 /// sender.set_max_idle(Duration::from_secs(600));
 /// sender.set_outbox(64 << 10, 100);
+/// sender.set_ack_timeout(Duration::from_secs(300));
 ///
 /// sender.send("waits while the client is behind").await?;
 /// match sender.try_send("does not wait") {
@@ -175,6 +176,15 @@ impl Sender {
         let max_idle = max_idle.clamp(Duration::from_millis(1), MAX_IDLE);
         let ms = u64::try_from(max_idle.as_millis()).unwrap_or(u64::MAX);
         self.set_limits(SetLimits { max_idle_ms: Some(ms), ..SetLimits::default() });
+    }
+
+    /// Sets the longest time without an acknowledgement of a delivered event, at most a week; zero for no limit. Then
+    /// the stream moves to another instance; without one, or after a move without an acknowledgement, it ends with the
+    /// reason `application timeout`. Without a call the limit of the core applies (`--ack-timeout`, none by default). Holds
+    /// for this instance; cores before 0.2 have no limit. See [`Sender`] for an example.
+    pub fn set_ack_timeout(&self, timeout: Duration) {
+        let ms = u64::try_from(timeout.min(MAX_IDLE).as_millis()).unwrap_or(u64::MAX);
+        self.set_limits(SetLimits { ack_timeout_ms: Some(ms), ..SetLimits::default() });
     }
 
     /// Sets the outbox limits in bytes and messages, clamped to at least 1 each and at most 6 MiB and

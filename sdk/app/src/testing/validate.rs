@@ -70,6 +70,8 @@ fn send(send: &Send, max_message: usize) -> Result<(), CommandError> {
 fn limits(limits: &SetLimits) -> Result<(), CommandError> {
     let idle = limits.max_idle_ms.is_none_or(|ms| (1..=MAX_IDLE_MS).contains(&ms));
     rule("set_limits.max_idle_ms", idle, "must be 1 to 604800000")?;
+    let timeout = limits.ack_timeout_ms.is_none_or(|ms| ms <= MAX_IDLE_MS);
+    rule("set_limits.ack_timeout_ms", timeout, "must be 0 to 604800000")?;
     let bytes = limits.outbox_bytes.is_none_or(|bytes| (1..=MAX_OUTBOX.0).contains(&bytes));
     rule("set_limits.outbox_bytes", bytes, "must be 1 to 6291456")?;
     let messages = limits.outbox_messages.is_none_or(|count| (1..=MAX_OUTBOX.1).contains(&count));
