@@ -61,6 +61,12 @@ impl MemoryBudget {
         MemoryLevel::of(used, limit)
     }
 
+    /// Returns true if half of the store's memory is used, so that partitions release memory early.
+    pub(crate) fn is_store_half_used(&self) -> bool {
+        let (used, limit) = self.store_fill();
+        limit > 0 && used >= limit.div_ceil(2)
+    }
+
     /// Used share of the store's memory; 0 without a limit.
     pub(crate) fn store_share(&self) -> f64 {
         let (used, limit) = self.store_fill();

@@ -1,12 +1,20 @@
 //! A server with a memory limit: the reported use, and a full server.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use minerva_core::Config;
+use minerva_core::limits::Limits;
 use minerva_core::store::{
     Epoch, ExpectedState, FIRST_LEASE, OperatorStore, OwnerView, StoreError,
 };
+use minerva_proto::link::pb::edge_frame;
 use minerva_proto::{LogIndex, StreamNumber};
+use tokio::task::block_in_place;
+use tokio::time::{sleep, timeout};
 
-use crate::server::Server;
+use crate::peers::{App, Edge, attach, batch, serve_with};
+use crate::server::{Server, wait_until};
 use crate::{append, claim, content};
 
 #[tokio::test]
@@ -93,4 +101,45 @@ async fn a_checkpoint_beyond_the_log_requires_the_expected_state() {
     assert!(matches!(late, Err(StoreError::Behind { .. })), "{late:?}");
     let claimed = handle.claim(1, "me", Epoch(0)).await.unwrap();
     assert_eq!((claimed.first_index, claimed.log.len()), (LogIndex(9), 0));
+}
+
+/// Streams that end although Redis is full release its memory, and the core serves again without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_redis_recovers_when_the_streams_end() {
+    const STREAMS: u64 = 20;
+    let server = Server::start(&[]);
+    let limits = Limits { max_idle: Duration::from_secs(1), ..Limits::default() };
+    let config = Config { partitions: 4, limits, ..Config::default() };
+    let served = serve_with(&config, server.store("")).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    let mut edge = Edge::connect(served.link).await;
+    let large = "x".repeat(1_000_000);
+    for stream in 1..=STREAMS {
+        edge.attach(attach(stream, &format!("stream-id-stream-id-{stream:02}"))).await;
+        edge.send(edge_frame::Frame::Batch(batch(stream, stream, 1, &[&large])));
+        edge.taken(stream).await;
+    }
+    assert!(used_memory(&server) > 20_000_000);
+    server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    drop(edge);
+    for _ in 0..STREAMS {
+        let ended = app.ended().await;
+        app.acknowledge(ended.stream, ended.event);
+    }
+    block_in_place(|| wait_until("memory is released", || used_memory(&server) < 8_000_000));
+    server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    sleep(Duration::from_secs(2)).await;
+    let serve = async {
+        let mut edge = Edge::connect(served.link).await;
+        edge.attach(attach(1, "stream-id-stream-id-new")).await;
+        edge.send(edge_frame::Frame::Batch(batch(1, 1, 0, &["served"])));
+        edge.taken(1).await;
+    };
+    timeout(Duration::from_secs(3), serve).await.expect("service is back within 5 s");
+}
+
+fn used_memory(server: &Server) -> u64 {
+    let info = server.info();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    used.unwrap().trim().parse().unwrap()
 }

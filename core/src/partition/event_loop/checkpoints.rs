@@ -4,7 +4,6 @@
 use minerva_proto::LogIndex;
 
 use super::Partition;
-use crate::memory_level::MemoryLevel;
 use crate::partition::counters;
 use crate::partition::lease::RenewalProof;
 use crate::partition::stored_damage::StoredDamage;
@@ -42,7 +41,7 @@ impl Partition {
     }
 
     pub(super) fn is_checkpoint_due(&self) -> bool {
-        let is_short = self.setup.memory.store_level() > MemoryLevel::Free;
+        let is_short = self.setup.memory.is_store_half_used();
         self.checkpoints.is_due(&self.setup.options)
             || is_short && self.checkpoints.is_due_for_memory(self.streams.size())
     }

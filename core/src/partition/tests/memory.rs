@@ -97,8 +97,8 @@ async fn the_held_bytes_of_the_process_include_all_queues() {
 
 /// The log of an idle partition is too short for a regular checkpoint.
 #[tokio::test]
-async fn an_ended_stream_is_removed_from_a_short_memory() {
-    for (used, has_checkpoint) in [(799, false), (800, true)] {
+async fn an_ended_stream_is_removed_from_a_half_used_memory() {
+    for (used, has_checkpoint) in [(499, false), (500, true), (501, true)] {
         let store = TestStore::free();
         let harness = with_streams(&store, 1).await;
         harness.batch(1, messages(0, 1, vec![vec![b'x'; 100_000].into()]));
