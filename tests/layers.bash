@@ -177,6 +177,8 @@ long_faults() {
   need openssl openssl
   target/release/minerva-faults hostile
   target/release/minerva-faults hostile --full-store
+  need_nginx
+  target/release/minerva-faults hostile --through-nginx
   target/release/minerva-faults half-open
   target/release/minerva-faults run --duration 30m --store sentinel
   target/release/minerva-faults run --duration 5m --store redb
@@ -281,10 +283,7 @@ long_pressure() {
 
 # The proxies of deploy/ and edges without a proxy, with native processes; and the manifests of deploy/.
 short_nginx() {
-  need nginx "nginx libnginx-mod-stream"
-  # Raw TCP needs the stream module, which nginx may lack.
-  nginx -V 2>&1 | grep -Eq -- '--with-stream( |$)' ||
-    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || need no-such-program libnginx-mod-stream
+  need_nginx
   need redis-server redis-server
   need curl curl
   need openssl openssl
@@ -339,6 +338,13 @@ need() {
   [ -n "${apt_updated:-}" ] || apt-get update -qq >/dev/null
   apt_updated=1
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 >/dev/null
+}
+
+# nginx with the stream module, which raw TCP needs and nginx may lack.
+need_nginx() {
+  need nginx "nginx libnginx-mod-stream"
+  nginx -V 2>&1 | grep -Eq -- '--with-stream( |$)' ||
+    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || need no-such-program libnginx-mod-stream
 }
 
 # The web client's tests need the WebSocket of Node 20.

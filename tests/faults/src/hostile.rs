@@ -7,9 +7,11 @@ mod attack;
 mod findings;
 mod flood;
 mod kind;
+mod nginx;
 mod resident;
 pub(crate) mod socket;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use anyhow::{Context as _, bail};
 use minerva_runtime::positive_duration;
 use tokio::time::sleep;
 
+use crate::balancer;
 use crate::clock;
 use crate::fleet::{Fleet, Options, Plan, Role, StoreKind};
 use crate::load::{Load, PADDING};
+use crate::ports::Ports;
 use crate::process::Process;
 use crate::random::Random;
 use crate::source_address::Sources;
@@ -82,6 +86,9 @@ pub(crate) struct Config {
     /// Limits Redis to an eighth of the bytes that hostile clients park, at least 16 MB.
     #[arg(long)]
     full_store: bool,
+    /// Connect all clients through nginx with the configuration of `deploy/nginx`.
+    #[arg(long)]
+    through_nginx: bool,
     /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
@@ -91,6 +98,17 @@ pub(crate) struct Config {
     /// Keep the directory of logs even if all checks passed.
     #[arg(long)]
     keep: bool,
+}
+
+/// Where clients connect.
+struct Front {
+    /// For HTTP and raw TCP of healthy clients, which reach the edges or nginx from addresses of their own.
+    healthy: [SocketAddr; 2],
+    /// For hostile clients.
+    http: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+    /// Ends with this.
+    _nginx: Option<Process>,
 }
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -121,6 +139,7 @@ impl Config {
         plan.edge_option.push("--trust-forwarded-for=127.0.0.1".into());
         plan.redis_settings.push(format!("maxmemory {}mb", self.redis_megabytes()));
         plan.redis_settings.push("maxmemory-policy noeviction".to_owned());
+        plan.edge_ports.has_proxy = self.through_nginx;
         plan.sources = Sources::of(SOURCES.0, SOURCES.1);
         Ok(plan)
     }
@@ -153,8 +172,11 @@ impl Config {
 
     async fn measure(&self, fleet: &mut Fleet) -> anyhow::Result<bool> {
         fleet.start().await?;
+        let front = self.front(fleet).await?;
         let (stop, streams) = (StopFlag::default(), self.healthy);
-        let mut load = Load::new(fleet.address.to_string(), fleet.event_log.clone(), streams, &[]);
+        let mut load =
+            Load::new(front.healthy[0].to_string(), fleet.event_log.clone(), streams, &[])
+                .with_tcp_at(front.healthy[1].to_string());
         let ledger = Arc::clone(&load.ledger);
         let trips = ledger.time_round_trips();
         let all = load.start_all(streams, self.rate, &stop).await?;
@@ -164,7 +186,7 @@ impl Config {
         let baseline = Period { name: "baseline", trips: trips.take() };
         let losses = fleet.edge_metric(LINK_LOSSES).await?;
         let mut resident = Resident::start(fleet, self.budget()).await?;
-        let mut attack = self.start_attack(fleet).await?;
+        let mut attack = self.start_attack(fleet, &front).await?;
         trips.take();
         let ended = resident.watch(fleet, self.seconds).await?;
         let attacked = Period { name: "attack", trips: trips.take() };
@@ -195,13 +217,37 @@ impl Config {
         findings.report(&load, self.json.as_deref())
     }
 
-    async fn start_attack(&self, fleet: &Fleet) -> anyhow::Result<Process> {
+    /// The edges, or nginx in front of them.
+    async fn front(&self, fleet: &Fleet) -> anyhow::Result<Front> {
+        if !self.through_nginx {
+            let ports = fleet.client_ports();
+            let healthy = [fleet.address; 2];
+            return Ok(Front { healthy, http: ports.clone(), tcp: ports, _nginx: None });
+        }
+        let mut random = Random::new(Random::fresh_seed());
+        let mut ports = Ports::new(&mut random);
+        let listen = [ports.take()?, ports.take()?];
+        let mut nginx = nginx::describe(&fleet.directory().join("nginx"), listen, &fleet.edges)?;
+        nginx.spawn()?;
+        nginx.ready().await?;
+        let [http, tcp] = listen.map(|address| vec![address]);
+        let sources = Sources::of(SOURCES.0, SOURCES.1);
+        let healthy = [
+            balancer::start(http.clone(), sources).await?,
+            balancer::start(tcp.clone(), sources).await?,
+        ];
+        Ok(Front { healthy, http, tcp, _nginx: Some(nginx) })
+    }
+
+    async fn start_attack(&self, fleet: &Fleet, front: &Front) -> anyhow::Result<Process> {
         let this = std::env::current_exe().context("cannot find this program's own path")?;
-        let edges: Vec<_> = fleet.client_ports().iter().map(ToString::to_string).collect();
+        let list = |addresses: &[SocketAddr]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
         let seconds = format!("{}s", self.seconds.as_secs_f64());
         let arguments = [
-            ("--http", edges.join(",")),
-            ("--tcp", edges.join(",")),
+            ("--http", list(&front.http)),
+            ("--tcp", list(&front.tcp)),
             ("--clients", self.clients.to_string()),
             ("--rate", self.acts.to_string()),
             ("--seconds", seconds),
