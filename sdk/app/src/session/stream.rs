@@ -41,6 +41,8 @@ pub(super) struct Stream {
     /// The id chosen by the client. After a store rollback another stream may have the same number, but not
     /// the same id.
     id: String,
+    /// Time of creation in milliseconds since 1970.
+    started_at_ms: u64,
     /// Tag of the claim that created the stream. After a store rollback another stream may have the same number.
     created_tag: ClaimTag,
     incoming: Incoming,
@@ -112,6 +114,7 @@ impl Stream {
             assignment: 0,
             core_assignment: started.assignment,
             id: started.stream_id.clone(),
+            started_at_ms: started.started_at_ms,
             created_tag: ClaimTag(started.created_tag),
             incoming: Incoming::starting_at(next_event),
             event_tags: EventTags::default(),
@@ -144,9 +147,12 @@ impl Stream {
         stream
     }
 
-    /// Whether Started is about this stream, and not about a later one with the same number.
+    /// Whether Started is about this stream, and not about a later one with the same number. The time of creation
+    /// distinguishes streams of a core without claim tags.
     pub(super) fn is_same(&self, started: &Started) -> bool {
-        self.id == started.stream_id && !differ(self.created_tag, ClaimTag(started.created_tag))
+        self.id == started.stream_id
+            && self.started_at_ms == started.started_at_ms
+            && !differ(self.created_tag, ClaimTag(started.created_tag))
     }
 
     pub(super) fn attachment(&self) -> Option<Attachment> {

@@ -65,12 +65,13 @@ fn an_event_under_another_tag_resets_the_stream() {
 
 #[test]
 fn a_stream_created_again_under_the_same_number_follows_the_lost_one() {
-    for (tag, is_other) in [(A, false), (B, true)] {
+    for (tag, started_at_ms, is_other) in [(A, 0, false), (B, 0, true), (0, 0, false), (0, 1, true)]
+    {
         let mut session = tagged_session();
         register(&mut session);
         let lost = Released { stream: STREAM.0, lost: true, epoch: 0 };
         apply(&mut session, event::Event::Released(lost));
-        let again = Started { created_tag: tag, ..started(100, 100) };
+        let again = Started { created_tag: tag, started_at_ms, ..started(100, 100) };
         apply(&mut session, event::Event::Started(again));
         apply(&mut session, messages(1, &["a"], tag));
         let is_message = |event: &Event| matches!(event, Event::Message { .. });
