@@ -43,8 +43,8 @@ pub(crate) struct Client {
     total: u64,
     /// Until this time the application does not receive.
     slow_until: Time,
-    /// Until this time the client is offline.
-    offline_until: Time,
+    /// The last time without a network, from and until.
+    offline: (Time, Time),
     /// Identifies the valid timer event.
     stamp: u64,
     armed: Option<Time>,
@@ -111,7 +111,7 @@ impl Client {
             sent: 0,
             total,
             slow_until: 0,
-            offline_until: 0,
+            offline: (0, 0),
             stamp: 0,
             armed: None,
             reported_end: false,
@@ -223,7 +223,7 @@ impl Client {
 
     /// Takes the client offline.
     pub(crate) fn go_offline(&mut self, until: Time, net: &mut Network, checker: &mut Checker) {
-        self.offline_until = until;
+        self.offline = (self.offline_since(net.now), until);
         net.trace.record(net.now, "client offline", [self.index as u64, until, 0]);
         net.events.schedule(until, Event::ClientWakes { client: self.index });
         self.machine.cut(self.time(net));
@@ -231,7 +231,12 @@ impl Client {
     }
 
     pub(crate) fn is_offline(&self, now: Time) -> bool {
-        now < self.offline_until
+        now < self.offline.1
+    }
+
+    /// Begin of the time without a network that lasts; now if the client is online.
+    pub(crate) fn offline_since(&self, now: Time) -> Time {
+        if self.is_offline(now) { self.offline.0 } else { now }
     }
 
     /// Pauses the application.
@@ -256,7 +261,7 @@ impl Client {
     }
 
     pub(crate) fn heal(&mut self, net: &mut Network) {
-        (self.slow_until, self.offline_until) = (0, 0);
+        (self.slow_until, self.offline) = (0, (0, 0));
         net.after(1, Event::ClientWakes { client: self.index });
     }
 

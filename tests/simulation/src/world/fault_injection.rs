@@ -197,7 +197,8 @@ impl World {
         let is_long = net.random.percent(30);
         let longest = if is_long { self.plan.max_idle + 10_000 } else { 8000 };
         let until = net.now + net.random.between(longest / 2, longest);
-        if until - net.now > self.plan.max_idle / 2 {
+        let since = self.clients[client].offline_since(net.now);
+        if until - since > self.plan.max_idle / 2 {
             self.checker.on_long_offline(client);
         }
         self.clients[client].go_offline(until, net, &mut self.checker);
