@@ -64,6 +64,21 @@ pub struct Limits {
     /// Concurrent streams of one partition, including ended ones that wait for their application.
     #[arg(long, env = "MINERVA_MAX_STREAMS", default_value_t = 100_000, value_name = "N", value_parser = parse_size)]
     pub max_streams: usize,
+
+    /// Streams of one client address on this core, ended ones included. An address is an IPv4 address or an IPv6 /64
+    /// network, as the edge sees it. Beyond this number new streams are refused for a while.
+    #[arg(long, env = "MINERVA_MAX_STREAMS_PER_ADDRESS", default_value_t = 10_000, value_name = "N", value_parser = parse_budget)]
+    pub max_streams_per_address: u64,
+
+    /// Bytes of unacknowledged client messages of one client address on this core. Beyond this number no more messages of
+    /// these clients are accepted.
+    #[arg(long, env = "MINERVA_MAX_HELD_BYTES_PER_ADDRESS", default_value_t = 64 << 20, value_name = "BYTES", value_parser = parse_budget)]
+    pub max_held_bytes_per_address: u64,
+
+    /// Bytes of unacknowledged client messages of one service on this core at which no more are accepted for its streams
+    /// without an app instance.
+    #[arg(long, env = "MINERVA_MAX_INBOX_BYTES_PER_SERVICE", default_value_t = 256 << 20, value_name = "BYTES", value_parser = parse_budget)]
+    pub max_inbox_bytes_per_service: u64,
 }
 
 impl Limits {
@@ -104,6 +119,9 @@ impl Default for Limits {
             keep_ended: Duration::from_secs(24 * 3600),
             max_unserved: 1000,
             max_streams: 100_000,
+            max_streams_per_address: 10_000,
+            max_held_bytes_per_address: 64 << 20,
+            max_inbox_bytes_per_service: 256 << 20,
         }
     }
 }
@@ -126,6 +144,10 @@ fn parse_messages(text: &str) -> Result<usize, String> {
 
 fn parse_size(text: &str) -> Result<usize, String> {
     parse_up_to(1 << 30, text)
+}
+
+fn parse_budget(text: &str) -> Result<u64, String> {
+    Ok(parse_up_to(1 << 40, text)? as u64)
 }
 
 fn parse_up_to(max: usize, text: &str) -> Result<usize, String> {

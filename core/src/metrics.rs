@@ -180,33 +180,19 @@ struct CounterCollector(Arc<Counters>);
 
 impl Collector for CounterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_gauges(&mut encoder)?;
         let counters = &*self.0;
-        let gauges = [
-            (
-                "streams",
-                "Current streams, ended ones with an unacknowledged end included",
-                &counters.streams,
-            ),
-            ("streams_unserved", "Current streams without an app instance", &counters.unserved),
-            (
-                "streams_unacknowledged",
-                "Current streams whose app instance acknowledges nothing although more events wait",
-                &counters.silent,
-            ),
-            ("transports", "Currently attached transports", &counters.transports),
-            ("inbox_bytes", "Bytes of messages in inboxes", &counters.inbox_bytes),
-            ("outbox_bytes", "Bytes of messages in outboxes", &counters.outbox_bytes),
-        ];
-        for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(read(value));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
         let counts = [
             ("streams_opened", "Streams created", &counters.opened),
             (
                 "streams_forgotten",
                 "Ended streams forgotten without an acknowledgement",
                 &counters.forgotten,
+            ),
+            (
+                "streams_freed_unserved",
+                "Ended streams freed because their service has never had an instance",
+                &counters.freed_unserved,
             ),
             (
                 "transports_unavailable",
@@ -228,12 +214,8 @@ impl Collector for CounterCollector {
         ];
         for (name, help, value) in counts {
             let counter = ConstCounter::new(read(value));
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
+            let kind = counter.metric_type();
+            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
         self.encode_refused(&mut encoder)?;
         self.encode_ended(&mut encoder)
@@ -241,14 +223,42 @@ impl Collector for CounterCollector {
 }
 
 impl CounterCollector {
+    /// Exports the current values.
+    fn encode_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counters = &*self.0;
+        let gauges = [
+            (
+                "streams",
+                "Current streams, ended ones with an unacknowledged end included",
+                &counters.streams,
+            ),
+            ("streams_unserved", "Current streams without an app instance", &counters.unserved),
+            (
+                "streams_unacknowledged",
+                "Current streams whose app instance acknowledges nothing although more events wait",
+                &counters.silent,
+            ),
+            (
+                "streams_blocked",
+                "Current streams whose messages wait for a budget of their address or service",
+                &counters.blocked,
+            ),
+            ("transports", "Currently attached transports", &counters.transports),
+            ("inbox_bytes", "Bytes of messages in inboxes", &counters.inbox_bytes),
+            ("outbox_bytes", "Bytes of messages in outboxes", &counters.outbox_bytes),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(read(value));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+
     /// Exports the ended streams by cause.
     fn encode_ended(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut encoder = encoder.encode_descriptor(
-            "streams_ended",
-            "Ended streams",
-            None,
-            MetricType::Counter,
-        )?;
+        let kind = MetricType::Counter;
+        let mut encoder =
+            encoder.encode_descriptor("streams_ended", "Ended streams", None, kind)?;
         for (by, count) in Counters::ENDED_BY.iter().zip(&self.0.ended) {
             ConstCounter::new(read(count)).encode(encoder.encode_family(&[("by", *by)])?)?;
         }
@@ -316,11 +326,13 @@ mod tests {
         "streams",
         "streams_unserved",
         "streams_unacknowledged",
+        "streams_blocked",
         "transports",
         "inbox_bytes",
         "outbox_bytes",
         "streams_opened",
         "streams_forgotten",
+        "streams_freed_unserved",
         "transports_unavailable",
         "transports_killed",
         "sends_refused",

@@ -32,6 +32,7 @@ mod subprotocols;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod usage;
 
 pub use crate::stream::{HeldStream, LinkId, SessionId, StreamCallId, StreamReply};
 pub use counters::Counters;
@@ -48,3 +49,4 @@ pub use setup::{Clock, PartitionSetup};
 pub use stream_call::{StreamCall, StreamRequest, StreamSelector};
 pub use subprotocols::Subprotocol;
 pub use table::PartitionTable;
+pub use usage::Usage;

@@ -41,7 +41,7 @@ mod turn;
 
 pub use app_output::{AppOutput, InvalidCommand, RefusedReason, Started, TransportChange};
 pub use call_ids::{LinkId, SessionId};
-pub(crate) use end::{IDLE, SILENT, SLOW};
+pub(crate) use end::{ABOVE_BUDGET, IDLE, SILENT, SLOW};
 pub use held::HeldStream;
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;

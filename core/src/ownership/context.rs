@@ -16,7 +16,7 @@ use crate::clock;
 use crate::limits::Limits;
 use crate::memory_budget::MemoryBudget;
 use crate::metrics::Metrics;
-use crate::partition::{PartitionOptions, PartitionTable};
+use crate::partition::{PartitionOptions, PartitionTable, Usage};
 use crate::state::VersionInForce;
 use crate::store::Store;
 
@@ -39,6 +39,7 @@ pub(crate) struct CoreContext {
     pub(crate) metrics: Metrics,
     /// Without a limit, unless the core sets one.
     pub(crate) memory: Arc<MemoryBudget>,
+    pub(super) usage: Usage,
     /// Limits the claims in flight.
     pub(super) claim_permits: Semaphore,
     pub(crate) startup: Startup,
@@ -70,6 +71,7 @@ impl CoreContext {
             options,
             metrics,
             memory,
+            usage: Usage::default(),
             claim_permits: Semaphore::new(MAX_CONCURRENT_CLAIMS),
             startup: Startup::new(),
             service,

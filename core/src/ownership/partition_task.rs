@@ -145,6 +145,7 @@ impl PartitionTask {
             options: context.options.clone(),
             clock: partition_clock(),
             wall_clock: Arc::new(|| Millis(clock::wall_ms())),
+            usage: context.usage.clone(),
             counters: Arc::clone(&context.metrics.counters),
             memory: Arc::clone(&context.memory),
         };

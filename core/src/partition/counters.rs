@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::durability::Durability;
 use crate::memory_level::BUSY;
 use crate::state::{Ended, EndedBy};
-use crate::stream::{IDLE, SILENT, SLOW};
+use crate::stream::{ABOVE_BUDGET, IDLE, SILENT, SLOW};
 
 /// Gauges and counters, shared by all partitions of a process.
 #[derive(Debug, Default)]
@@ -24,14 +24,16 @@ pub struct Counters {
     pub outbox_bytes: AtomicU64,
     /// Bytes of messages in the inboxes, behind gaps and in the outboxes.
     pub held_bytes: AtomicU64,
+    /// Streams whose messages wait for room in the budget of their address or service.
+    pub blocked: AtomicU64,
     /// Streams created. This counter and all below only grow.
     pub opened: AtomicU64,
     /// Ended streams by cause, see [`Counters::ENDED_BY`].
-    pub ended: [AtomicU64; 7],
+    pub ended: [AtomicU64; 8],
     /// Transports closed with a request to retry later.
     pub unavailable: AtomicU64,
     /// These transports by reason, see [`Counters::REFUSED_FOR`].
-    pub refused: [AtomicU64; 9],
+    pub refused: [AtomicU64; 10],
     /// Transports killed for a protocol error.
     pub killed: AtomicU64,
     /// Sends refused for lack of room in the outbox.
@@ -40,6 +42,8 @@ pub struct Counters {
     pub commands_refused: AtomicU64,
     /// Ended streams that were forgotten without an acknowledgement of the application.
     pub forgotten: AtomicU64,
+    /// Streams freed at their end because their service has never had an instance.
+    pub freed_unserved: AtomicU64,
     /// Messages received from clients.
     pub messages_c2s: AtomicU64,
     /// Messages accepted from applications.
@@ -54,19 +58,23 @@ pub struct Counters {
     pub(crate) durability: Durability,
 }
 
+/// Reason of a refusal because the address has too many streams, for the client.
+pub(super) const ADDRESS_FULL: &str = "too many streams of this address";
+
 impl Counters {
     /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, a first message that
-    /// selects no service, and a silent application.
-    pub const ENDED_BY: [&str; 7] =
-        ["client", "app", "idle", "slow", "lost", "subprotocol", "silent"];
+    /// selects no service, a silent application, and an address above its budget.
+    pub const ENDED_BY: [&str; 8] =
+        ["client", "app", "idle", "slow", "lost", "subprotocol", "silent", "budget"];
 
     /// Reasons of the entries of `refused`, see [`Counters::unavailable`]; the last one is any other reason.
-    pub const REFUSED_FOR: [&str; 9] = [
+    pub const REFUSED_FOR: [&str; 10] = [
         BUSY,
         "no room behind a gap",
         "unserved",
         "no application",
         "too many streams",
+        ADDRESS_FULL,
         "too many transports",
         "too many batches wait",
         "its owner is new",
@@ -85,6 +93,7 @@ impl Counters {
             (EndedBy::App, _) => 1,
             (EndedBy::Core, IDLE) => 2,
             (EndedBy::Core, SLOW) => 3,
+            (EndedBy::Core, ABOVE_BUDGET) => 7,
             (EndedBy::Core, _) if ended.is_loss() => 4,
             (EndedBy::Core, SILENT) => 6,
             (EndedBy::Core, _) => 5,

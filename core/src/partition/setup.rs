@@ -7,6 +7,7 @@ use super::counters::Counters;
 use super::gate::PartitionLog;
 use super::mailbox::MailReceiver;
 use super::options::PartitionOptions;
+use super::usage::Usage;
 use crate::limits::Limits;
 use crate::memory_budget::MemoryBudget;
 use crate::state::{BlobContext, VersionInForce};
@@ -41,6 +42,8 @@ pub struct PartitionSetup {
     pub clock: Clock,
     /// Wall clock in milliseconds since 1970, for the start time of streams.
     pub wall_clock: Clock,
+    /// Usage of budgets, shared by all partitions of the process.
+    pub usage: Usage,
     /// Counters shared by all partitions of the process.
     pub counters: Arc<Counters>,
     /// The memory budget of the process.

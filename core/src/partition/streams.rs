@@ -5,6 +5,7 @@
 //!
 //! This file holds the data and the functions that the others in this module share.
 
+mod accounts;
 mod attach;
 mod deadlines;
 mod dispatch;
@@ -15,6 +16,7 @@ mod loss_report;
 mod memory;
 mod push_batch;
 mod service_selection;
+mod shedding;
 mod silence;
 mod stream_calls;
 mod tombstones;
@@ -28,6 +30,7 @@ use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
 
+use self::accounts::{AccountedStream, Budgets};
 use self::deadlines::Deadlines;
 use self::gauges::{Gauges, Held};
 use self::index::StreamIndex;
@@ -48,8 +51,8 @@ use crate::memory_level::MemoryLevel;
 use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::{Claim, Epoch};
 use crate::stream::{
-    AppOutput, Effects, LinkId, Millis, Output, Stream, StreamCallId, StreamReply, TransportKey,
-    Turn,
+    AppOutput, Effects, Intake, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
+    TransportKey, Turn,
 };
 
 /// Time after a claim for the instances of a running deployment to return, in milliseconds. The SDK pauses for 3 s at most.
@@ -68,7 +71,10 @@ pub(super) struct PartitionStreams {
     /// For the start time of streams.
     wall_clock: Clock,
     /// Boxed, because the nodes of a map that grows at the end are half empty.
-    streams: BTreeMap<StreamNumber, Box<Stream>>,
+    streams: BTreeMap<StreamNumber, Box<AccountedStream>>,
+    budgets: Budgets,
+    /// Streams of unknown services that ended before `expects_services_until`.
+    ended_early: BTreeSet<StreamNumber>,
     /// Streams by requested service and id; the last one if several had the same. Clients choose the keys, so the map
     /// uses SipHash.
     by_id: HashMap<StreamKey, StreamNumber>,
@@ -124,6 +130,8 @@ impl PartitionStreams {
             memory: Arc::clone(&setup.memory),
             wall_clock: setup.wall_clock.clone(),
             streams: BTreeMap::new(),
+            budgets: Budgets::new(setup.usage.clone(), setup.counters.clone()),
+            ended_early: BTreeSet::new(),
             by_id: HashMap::new(),
             index: StreamIndex::default(),
             placeholders: BTreeSet::new(),
@@ -177,6 +185,7 @@ impl PartitionStreams {
             self.assignment.add(number, service, instance);
         }
         self.deadlines.set(number, stream.next_deadline(&self.limits));
+        let stream = self.budgets.restored(stream);
         self.streams.insert(number, Box::new(stream));
         add(&self.counters.streams, 1);
     }
@@ -262,13 +271,10 @@ impl PartitionStreams {
     /// The time of the next turn without mail.
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         let released = self.may_accept_waiting().then_some(Millis(0));
-        let deadlines = [
-            self.deadlines.first(),
-            self.assignment.next_deadline(),
-            self.losses.deadline(),
-            released,
-        ];
-        deadlines.into_iter().flatten().min()
+        let free_at = (!self.ended_early.is_empty()).then_some(self.expects_services_until);
+        let (deadlines, budgets) = (self.deadlines.first(), self.budgets.deadline());
+        let others = [self.assignment.next_deadline(), self.losses.deadline(), released, free_at];
+        [deadlines, budgets].into_iter().chain(others).flatten().min()
     }
 
     /// Sends released outputs. Outputs for receivers that are gone are dropped.
@@ -325,10 +331,15 @@ impl PartitionStreams {
         let stream = self.streams.get_mut(&number)?;
         self.touched.insert(number);
         let before = Held::of(stream);
-        let intake = self.memory.level().intake();
+        let budgets = stream.intake(&self.limits);
+        let intake = self.memory.level().intake().min(budgets);
         let mut turn = Turn { now, tag: self.tag, limits: &self.limits, intake, effects };
         let result = run(stream, &mut turn);
         self.gauges.change(before, Held::of(stream));
+        stream.update(&self.budgets.usage);
+        if budgets < Intake::All && stream.has_parked() {
+            self.budgets.blocked.insert(number, now);
+        }
         Some(result)
     }
 

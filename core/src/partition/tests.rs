@@ -2,6 +2,7 @@
 
 mod assignment;
 mod bounds;
+mod budgets;
 mod checkpoint;
 mod claim_tags;
 mod client_reset;
@@ -22,6 +23,7 @@ mod service_selection;
 mod silent_app;
 mod store;
 mod stream_calls;
+mod usage_model;
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The end of a stream: once, with one reason for both sides.
 
+use minerva_proto::Reset;
 use minerva_proto::link::CloseCause;
 
 use super::machine::Stream;
@@ -12,6 +13,8 @@ pub(crate) const IDLE: &str = "no activity from peer";
 pub(crate) const SLOW: &str = "slow client";
 /// Reset reason after the limit for acknowledgements of the application.
 pub(crate) const SILENT: &str = "application timeout";
+/// Reset reason of a stream of an address above its budget while memory is short.
+pub(crate) const ABOVE_BUDGET: &str = "too much unacknowledged data of this address";
 
 impl Stream {
     /// Ends the stream and resets all transports. No effect on an ended stream.
@@ -32,6 +35,11 @@ impl Stream {
         }
     }
 
+    /// Ends the stream, because memory is short and its address is above the budget.
+    pub fn end_above_budget(&mut self, turn: &mut Turn<'_>) {
+        self.end(Ended { reset: Reset::new(ABOVE_BUDGET, false), by: EndedBy::Core }, turn);
+    }
+
     /// Gives up an end that the application has not acknowledged in time.
     pub(super) fn forget_end(&mut self, turn: &mut Turn<'_>) {
         if self.acknowledge_end(turn)
@@ -39,6 +47,22 @@ impl Stream {
         {
             turn.effects.app(session, AppOutput::Released { stream: self.number });
         }
+    }
+
+    /// Frees an ended stream of this owner that no instance ever had; the caller has decided that none is to come.
+    ///
+    /// Returns false if the stream is another one.
+    pub fn free_unserved(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.may_be_unserved() && self.acknowledge_end(turn)
+    }
+
+    /// Returns true for an ended stream of this owner that no instance ever had.
+    pub fn may_be_unserved(&self) -> bool {
+        // An earlier owner may have known an instance of the service.
+        !self.is_recovered
+            && self.state.is_ended()
+            && !self.state.inbox().is_done()
+            && !self.state.was_assigned()
     }
 
     /// The time at which the client has reset the stream, if it has.

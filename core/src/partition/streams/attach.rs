@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
-use minerva_proto::{ClaimTag, KillReason, Reset, StreamNumber};
+use minerva_proto::{AddressKey, ClaimTag, KillReason, Reset, StreamNumber};
 
-use super::super::counters::add;
+use super::super::counters::{ADDRESS_FULL, add};
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
+use super::accounts::AccountedStream;
 use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream};
 use crate::memory_level::{BUSY, BUSY_RETRY, MemoryLevel};
 use crate::state::{Ended, EndedBy};
@@ -15,6 +16,9 @@ use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn}
 
 /// Time after which a client repeats the hello to a service that has never had an instance.
 const UNSERVED_RETRY: Duration = Duration::from_secs(5);
+
+/// Time after which a client repeats the hello if its address has too many streams.
+const ADDRESS_RETRY: Duration = Duration::from_secs(10);
 
 impl PartitionStreams {
     pub(super) fn on_attach(
@@ -32,12 +36,22 @@ impl PartitionStreams {
         let found = self.find(&attach);
         self.check_claims(found, reported_tags(&attach));
         let number = match (found, self.refusal(&attach, now)) {
-            (Some(number), _) => number,
+            (Some(number), _) => {
+                self.count_for_address(number, attach.caller.address);
+                number
+            }
             (None, Some(cause)) => {
                 effects.close(key, cause);
                 return;
             }
-            (None, None) => self.create(&attach, now, effects),
+            (None, None) => match self.create(&attach, now, effects) {
+                Some(number) => number,
+                None => {
+                    let (reason, retry_after) = (ADDRESS_FULL.to_owned(), ADDRESS_RETRY);
+                    effects.close(key, CloseCause::Unavailable { reason, retry_after });
+                    return;
+                }
+            },
         };
         if self.transports.insert(key, number).is_none() {
             add(&self.counters.transports, 1);
@@ -216,7 +230,25 @@ impl PartitionStreams {
         names.chain(selectable.is_none().then_some(requested))
     }
 
-    fn create(&mut self, attach: &Attach, now: Millis, effects: &mut Effects) -> StreamNumber {
+    /// Counts a live stream for the client of a new transport.
+    fn count_for_address(&mut self, number: StreamNumber, address: AddressKey) {
+        if let Some(stream) = self.streams.get_mut(&number) {
+            stream.move_to(address, &self.budgets.usage);
+        }
+    }
+
+    /// Creates a stream; `None` if the address has too many.
+    fn create(
+        &mut self,
+        attach: &Attach,
+        now: Millis,
+        effects: &mut Effects,
+    ) -> Option<StreamNumber> {
+        let (address, limit) = (attach.caller.address, self.limits.max_streams_per_address);
+        let address = match address.is_exempt() {
+            true => None,
+            false => Some(self.budgets.usage.addresses.open(&address, limit)?),
+        };
         self.streams_made += 1;
         self.created_tags.note(self.streams_made, self.tag);
         let number = StreamNumber::new(self.partition as u16, self.streams_made);
@@ -231,9 +263,10 @@ impl PartitionStreams {
             stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
         self.by_id.insert((service, stream_id), number);
+        let stream = AccountedStream::new(stream, address, &self.budgets.usage);
         self.streams.insert(number, Box::new(stream));
         add(&self.counters.streams, 1);
-        number
+        Some(number)
     }
 }
 

@@ -6,7 +6,9 @@ use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 use super::super::counters::{add, subtract};
 use super::PartitionStreams;
 use crate::state::Record;
-use crate::stream::{AppOutput, Effects, Millis, Output, RefusedReason, TransportKey};
+use crate::stream::{
+    AppOutput, Effects, Intake, Millis, Output, RefusedReason, Stream, TransportKey,
+};
 
 impl PartitionStreams {
     /// Ends a turn: handles passed deadlines, then lets every touched stream write and deliver.
@@ -14,6 +16,11 @@ impl PartitionStreams {
         self.flush_pushes(now, effects);
         self.end_grace(now, effects);
         self.accept_waiting(now, effects);
+        self.retry_blocked(now, effects);
+        self.shed(now, effects);
+        if now >= self.expects_services_until {
+            self.touched.append(&mut self.ended_early);
+        }
         while let Some(number) = self.deadlines.pop_due(now) {
             let was_forgotten = self.with_stream(number, now, effects, |stream, turn| {
                 let was_ended = stream.state().is_ended();
@@ -26,12 +33,27 @@ impl PartitionStreams {
         for number in std::mem::take(&mut self.touched) {
             self.assign_selected(number, now, effects);
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
+            self.free_unserved(number, now, effects);
             self.remove_if_done(number, now);
         }
         self.touched.clear();
         self.forget_closed_transports(effects);
         self.count(effects);
         self.report_losses(now);
+    }
+
+    /// Lets streams continue whose messages waited for room in a budget.
+    fn retry_blocked(&mut self, now: Millis, effects: &mut Effects) {
+        for number in self.budgets.blocked.take_due(now) {
+            let stream = self.streams.get(&number);
+            match stream.map(|stream| stream.intake(&self.limits)) {
+                Some(Intake::Nothing) => self.budgets.blocked.insert(number, now),
+                Some(Intake::InOrder | Intake::All) => {
+                    self.with_client_input(number, now, effects, Stream::on_intake);
+                }
+                None => {}
+            }
+        }
     }
 
     /// Reassigns streams whose instance did not reconnect within the grace time.
@@ -59,6 +81,24 @@ impl PartitionStreams {
                 stream.on_assigned(session.id, &session.instance_id, session.window, turn);
             });
         }
+    }
+
+    /// Frees an ended stream if its service has never had an instance: nobody has received an event of the stream.
+    fn free_unserved(&mut self, number: StreamNumber, now: Millis, effects: &mut Effects) {
+        let Some(stream) = self.streams.get(&number).filter(|stream| stream.may_be_unserved())
+        else {
+            return;
+        };
+        if self.assignment.is_known(stream.state().service()) {
+            return;
+        }
+        if now < self.expects_services_until {
+            self.ended_early.insert(number);
+            return;
+        }
+        let is_freed =
+            self.with_stream(number, now, effects, |stream, turn| stream.free_unserved(turn));
+        add(&self.counters.freed_unserved, u64::from(is_freed == Some(true)));
     }
 
     /// Removes a stream whose end is acknowledged; updates the deadline of any other.
@@ -96,6 +136,7 @@ impl PartitionStreams {
     fn count(&mut self, effects: &Effects) {
         effects.records.iter().for_each(|(_, record)| self.count_record(record));
         effects.outputs.iter().for_each(|output| self.count_output(output));
+        self.budgets.blocked.export();
         self.gauges.export(self.assignment.waiting());
     }
 

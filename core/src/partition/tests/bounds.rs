@@ -137,6 +137,7 @@ async fn held_bytes_are_counted() {
 async fn an_unacknowledged_end_is_forgotten_after_the_limit() {
     let store = TestStore::free();
     let harness = with_streams(&store, 1).await;
+    harness.send(Mail::KnownServices(["default".into()].into()));
     harness.send(Mail::Detach { link: LINK, transport: TransportId(1) });
     run_until_idle().await;
     harness.wait(120_000).await;

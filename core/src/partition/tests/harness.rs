@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::memory_budget::MemoryBudget;
 use crate::partition::{
     Counters, HeldStream, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
-    PartitionSetup, PartitionTable, SessionHandle, SessionId, output_channel,
+    PartitionSetup, PartitionTable, SessionHandle, SessionId, Usage, output_channel,
 };
 use crate::state::VersionInForce;
 use crate::store::{Epoch, Store, StoreError};
@@ -33,6 +33,7 @@ pub(super) struct Harness {
     pub(super) clock: Arc<AtomicU64>,
     pub(super) counters: Arc<Counters>,
     pub(super) memory: Arc<MemoryBudget>,
+    pub(super) usage: Usage,
     pub(super) link: LinkHandle,
     pub(super) edge: OutputReceiver<CoreFrame>,
     /// Newest stored content that the partition may write.
@@ -60,7 +61,7 @@ impl Harness {
         let partitions = PartitionTable::new(1, PartitionHash::UNKEYED);
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let time = clock.clone();
-        let counters = Arc::new(Counters::default());
+        let (counters, usage) = (Arc::new(Counters::default()), Usage::default());
         let stored_version = VersionInForce::default();
         let memory = Arc::new(MemoryBudget::new(0, counters.clone()));
         let setup = PartitionSetup {
@@ -75,6 +76,7 @@ impl Harness {
             options,
             clock: Arc::new(move || Millis(time.load(Ordering::Relaxed))),
             wall_clock: Arc::new(|| Millis(1_700_000_000_000)),
+            usage: usage.clone(),
             counters: counters.clone(),
             memory: Arc::clone(&memory),
         };
@@ -83,7 +85,7 @@ impl Harness {
         let task = tokio::spawn(partition.serve());
         let (outputs, edge) = output_channel();
         let link = LinkHandle { id: LINK, claim_tags: true, outputs };
-        Self { partitions, task, clock, counters, memory, link, edge, stored_version }
+        Self { partitions, task, clock, counters, memory, usage, link, edge, stored_version }
     }
 
     pub(super) fn send(&self, mail: Mail) {
