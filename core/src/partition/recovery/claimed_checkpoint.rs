@@ -1,7 +1,7 @@
-//! The claimed checkpoint during a repair: its meta blob continues to show the damage that is not repaired yet.
+//! The claimed checkpoint during a repair: the meta blob continues to show the damage that is not repaired yet.
 //!
 //! The steps of a repair, and the end of one stream by an operator, replace single snapshots. The summary follows each of
-//! them by its own difference, so a missing or older snapshot of another stream remains visible to the next recovery.
+//! them by one difference each, so a missing or older snapshot of another stream remains visible to the next recovery.
 //! Pure; used by the checkpoints of a partition and by `store quarantine`.
 
 use std::collections::BTreeSet;
@@ -66,7 +66,7 @@ impl ClaimedCheckpoint {
         }
     }
 
-    /// The meta blob, which has the epoch of the claimed one: what that owner has not settled is not settled yet.
+    /// The meta blob under the epoch of the claimed one, because unsettled damage belongs to that epoch.
     pub(crate) fn encode(&self) -> Bytes {
         let Some(mut summary) = self.meta.checkpoint.clone() else { return self.blob.clone() };
         let actual = CheckpointSummary::new(summary.covers, &self.stored);
