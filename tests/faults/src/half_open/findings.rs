@@ -30,7 +30,7 @@ struct State {
 /// Handshakes of one kind.
 #[derive(Debug, Default, Clone)]
 struct Closes {
-    /// Times from the last byte to the close by the edge.
+    /// Times from the begin of the connection to the close by the edge.
     times: Vec<Duration>,
     unclosed: usize,
     /// Failed connections.

@@ -71,7 +71,7 @@ impl Handshake {
         Self::ALL[client % Self::ALL.len()]
     }
 
-    /// Time from the last byte to the close.
+    /// Time from the connection to the close.
     pub(super) fn deadline(self) -> Duration {
         match self {
             Self::Connect | Self::TlsHello | Self::ProxyLine => Duration::from_secs(5),
@@ -110,12 +110,13 @@ pub(super) async fn hold(
     stop: StopFlag,
 ) {
     while !stop.is_stopped() {
+        // The edge's time begins with the connection, perhaps before this task runs again.
+        let begun = clock::now();
         let Ok(mut socket) = handshake.begin(number, target, sources).await else {
             ledger.on_error(handshake);
             sleep(PAUSE).await;
             continue;
         };
-        let begun = clock::now();
         let is_closed = is_closed_within(&mut socket, WAIT).await;
         ledger.on_close(handshake, is_closed.then(|| clock::now().duration_since(begun)));
     }

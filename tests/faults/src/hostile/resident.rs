@@ -17,6 +17,8 @@ const MEGABYTE: f64 = 1e6;
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 /// Deadline for the return of memory.
 const RETURN_TIME: Duration = Duration::from_secs(60);
+/// Memory of Redis beside the content: commands under way, output and the append-only log.
+const REDIS_BUFFERS: u64 = 64 << 20;
 /// Default of `--checkpoint-bytes` and of `--partitions`: the log of ended streams that Redis holds until the next
 /// checkpoints.
 const LOG: u64 = 64 << 20;
@@ -93,7 +95,7 @@ impl Budget {
                 let streams = self.streams as u64 * STREAM;
                 base + share((content + streams) * 5 / 4, self.cores)
             }
-            Role::Redis => base + self.redis,
+            Role::Redis => base + self.redis + REDIS_BUFFERS,
             Role::Sentinel | Role::App => u64::MAX,
         }
     }
