@@ -1,4 +1,4 @@
-//! The kinds of unfinished handshakes, with the deadlines of `docs/operations.md`.
+//! The kinds of unfinished handshakes, with the deadlines of `docs/guarantees.md`.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
 //! Resident memory of the processes of `hostile`: before, during and after the attack, and the documented budgets
-//! (`docs/operations.md`, "Limits" and "Size a deployment").
+//! (`docs/guarantees.md` and `docs/operations.md`, "Size a deployment").
 
 use std::time::Duration;
 
