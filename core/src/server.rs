@@ -16,12 +16,14 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use minerva_runtime::recurring::RecurringFaults;
 use minerva_runtime::tasks::Spawner;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use crate::clock;
 use crate::stop::StopToken;
 
 /// HTTP/2 window of one stream. A link is one gRPC stream, and 64 KiB would stall it in each round trip.
@@ -59,7 +61,7 @@ pub(crate) async fn serve<S, IO>(
             let io = match accepted {
                 Ok(io) => TokioIo::new(io),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    warn_accept(&error);
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -77,6 +79,14 @@ pub(crate) async fn serve<S, IO>(
         () = stopping.stopped() => {}
     }
     connections.shutdown().await;
+}
+
+/// Logs a failed accept, one line per cause at growing intervals.
+fn warn_accept(error: &io::Error) {
+    static FAULTS: RecurringFaults = RecurringFaults::new();
+    if let Some(failures) = FAULTS.record(&error.to_string(), clock::now().into_std()) {
+        tracing::warn!(%error, failures, "cannot accept a connection");
+    }
 }
 
 /// A ping follows a quarter of `peer_timeout` without a received frame, and must be answered within half of it. The rest
@@ -107,7 +117,6 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::clock;
     use crate::stop::StopSource;
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod connection;
 mod exchange;
+mod refusal_log;
 pub(crate) mod reply;
 pub(crate) mod route;
 mod upload;
@@ -109,6 +110,7 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
     }
     if !connection.accepts_host(request.uri(), request.headers()) {
         shared.metrics.foreign_hosts.inc();
+        refusal_log::warn_host(request.headers());
         let text =
             "this server is not for this host name; its operator can list the name in --hosts\n";
         return reply::text(StatusCode::MISDIRECTED_REQUEST, text);
@@ -117,6 +119,7 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
     let route = Route::of(request.uri().path(), &connection.service);
     if verdict == Verdict::Foreign && route.is_transport() {
         shared.metrics.foreign_origins.inc();
+        refusal_log::warn_origin(request.headers());
         return reply::text(StatusCode::FORBIDDEN, "this origin may not use this service\n");
     }
     let allowed = verdict.allowed_origin(request.headers());

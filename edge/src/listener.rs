@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use minerva_proto::ServiceName;
 use minerva_proto::link::Caller;
+use minerva_runtime::recurring::RecurringFaults;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::admission::Admittance;
+use crate::clock;
 use crate::http;
 use crate::http::connection::Connection;
 use crate::shared::{Phase, Shared};
@@ -76,7 +78,7 @@ impl Listener {
             let (stream, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
+                    warn_accept(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -96,6 +98,14 @@ impl Listener {
                 Accepted { stream, peer, kind, service, is_loopback, permit, admittance };
             tokio::spawn(serve(Box::new(accepted), shared));
         }
+    }
+}
+
+/// Logs a failed accept, one line per cause at growing intervals.
+fn warn_accept(error: &std::io::Error) {
+    static FAULTS: RecurringFaults = RecurringFaults::new();
+    if let Some(failures) = FAULTS.record(&error.to_string(), clock::now()) {
+        tracing::warn!(%error, failures, "cannot accept");
     }
 }
 

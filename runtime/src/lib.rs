@@ -1,7 +1,7 @@
 //! Process plumbing: the parts of a program that have nothing to do with streams.
 //!
 //! [`tasks`] schedules the tasks of gRPC calls and store connections; called by edge, core and application SDK.
-//! [`recurring`] limits the log lines of recurring faults; called by the core.
+//! [`recurring`] limits the log lines of recurring faults; called by core and edge.
 //! The feature `process` adds the operator interface of a program: [`program()`] with its exit codes, [`LogConfig`],
 //! signals, the [`Admin`] port, and the subcommands [`health()`] and [`doctor`]. Each `main.rs` calls these.
 #![warn(missing_docs)]

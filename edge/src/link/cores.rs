@@ -11,7 +11,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::uri::{Scheme, Uri};
 use minerva_runtime::ConfigError;
+use minerva_runtime::recurring::RecurringFaults;
 use tonic::transport::Channel;
+
+use crate::clock;
 
 /// Time limit for resolving a name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,10 +110,18 @@ impl Names {
         for ((name, addresses), found) in self.names.iter_mut().zip(found) {
             match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(found) => *addresses = found,
-                Err(error) => tracing::warn!(core = name, %error, "cannot resolve the name"),
+                Err(error) => warn_unresolved(name, &error),
             }
         }
         self.names.iter().flat_map(|(_, addresses)| addresses).copied().collect()
+    }
+}
+
+/// Logs a failed resolution of a name, one line per name and cause at growing intervals.
+fn warn_unresolved(name: &str, error: &io::Error) {
+    static FAULTS: RecurringFaults = RecurringFaults::new();
+    if let Some(failures) = FAULTS.record(&format!("{name}: {error}"), clock::now()) {
+        tracing::warn!(core = name, %error, failures, "cannot resolve the name");
     }
 }
 

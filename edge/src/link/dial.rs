@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
@@ -115,7 +116,10 @@ impl LinkContext {
         if was_up {
             self.directory.metrics().link_losses.inc();
             self.lost.notify_one();
-            tracing::warn!(%error, address, "link lost");
+            static FAULTS: RecurringFaults = RecurringFaults::new();
+            if let Some(losses) = FAULTS.record(&format!("{address}: {error}"), clock::now()) {
+                tracing::warn!(%error, address, losses, "link lost");
+            }
         } else if reported {
             tracing::debug!(%error, address, "no link");
         } else if error.is_incompatible() {
