@@ -25,7 +25,9 @@ use crate::clock;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
-use crate::partition::{HeldStream, Mail, PartitionTable, SessionHandle, SessionId};
+use crate::partition::{
+    HeldStream, Mail, PartitionTable, SessionEnd, SessionHandle, SessionId, SuspectSlot,
+};
 use crate::stop::StopToken;
 use crate::stream::AppOutput;
 use crate::validation::FieldError;
@@ -108,6 +110,7 @@ impl ServeCall {
                     instance_id: registration.instance_id,
                     window: registration.window,
                     load: Arc::new(AtomicUsize::new(0)),
+                    suspect: SuspectSlot::default(),
                     outputs,
                 };
                 self.serve(session, registration.held, rest, incoming, stopping).await
@@ -134,15 +137,21 @@ impl ServeCall {
         );
         self.metrics.instances.inc();
         let replaced = self.instances.register(session.clone(), held);
-        let result = tokio::select! {
-            result = self.read(&session, rest, incoming) => result,
-            () = session.outputs.closed() => Ok(()),
+        let (end, result) = tokio::select! {
+            result = self.read(&session, rest, incoming) => match result {
+                Ok(()) => (SessionEnd::Left, Ok(())),
+                error => (SessionEnd::Died, error),
+            },
+            () = session.outputs.closed() => (SessionEnd::Died, Ok(())),
             () = on_replaced(replaced) => {
-                Err(Status::aborted("another call registered the same instance_id"))
+                let error = Status::aborted("another call registered the same instance_id");
+                (SessionEnd::Died, Err(error))
             }
-            () = stopping.stopped() => Err(Status::unavailable("the core is stopping")),
+            () = stopping.stopped() => {
+                (SessionEnd::Left, Err(Status::unavailable("the core is stopping")))
+            }
         };
-        self.instances.unregister(&session);
+        self.instances.unregister(&session, end);
         self.metrics.instances.dec();
         let error = result.as_ref().err().map(Status::message);
         tracing::info!(session = session.id.0, error, "app instance left");

@@ -155,6 +155,7 @@ impl Metrics {
         let unserved = "Partitions assigned to this core that the core does not serve";
         into.register("unserved_partitions", unserved, self.unserved_partitions.clone());
         into.register_collector(Box::new(DurabilityCollector(self.counters.clone())));
+        into.register_collector(Box::new(SuspectCollector(self.counters.clone())));
     }
 
     fn register_memory(&self, into: &mut Registry) {
@@ -171,6 +172,19 @@ impl Metrics {
         self.held_bytes.set(i64::try_from(memory.held_bytes()).unwrap_or(i64::MAX));
         self.memory_level.set(memory.level() as i64);
         self.store_fill.set(memory.store_share());
+    }
+}
+
+/// Exports the number of suspect streams.
+#[derive(Debug)]
+struct SuspectCollector(Arc<Counters>);
+
+impl Collector for SuspectCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Streams in whose delivery two or more app instances died one after the other";
+        let gauge = ConstGauge::new(read(&self.0.suspects));
+        let kind = gauge.metric_type();
+        gauge.encode(encoder.encode_descriptor("suspect_streams", help, None, kind)?)
     }
 }
 
@@ -351,6 +365,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         metrics.counters.messages_c2s.store(7, Ordering::Relaxed);
+        metrics.counters.suspects.store(2, Ordering::Relaxed);
         metrics.counters.streams.store(3, Ordering::Relaxed);
         metrics.counters.ended[3].store(2, Ordering::Relaxed);
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
@@ -381,6 +396,7 @@ mod tests {
             "minerva_memory_level 0",
             "minerva_store_fill_ratio 0.0",
             "minerva_core_refusals_total{reason=\"busy\"} 0",
+            "minerva_suspect_streams 2",
         ] {
             assert!(page.lines().any(|exported| exported == line), "{line} is not in\n{page}");
         }

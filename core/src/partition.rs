@@ -35,11 +35,13 @@ pub(crate) mod tests;
 mod usage;
 
 pub use crate::stream::{HeldStream, LinkId, SessionId, StreamCallId, StreamReply};
+pub use assignment::SuspectSlot;
 pub use counters::Counters;
 pub(crate) use event_loop::MAX_SLEEP;
 pub use event_loop::Partition;
 pub use mailbox::{
-    AttributeChange, LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, SessionHandle,
+    AttributeChange, LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, MailReceiver, SessionEnd,
+    SessionHandle,
 };
 pub use options::PartitionOptions;
 pub use output_channel::{MAX_BACKLOG, OutputReceiver, OutputSender, output_channel};

@@ -25,6 +25,7 @@ mod flush;
 mod held;
 mod machine;
 mod millis;
+mod redelivery;
 mod reply;
 mod rollback_detection;
 mod sacks;
@@ -41,7 +42,7 @@ mod turn;
 
 pub use app_output::{AppOutput, InvalidCommand, RefusedReason, Started, TransportChange};
 pub use call_ids::{LinkId, SessionId};
-pub(crate) use end::{ABOVE_BUDGET, IDLE, SILENT, SLOW};
+pub(crate) use end::{ABOVE_BUDGET, FAILED, IDLE, SILENT, SLOW};
 pub use held::HeldStream;
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;

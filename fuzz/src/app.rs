@@ -325,7 +325,13 @@ pub mod app_event {
 
     fn messages(first_event: u64, texts: &[&'static str]) -> Event {
         let messages = texts.iter().map(|text| Bytes::from(*text)).collect();
-        Event::Messages(app::Messages { stream: STREAM, first_event, messages, tag: 7 })
+        Event::Messages(app::Messages {
+            stream: STREAM,
+            first_event,
+            messages,
+            tag: 7,
+            attempts: 2,
+        })
     }
 
     fn transport_changed() -> Event {

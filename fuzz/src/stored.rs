@@ -85,7 +85,7 @@ pub mod log_entry {
         let outbox = OutboxLimits { bytes: Some(2), messages: Some(3) };
         let records = vec![
             Record::Opened { origin: origin(), max_idle_ms: 7 },
-            Record::Assigned { instance: "i-1".into() },
+            Record::Assigned { instance: "i-1".into(), redeliveries: 0 },
             Record::Received { first: number(0), messages: vec!["a".into(), Bytes::new()] },
             Record::Sacked(Sack::from_numbers(None, [3, 9])),
             Record::Sent { messages: vec!["b".into()] },
@@ -139,6 +139,7 @@ pub mod snapshot {
             max_idle_ms: 7,
             instance: Some("i-1".into()),
             assignments: 0,
+            redeliveries: 0,
             inbox_base: number(2),
             inbox: vec!["c".into()],
             received_next: number(3),

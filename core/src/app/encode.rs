@@ -69,12 +69,15 @@ impl Pack for AppOutput {
 fn event(output: AppOutput) -> Kind {
     match output {
         AppOutput::Started(started) => Kind::Started(self::started(*started)),
-        AppOutput::Messages { stream, first_event, messages, tag } => Kind::Messages(Messages {
-            stream: stream.0,
-            first_event: first_event.0,
-            messages,
-            tag: tag.0,
-        }),
+        AppOutput::Messages { stream, first_event, messages, tag, attempts } => {
+            Kind::Messages(Messages {
+                stream: stream.0,
+                first_event: first_event.0,
+                messages,
+                tag: tag.0,
+                attempts,
+            })
+        }
         AppOutput::TransportChanged { stream, change } => {
             Kind::TransportChanged(TransportChanged {
                 stream: stream.0,
@@ -140,6 +143,7 @@ fn started(started: stream::Started) -> Started {
         send_state: Some(send_state(started.stream, started.send_state, started.send_tag)),
         created_tag: started.created_tag.0,
         assignment: started.assignment,
+        attempts: started.attempts,
         epoch: started.epoch.0,
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::partition::{HeldStream, PartitionTable, SessionHandle, SessionId};
+use crate::partition::{HeldStream, PartitionTable, SessionEnd, SessionHandle, SessionId};
 
 /// Service and instance id.
 type Identity = (Arc<str>, Arc<str>);
@@ -45,20 +45,20 @@ impl InstanceRegistry {
         if let Some(earlier) = sessions.insert(identity(&session), registered) {
             // The earlier call may have ended just now.
             let _ = earlier.replaced.send(());
-            self.partitions.remove_session(earlier.id);
+            self.partitions.remove_session(earlier.id, SessionEnd::Died);
         }
         self.partitions.add_session(session, held);
         on_replaced
     }
 
-    /// Removes a session from every partition. No effect on a replaced session.
-    pub(super) fn unregister(&self, session: &SessionHandle) {
+    /// Removes a session from every partition; `end` decides whether streams in delivery are suspects. No effect on a replaced session.
+    pub(super) fn unregister(&self, session: &SessionHandle, end: SessionEnd) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(registered) = sessions.entry(identity(session))
             && registered.get().id == session.id
         {
             registered.remove();
-            self.partitions.remove_session(session.id);
+            self.partitions.remove_session(session.id, end);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::durability::Durability;
 use crate::memory_level::BUSY;
 use crate::state::{Ended, EndedBy};
-use crate::stream::{ABOVE_BUDGET, IDLE, SILENT, SLOW};
+use crate::stream::{ABOVE_BUDGET, FAILED, IDLE, SILENT, SLOW};
 
 /// Gauges and counters, shared by all partitions of a process.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Counters {
     pub unserved: AtomicU64,
     /// Current streams whose app instance acknowledges nothing although more events wait.
     pub silent: AtomicU64,
+    /// Current streams at which several app instances died, see `ISOLATED`.
+    pub suspects: AtomicU64,
     /// Bytes of messages in the inboxes.
     pub inbox_bytes: AtomicU64,
     /// Bytes of messages in the outboxes.
@@ -29,7 +31,7 @@ pub struct Counters {
     /// Streams created. This counter and all below only grow.
     pub opened: AtomicU64,
     /// Ended streams by cause, see [`Counters::ENDED_BY`].
-    pub ended: [AtomicU64; 8],
+    pub ended: [AtomicU64; 9],
     /// Transports closed with a request to retry later.
     pub unavailable: AtomicU64,
     /// These transports by reason, see [`Counters::REFUSED_FOR`].
@@ -63,9 +65,9 @@ pub(super) const ADDRESS_FULL: &str = "too many streams of this address";
 
 impl Counters {
     /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, a first message that
-    /// selects no service, a silent application, and an address above its budget.
-    pub const ENDED_BY: [&str; 8] =
-        ["client", "app", "idle", "slow", "lost", "subprotocol", "silent", "budget"];
+    /// selects no service, a silent application, an address above its budget, and dead app instances.
+    pub const ENDED_BY: [&str; 9] =
+        ["client", "app", "idle", "slow", "lost", "subprotocol", "silent", "budget", "failed"];
 
     /// Reasons of the entries of `refused`, see [`Counters::unavailable`]; the last one is any other reason.
     pub const REFUSED_FOR: [&str; 10] = [
@@ -96,6 +98,7 @@ impl Counters {
             (EndedBy::Core, ABOVE_BUDGET) => 7,
             (EndedBy::Core, _) if ended.is_loss() => 4,
             (EndedBy::Core, SILENT) => 6,
+            (EndedBy::Core, FAILED) => 8,
             (EndedBy::Core, _) => 5,
         };
         add(&self.ended[cause], 1);

@@ -21,6 +21,7 @@ use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, TransportId};
 use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::assignment::SuspectSlot;
 use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
 use crate::state::OutboxLimits;
@@ -53,6 +54,8 @@ pub struct SessionHandle {
     pub window: usize,
     /// Streams assigned to the session by all partitions; the least loaded session gets the next stream.
     pub load: Arc<AtomicUsize>,
+    /// The suspect stream in delivery at the instance; shared by all partitions.
+    pub suspect: SuspectSlot,
     /// Events for the instance; closed when the call has ended.
     pub outputs: OutputSender<AppOutput>,
 }
@@ -91,7 +94,7 @@ pub enum Mail {
         held: Vec<HeldStream>,
     },
     /// A session ended. Sent to every partition.
-    InstanceLeft(SessionId),
+    InstanceLeft(SessionId, SessionEnd),
     /// Services that have had an instance. Sent when the partition is opened.
     KnownServices(BTreeSet<Arc<str>>),
     /// Cumulative acknowledgement of events.
@@ -143,6 +146,15 @@ pub enum Mail {
         /// Notified when the partition is released.
         done: oneshot::Sender<()>,
     },
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The instance or the core ended the call in order.
+    Left,
+    /// The call broke off: the process or the connection died.
+    Died,
 }
 
 /// A change of the label or the groups of a stream.
@@ -267,7 +279,7 @@ impl Mail {
             | Self::Grant { .. }
             | Self::LinkLost(_)
             | Self::InstanceJoined { .. }
-            | Self::InstanceLeft(_)
+            | Self::InstanceLeft(..)
             | Self::KnownServices(_)
             | Self::Acknowledge { .. }
             | Self::Reset { .. }

@@ -18,6 +18,17 @@ pub struct PartitionOptions {
         help_heading = "App services")]
     pub app_grace: Duration,
 
+    /// Deliveries of a stream after which the stream ends with the reason `application failed`, if each of these
+    /// deliveries ended with the death of the app instance. 0: never; the stream is delivered again at growing intervals.
+    #[arg(
+        long,
+        env = "MINERVA_MAX_ATTEMPTS",
+        default_value_t = 0,
+        value_name = "N",
+        help_heading = "App services"
+    )]
+    pub max_attempts: u32,
+
     /// Services that clients may select, separated by commas. A client that requests SERVICE selects the service
     /// NAME if its first message is `subprotocol:NAME`. SERVICE is `default` if omitted. A client that selects
     /// nothing stays with SERVICE if SERVICE is also a NAME; otherwise the stream ends. Without this option no
@@ -59,6 +70,7 @@ impl Default for PartitionOptions {
     fn default() -> Self {
         Self {
             app_grace: Duration::from_secs(2),
+            max_attempts: 0,
             subprotocols: Vec::new(),
             checkpoint_bytes: 1 << 20,
             checkpoint_entries: 1000,

@@ -15,6 +15,7 @@ mod known_claims;
 mod loss_report;
 mod memory;
 mod push_batch;
+mod reassignment;
 mod service_selection;
 mod shedding;
 mod silence;
@@ -66,6 +67,8 @@ pub(super) struct PartitionStreams {
     limits: Limits,
     /// Time that a stream waits for the instance to reconnect, in milliseconds.
     app_grace_ms: u64,
+    /// Deliveries after which a stream at which each instance died ends; 0: never.
+    max_attempts: u32,
     counters: Arc<Counters>,
     memory: Arc<MemoryBudget>,
     /// For the start time of streams.
@@ -126,6 +129,7 @@ impl PartitionStreams {
             epoch,
             limits: setup.limits.clone(),
             app_grace_ms,
+            max_attempts: setup.options.max_attempts,
             counters: setup.counters.clone(),
             memory: Arc::clone(&setup.memory),
             wall_clock: setup.wall_clock.clone(),
@@ -183,6 +187,7 @@ impl PartitionStreams {
             self.placeholders.insert(number);
         } else if !self.selection.offer(&mut stream) {
             self.assignment.add(number, service, instance);
+            self.delay_suspect(number, stream.redeliveries(), grace);
         }
         self.deadlines.set(number, stream.next_deadline(&self.limits));
         let stream = self.budgets.restored(stream);

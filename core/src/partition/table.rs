@@ -11,7 +11,7 @@ use minerva_proto::link::{Claim, CoreFrame};
 use minerva_proto::{PartitionHash, StreamId, StreamNumber};
 
 use super::assignment::MAX_SERVICES;
-use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionHandle};
+use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionEnd, SessionHandle};
 use crate::store::Epoch;
 use crate::stream::{AppOutput, HeldStream, LinkId, SessionId};
 
@@ -116,10 +116,10 @@ impl PartitionTable {
     }
 
     /// Removes a session that has ended.
-    pub fn remove_session(&self, session: SessionId) {
+    pub fn remove_session(&self, session: SessionId, end: SessionEnd) {
         let mut subscribers = self.subscribers();
         if subscribers.sessions.remove(&session).is_some() {
-            self.send_to_all(|| Mail::InstanceLeft(session));
+            self.send_to_all(|| Mail::InstanceLeft(session, end));
         }
     }
 

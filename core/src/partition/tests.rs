@@ -17,6 +17,7 @@ mod held_streams;
 mod memory;
 mod push_batch;
 mod quarantine;
+mod redelivery;
 mod rewrite_after_rollback;
 mod rollback;
 mod service_selection;

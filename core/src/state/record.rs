@@ -40,10 +40,13 @@ pub enum Record {
         /// Lifetime without transports, in milliseconds.
         max_idle_ms: u64,
     },
-    /// The stream was assigned to another application instance than before.
+    /// The stream was assigned to another application instance than before, or again after the death of an instance.
     Assigned {
         /// Identity of the instance.
         instance: Arc<str>,
+        /// Instances that died with the first unacknowledged event, see `StreamState::redeliveries`. Stored from
+        /// version 3 on.
+        redeliveries: u32,
     },
     /// New messages from the client, within the receive window.
     Received {
@@ -123,7 +126,7 @@ impl Record {
             }
             Self::Pushed(push) => push.bytes(),
             Self::Opened { origin, .. } => origin.size(),
-            Self::Assigned { instance } => instance.len(),
+            Self::Assigned { instance, .. } => instance.len(),
             Self::ServiceSelected { service } => service.len(),
             Self::JoinedGroup { group } | Self::LeftGroup { group } => group.len(),
             Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),

@@ -1,11 +1,13 @@
 //! The durable state of a stream. Only [`StreamState::apply`] changes the state, so recovery from the records yields
 //! the same state that made them.
 
+mod claim_tags;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, EventNumber, MessageNumber, ReceiveWindow, Sack, WindowLimits};
+use minerva_proto::{ClaimTag, MessageNumber, ReceiveWindow, Sack, WindowLimits};
 
 use super::attributes::Attributes;
 use super::facts::{Ended, Origin, SendState};
@@ -14,7 +16,7 @@ use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::{Push, Record, Snapshot};
 use super::restore::{mutate, restore_inbox, restore_outbox, restore_window};
-use super::tag_history::{NextNumbers, TagHistory, TagLine};
+use super::tag_history::{NextNumbers, TagHistory};
 use crate::limits::Limits;
 
 /// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
@@ -35,6 +37,8 @@ pub struct StreamState {
     instance: Option<Arc<str>>,
     /// Times that another instance was assigned; 0 if stored without a count.
     pub(crate) assignments: u64,
+    /// App instances that died while the first unacknowledged event was delivered, up to the last assignment.
+    pub(crate) redeliveries: u32,
     /// Orders c2s messages; messages in order move to the inbox immediately.
     window: ReceiveWindow,
     inbox: Inbox,
@@ -69,6 +73,7 @@ impl StreamState {
             max_idle_ms,
             instance: None,
             assignments: 0,
+            redeliveries: 0,
             window: ReceiveWindow::new(NO_LIMITS),
             inbox: Inbox::new(),
             outbox: Outbox::default(),
@@ -102,16 +107,16 @@ impl StreamState {
         let over = self.is_ended();
         match record {
             Record::Opened { .. } => return Err(InconsistentError("created twice")),
-            Record::Assigned { instance } => {
-                // Content of version 1 has no count: an unknown one stays unknown.
-                let is_known = self.instance.is_none() || self.assignments > 0;
-                self.assignments += u64::from(is_known);
-                self.instance = Some(instance.clone());
-            }
+            Record::Assigned { instance, redeliveries } => self.assign(instance, *redeliveries),
             Record::Acknowledged { event } if *event >= self.inbox.next() => {
                 return Err(InconsistentError("acknowledgement of an unknown event"));
             }
-            Record::Acknowledged { event } => self.inbox.acknowledge(*event),
+            Record::Acknowledged { event } => {
+                if *event >= self.inbox.base() {
+                    self.redeliveries = 0;
+                }
+                self.inbox.acknowledge(*event);
+            }
             Record::Received { .. }
             | Record::ServiceSelected { .. }
             | Record::Sacked(_)
@@ -155,6 +160,7 @@ impl StreamState {
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.clone(),
             assignments: self.assignments,
+            redeliveries: self.redeliveries,
             inbox_base: self.inbox.base(),
             inbox: self.inbox.iter().cloned().collect(),
             received_next: self.window.next(),
@@ -183,6 +189,7 @@ impl StreamState {
             max_idle_ms: snapshot.max_idle_ms,
             instance: snapshot.instance,
             assignments: snapshot.assignments,
+            redeliveries: snapshot.redeliveries,
             window,
             inbox,
             outbox,
@@ -242,65 +249,9 @@ impl StreamState {
         &self.attributes
     }
 
-    /// Tag of the claim that created the stream; [`ClaimTag::UNKNOWN`] if stored without a tag.
-    pub fn created_tag(&self) -> ClaimTag {
-        self.tags.created()
-    }
-
-    /// Tag of the claim under which a c2s message was received. `None` if the message was not received, or the tag is
-    /// unknown or pruned.
-    pub fn tag_of_received(&self, number: MessageNumber) -> Option<ClaimTag> {
-        self.has_received(number).then(|| self.tags.tag_of_received(number)).flatten()
-    }
-
-    /// Tag of the claim that assigned the number of an event, as [`Self::tag_of_received`].
-    pub fn tag_of_event(&self, number: EventNumber) -> Option<ClaimTag> {
-        (number < self.inbox.next()).then(|| self.tags.tag_of_event(number)).flatten()
-    }
-
-    /// Whether two s2c messages have the same claim tag; `first` is the lower number.
-    pub(crate) fn has_same_tag(&self, first: MessageNumber, last: MessageNumber) -> bool {
-        self.tags.lines().len() < 2 || self.tag_of_sent(first) == self.tag_of_sent(last)
-    }
-
-    /// Whether two events have the same claim tag; `first` is the lower number.
-    pub(crate) fn has_same_event_tag(&self, first: EventNumber, last: EventNumber) -> bool {
-        self.tags.lines().len() < 2 || self.tag_of_event(first) == self.tag_of_event(last)
-    }
-
-    /// Whether a claim with this tag assigned a number of this stream.
-    pub(crate) fn has_tag(&self, tag: ClaimTag) -> bool {
-        self.tags.created() == tag || self.tags.lines().iter().any(|line| line.tag == tag)
-    }
-
     /// Number of the next send, in the numbering of the instance.
     pub(crate) fn next_send(&self) -> MessageNumber {
         self.attributes.next_send(&self.outbox)
-    }
-
-    /// Tag of the claim that accepted the last send of the application. `None` if unknown: pushed messages between the
-    /// sends may hide the claim.
-    pub(crate) fn tag_of_last_send(&self) -> Option<ClaimTag> {
-        let lines = self.lines_of_send(self.next_send().previous()?)?;
-        let tag = lines.first()?.tag;
-        lines.iter().all(|line| line.tag == tag).then_some(tag)
-    }
-
-    /// Returns false if another claim than that of `tag` accepted this send; unknown tags are not compared.
-    pub(crate) fn can_have_tag_of_send(&self, send: MessageNumber, tag: ClaimTag) -> bool {
-        let lines = self.lines_of_send(send).filter(|_| tag.is_known());
-        lines.is_none_or(|lines| lines.iter().any(|line| line.tag == tag))
-    }
-
-    /// The lines of all s2c messages that can be the send with this number. Pushed messages precede some of them.
-    fn lines_of_send(&self, send: MessageNumber) -> Option<&[TagLine]> {
-        let pushed = self.outbox.next().saturating_sub(self.next_send());
-        self.tags.lines_of_sent(send, send.saturating_add(pushed))
-    }
-
-    /// Tag of the claim that assigned the number of an s2c message, as [`Self::tag_of_received`].
-    pub fn tag_of_sent(&self, number: MessageNumber) -> Option<ClaimTag> {
-        (number < self.outbox.next()).then(|| self.tags.tag_of_sent(number)).flatten()
     }
 
     /// The next number of each sequence.
@@ -357,6 +308,16 @@ impl StreamState {
         let bytes = self.window.waiting_bytes() + message.len() + MESSAGE_OVERHEAD;
         let full = self.window.waiting().len() >= limits.rwin_messages || bytes > limits.rwin_bytes;
         if full { Admission::Overflow } else { Admission::Accept }
+    }
+
+    fn assign(&mut self, instance: &Arc<str>, redeliveries: u32) {
+        if self.instance.as_ref() != Some(instance) {
+            // Content of version 1 has no count: an unknown one stays unknown.
+            let is_known = self.instance.is_none() || self.assignments > 0;
+            self.assignments += u64::from(is_known);
+            self.instance = Some(instance.clone());
+        }
+        self.redeliveries = redeliveries;
     }
 
     fn receive(&mut self, first: MessageNumber, messages: &[Bytes]) {

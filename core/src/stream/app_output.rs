@@ -26,6 +26,8 @@ pub enum AppOutput {
         messages: Vec<Bytes>,
         /// Tag of the claim that assigned the event numbers.
         tag: ClaimTag,
+        /// Deliveries of the first event, this one included.
+        attempts: u32,
     },
     /// A transport was attached or detached.
     TransportChanged { stream: StreamNumber, change: TransportChange },
@@ -86,6 +88,8 @@ pub struct Started {
     pub send_state: SendState,
     /// Number of the assignment; another one shows that another instance had the stream. 0 if unknown.
     pub assignment: u64,
+    /// Deliveries of the first unacknowledged event, this one included: one more than the instances that died.
+    pub attempts: u32,
     /// Tag of the claim that created the stream.
     pub created_tag: ClaimTag,
     /// Tag of the claim that accepted the last send.

@@ -21,9 +21,11 @@ impl Stream {
         turn: &mut Turn<'_>,
     ) {
         let resumed = self.state.was_assigned();
-        if self.state.instance() != Some(instance) {
-            self.commit(Record::Assigned { instance: instance.clone() }, turn);
+        let redeliveries = self.redeliveries();
+        if self.state.instance() != Some(instance) || redeliveries != self.state.redeliveries {
+            self.commit(Record::Assigned { instance: instance.clone(), redeliveries }, turn);
         }
+        self.redelivery.on_recorded();
         let send_state = self.state.send_state(turn.limits);
         let next_event = self.state.inbox().base();
         let started = Started {
@@ -33,6 +35,7 @@ impl Stream {
             next_event,
             send_state,
             assignment: self.state.assignments,
+            attempts: redeliveries.saturating_add(1),
             created_tag: self.state.created_tag(),
             send_tag: self.state.tag_of_last_send().unwrap_or_default(),
             epoch: Epoch::default(),
@@ -41,11 +44,6 @@ impl Stream {
         };
         turn.effects.app(session, AppOutput::Started(Box::new(started)));
         self.app = Some(AppSide::new(session, window, next_event, send_state));
-    }
-
-    /// The session ended, or the stream is withdrawn.
-    pub fn on_unassigned(&mut self) {
-        self.app = None;
     }
 
     /// The instance acknowledges all events up to `event`. Refused if there is no such event.
@@ -210,13 +208,17 @@ impl Stream {
     fn next_delivery(&mut self) -> Option<(SessionId, AppOutput)> {
         let (stream, state) = (self.number, &self.state);
         let inbox = state.inbox();
+        let delivered = self.app.as_ref()?.delivered;
+        let attempts = self.attempts(delivered);
+        let boundary = self.redelivery.boundary(delivered);
         let app = self.app.as_mut()?;
         if self.changes.front().is_some_and(|(event, _)| *event <= app.delivered)
             && let Some((_, change)) = self.changes.pop_front()
         {
             return Some((app.session, AppOutput::TransportChanged { stream, change }));
         }
-        let until = self.changes.front().map_or(EventNumber(u64::MAX), |(event, _)| *event);
+        let change = self.changes.front().map(|(event, _)| *event);
+        let until = change.into_iter().chain(boundary).min().unwrap_or(EventNumber(u64::MAX));
         let first_event = app.delivered;
         let mut messages = Vec::new();
         while app.delivered < until
@@ -230,7 +232,7 @@ impl Stream {
         }
         if !messages.is_empty() {
             let tag = state.tag_of_event(first_event).unwrap_or_default();
-            let output = AppOutput::Messages { stream, first_event, messages, tag };
+            let output = AppOutput::Messages { stream, first_event, messages, tag, attempts };
             return Some((app.session, output));
         }
         let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;

@@ -9,6 +9,8 @@ use crate::state::{Ended, EndedBy, Record};
 
 /// Reset reason after the idle limit; the same text as in the original server.
 pub(crate) const IDLE: &str = "no activity from peer";
+/// Reset reason of a stream at which too many app instances died.
+pub(crate) const FAILED: &str = "application failed";
 /// Reset reason of a connected client that acknowledges nothing.
 pub(crate) const SLOW: &str = "slow client";
 /// Reset reason after the limit for acknowledgements of the application.

@@ -58,6 +58,9 @@ impl Stream {
             let (stream, epoch) = (self.number, Epoch::default());
             turn.effects.app(session, AppOutput::Lost { stream, epoch });
         }
+        if held.is_some() && !is_other {
+            self.on_instance_returned();
+        }
         let is_lost = !is_other && held.is_some_and(|held| self.lacks_held(held));
         self.on_assigned(session, instance, window, turn);
         if is_lost {

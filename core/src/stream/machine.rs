@@ -11,6 +11,7 @@ use minerva_proto::{EventNumber, MessageNumber, Sack};
 
 use super::app_side::AppSide;
 use super::batch_ack::PendingBatchAck;
+use super::redelivery::Redelivery;
 use super::slow_client::SlowClient;
 use super::subprotocol::Services;
 use super::transports::Transports;
@@ -34,6 +35,7 @@ pub struct Stream {
     pub(super) batch_ack: PendingBatchAck,
     /// The assigned session; `None` while the stream is not served.
     pub(super) app: Option<AppSide>,
+    pub(super) redelivery: Redelivery,
     /// The last SACK of the client, even an invalid one; repeated in a StreamStatus frame.
     pub(super) last_sack: Sack,
     /// End of the s2c messages that were written to a replaced transport and are presumed to be received until the next
@@ -82,6 +84,7 @@ impl Stream {
             number,
             last_sack: state.outbox().sack(),
             written_end: state.outbox().next(),
+            redelivery: Redelivery::recover(&state),
             state,
             services: None,
             transports: Transports::default(),

@@ -68,7 +68,7 @@ impl Ledger {
     /// Serves one stream from the current position to the end.
     async fn serve(self: Arc<Self>, mut stream: AppStream) -> anyhow::Result<()> {
         while let Some(next) = stream.next_event().await {
-            let Event::Message { event, message } = next else { continue };
+            let Event::Message { event, message, .. } = next else { continue };
             let message = String::from_utf8_lossy(&message).into_owned();
             match self.on_message(&stream, event, &message).await {
                 // The stream is over; `next_event` returns the end.

@@ -59,7 +59,7 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
         stream.reset(reason)?;
     }
     while let Some(next) = stream.next_event().await {
-        let Event::Message { event, message } = next else { continue };
+        let Event::Message { event, message, .. } = next else { continue };
         // Messages are bytes 0x20-0x7E, and so text.
         let message = String::from_utf8_lossy(&message).into_owned();
         match answer(&stream, event, &message).await {

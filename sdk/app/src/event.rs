@@ -13,7 +13,7 @@ use minerva_proto::{EventNumber, TransportKind, TransportNumber};
 ///
 /// while let Some(event) = stream.next_event().await {
 ///     match event {
-///         Event::Message { event, message } => println!("{event}: {} bytes", message.len()),
+///         Event::Message { event, message, .. } => println!("{event}: {} bytes", message.len()),
 ///         Event::TransportChanged(change) => println!("{} transports", change.transports),
 ///         Event::Ended { ended, .. } => println!("ended: {}", ended.reason),
 ///         Event::Released => println!("moved to another instance"),
@@ -32,6 +32,9 @@ pub enum Event {
         event: EventNumber,
         /// The payload: bytes 0x20-0x7E.
         message: Bytes,
+        /// Deliveries of this message, this one included; more than 1 after the death of an instance that had the
+        /// message. `None` with a core of release 0.1. See [`AppStream::attempts`](crate::AppStream::attempts).
+        attempts: Option<u32>,
     },
     /// A transport was attached or detached. Informative: some changes may be omitted, none is repeated.
     TransportChanged(TransportChange),

@@ -15,6 +15,8 @@ pub(crate) struct StreamInfo {
     pub(crate) id: StreamId,
     pub(crate) resumed: bool,
     pub(crate) next_event: EventNumber,
+    /// Deliveries of `next_event`; `None` if unknown.
+    pub(crate) attempts: Option<u32>,
     pub(crate) next_send: MessageNumber,
     pub(crate) credentials: String,
     pub(crate) headers: Vec<(String, String)>,
@@ -35,6 +37,7 @@ impl StreamInfo {
             id: StreamId::parse(&started.stream_id)?,
             resumed: started.resumed,
             next_event: EventNumber(started.next_event),
+            attempts: known(started.attempts),
             next_send: MessageNumber(started.next_send),
             credentials: started.credentials.clone(),
             headers,
@@ -45,6 +48,11 @@ impl StreamInfo {
             groups: started.groups.clone(),
         })
     }
+}
+
+/// A count of deliveries; 0 stands for an unknown one.
+pub(crate) fn known(attempts: u32) -> Option<u32> {
+    (attempts > 0).then_some(attempts)
 }
 
 /// Omits id, credentials and headers, which must not appear in logs.

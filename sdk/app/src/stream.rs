@@ -76,6 +76,22 @@ impl AppStream {
         self.cell().info.next_event
     }
 
+    /// Returns the deliveries of the first unacknowledged event at the assignment, this one included: 1, and 1 more for
+    /// each app instance that died with that event in delivery. `None` with a core of release 0.1.
+    ///
+    /// A handler can refuse a message that has killed other instances before:
+    ///
+    /// ```no_run
+    /// # async fn example(mut stream: minerva_app::AppStream) {
+    /// if stream.attempts().is_some_and(|attempts| attempts > 3) {
+    ///     stream.reset("this message cannot be processed").ok();
+    /// }
+    /// # }
+    /// ```
+    pub fn attempts(&self) -> Option<u32> {
+        self.cell().info.attempts
+    }
+
     /// Returns the number of the first message sent here; 0 if none was sent to this stream before. See
     /// [`AppStream`] for an example of such accessors.
     pub fn first_send(&self) -> MessageNumber {

@@ -101,7 +101,7 @@ impl Work {
         self.log(Entry::Started { instance, stream: number, first_event, first_send: next })?;
         while let Some(happened) = stream.next_event().await {
             match happened {
-                Event::Message { event, message } => {
+                Event::Message { event, message, .. } => {
                     let event = event.0;
                     let message = message.to_vec();
                     self.log(Entry::Handled { instance, stream: number, event, message })?;

@@ -100,7 +100,7 @@ impl Work {
 
     async fn consume(&self, stream: usize, mut receiver: Receiver) -> anyhow::Result<()> {
         while let Some(event) = receiver.next_event().await {
-            if let Event::Message { event, message } = event {
+            if let Event::Message { event, message, .. } = event {
                 self.journal.take(stream, event.0, &message)?;
                 if event.0.is_multiple_of(ACKNOWLEDGED) {
                     receiver.acknowledge(event);

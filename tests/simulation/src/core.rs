@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use minerva_core::partition::{PartitionTable, StreamCallId, StreamReply, StreamRequest};
+use minerva_core::partition::{
+    PartitionTable, SessionEnd, StreamCallId, StreamReply, StreamRequest,
+};
 use minerva_core::simulation as convert;
 use minerva_core::stream::AppOutput;
 use minerva_proto::app::{Command, Register, command};
@@ -365,7 +367,7 @@ impl Core {
             return;
         };
         net.close(session.conn, Side::Callee);
-        partitions.remove_session(session.id());
+        partitions.remove_session(session.id(), SessionEnd::Died);
     }
 
     fn name(&self) -> String {

@@ -146,6 +146,7 @@ impl Plan {
             ..Limits::default()
         };
         let partition_options = PartitionOptions {
+            max_attempts: 0,
             app_grace: Duration::from_millis(random.between(500, 3000)),
             checkpoint_bytes: 1 << 20,
             checkpoint_entries: random.between(3, 60),

@@ -23,7 +23,8 @@ pub(crate) fn lost_state(number: StreamNumber, known: Option<&StreamState>) -> O
     let selected = known.map(StreamState::service).filter(|service| *service != lost.service());
     let selected = selected.map(|service| Record::ServiceSelected { service: service.clone() });
     let instance = known.and_then(StreamState::instance);
-    let assigned = instance.map(|instance| Record::Assigned { instance: instance.clone() });
+    let assigned =
+        instance.map(|instance| Record::Assigned { instance: instance.clone(), redeliveries: 0 });
     for record in selected.into_iter().chain(assigned) {
         lost.apply(&record, ClaimTag::UNKNOWN).ok()?;
     }

@@ -108,7 +108,7 @@ fn sent(message: &'static str) -> Record {
 }
 
 fn assigned(instance: &str) -> Record {
-    Record::Assigned { instance: instance.into() }
+    Record::Assigned { instance: instance.into(), redeliveries: 0 }
 }
 
 /// The state of a stream after some records.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minerva_proto::link::{Batch, TransportId};
 use minerva_proto::{MessageNumber, Reset, StreamNumber};
 
-use super::super::mailbox::{AttributeChange, Mail, SessionHandle};
+use super::super::mailbox::{AttributeChange, Mail, SessionEnd, SessionHandle};
 use super::PartitionStreams;
 use crate::stream::{
     AppOutput, Effects, HeldStream, InvalidCommand, JoinOutcome, LinkId, Millis, RefusedReason,
@@ -39,7 +39,7 @@ impl PartitionStreams {
             Mail::KnownServices(services) => {
                 services.iter().for_each(|service| self.assignment.note_service(service));
             }
-            Mail::InstanceLeft(session) => self.on_left(session, now, effects),
+            Mail::InstanceLeft(session, end) => self.on_left(session, end, now, effects),
             Mail::Acknowledge { session, stream, event } => {
                 self.with_stream(stream, now, effects, |s, turn| {
                     s.on_acknowledge(session, event, turn);
@@ -152,11 +152,11 @@ impl PartitionStreams {
         effects: &mut Effects,
     ) {
         for other in self.assignment.others_of(&session) {
-            self.on_left(other, now, effects);
+            self.on_left(other, SessionEnd::Died, now, effects);
         }
         let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
         let numbers: Vec<StreamNumber> = held.iter().map(|held| held.stream).collect();
-        let joined = self.assignment.join(session, &numbers);
+        let joined = self.assignment.join(session, &numbers, now);
         let streams_made = self.tombstones.reported_count(self.streams_made, now);
         let held: BTreeMap<_, _> = held.iter().map(|held| (held.stream, held)).collect();
         for held in held.values() {
@@ -211,13 +211,6 @@ impl PartitionStreams {
         match self.streams.get(&held.stream) {
             Some(stream) => stream.is_other_than(held),
             None => self.has_other_creation(held.stream, held.created_tag),
-        }
-    }
-
-    fn on_left(&mut self, session: SessionId, now: Millis, effects: &mut Effects) {
-        let grace = now.after(self.app_grace_ms);
-        for stream in self.assignment.leave(session, grace) {
-            self.with_stream(stream, now, effects, |stream, _| stream.on_unassigned());
         }
     }
 }

@@ -1,14 +1,15 @@
-//! The share of one partition in the gauges of the process: bytes in inboxes and outboxes, unserved streams.
+//! The share of one partition in the gauges of the process: bytes in inboxes and outboxes, unserved and suspect streams.
 //!
 //! Updated by the inputs of streams and exported at the end of a turn. `Counters::streams` and `Counters::transports`
 //! are not kept here: they change where a stream or a transport is added or removed.
 
 use std::sync::Arc;
 
+use super::super::assignment::ISOLATED;
 use super::super::counters::{Counters, replace};
 use crate::stream::Stream;
 
-/// Bytes that a stream holds.
+/// Bytes that a stream holds, and whether the stream is isolated.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Held {
     inbox_bytes: usize,
@@ -17,6 +18,8 @@ pub(super) struct Held {
     gap_bytes: usize,
     /// 1 if the app instance acknowledges nothing although more events wait.
     silent: usize,
+    /// 1 if the stream is isolated.
+    suspects: usize,
 }
 
 impl Held {
@@ -27,6 +30,7 @@ impl Held {
             outbox_bytes: state.outbox().bytes(),
             gap_bytes: state.window().waiting_bytes(),
             silent: usize::from(stream.has_silent_app()),
+            suspects: usize::from(stream.redeliveries() >= ISOLATED),
         }
     }
 
@@ -46,7 +50,7 @@ pub(super) struct Gauges {
 /// The values of one partition.
 #[derive(Clone, Copy, Default)]
 struct Values {
-    /// Bytes of all streams.
+    /// Sums over all streams.
     held: Held,
     /// Streams without an app instance.
     unserved: usize,
@@ -79,6 +83,7 @@ impl Gauges {
         total.silent = total.silent + after.silent - before.silent;
         total.inbox_bytes = total.inbox_bytes + after.inbox_bytes - before.inbox_bytes;
         total.outbox_bytes = total.outbox_bytes + after.outbox_bytes - before.outbox_bytes;
+        total.suspects = total.suspects + after.suspects - before.suspects;
     }
 
     /// Exports the current values; `unserved` is the number of streams without an app instance.
@@ -99,6 +104,7 @@ impl Gauges {
         replace(&self.counters.inbox_bytes, old.held.inbox_bytes, new.held.inbox_bytes);
         replace(&self.counters.outbox_bytes, old.held.outbox_bytes, new.held.outbox_bytes);
         replace(&self.counters.silent, old.held.silent, new.held.silent);
+        replace(&self.counters.suspects, old.held.suspects, new.held.suspects);
         replace(&self.counters.unserved, old.unserved, new.unserved);
     }
 }

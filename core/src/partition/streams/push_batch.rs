@@ -40,7 +40,7 @@ impl PushBatch {
                 !is_full && self.fits(to, &call.request)
             }
             Mail::InstanceJoined { .. }
-            | Mail::InstanceLeft(_)
+            | Mail::InstanceLeft(..)
             | Mail::KnownServices(_)
             | Mail::Acknowledge { .. }
             | Mail::Send { .. }
@@ -114,7 +114,12 @@ mod tests {
             assert!(one.may_wait(&mail(group("a"), Some("other"))));
             assert_eq!(one.may_wait(&mail(group("a"), Some("key"))), key.is_none());
             assert!(one.may_wait(&Mail::LinkLost(LinkId(1))));
-            assert!(!one.may_wait(&Mail::InstanceLeft(SessionId(1))));
+            assert!(
+                !one.may_wait(&Mail::InstanceLeft(
+                    SessionId(1),
+                    crate::partition::SessionEnd::Left
+                ))
+            );
         }
         assert!(batch([]).may_wait(&mail(group("b"), Some("key"))));
     }

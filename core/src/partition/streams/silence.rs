@@ -67,7 +67,7 @@ impl PartitionStreams {
         };
         effects.app(session, AppOutput::Released { stream: number });
         self.with_stream(number, now, effects, |stream, turn| {
-            stream.on_unassigned();
+            stream.on_unassigned(false);
             stream.on_assigned(other.id, &other.instance_id, other.window, turn);
             stream.set_moved_overdue();
         });

@@ -34,6 +34,7 @@ impl PartitionStreams {
             self.assign_selected(number, now, effects);
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
             self.free_unserved(number, now, effects);
+            self.end_probation(number);
             self.remove_if_done(number, now);
         }
         self.touched.clear();
@@ -53,16 +54,6 @@ impl PartitionStreams {
                 }
                 None => {}
             }
-        }
-    }
-
-    /// Reassigns streams whose instance did not reconnect within the grace time.
-    fn end_grace(&mut self, now: Millis, effects: &mut Effects) {
-        while let Some((stream, session)) = self.assignment.end_grace(now) {
-            let Some(session) = session else { continue };
-            self.with_stream(stream, now, effects, |stream, turn| {
-                stream.on_assigned(session.id, &session.instance_id, session.window, turn);
-            });
         }
     }
 

@@ -13,7 +13,8 @@ use super::harness::{
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{
-    LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, PartitionTable, output_channel,
+    LinkHandle, MAILBOX_ATTACH_LIMIT, Mail, PartitionOptions, PartitionTable, SessionEnd,
+    output_channel,
 };
 use crate::store::{Epoch, Store, StoreError};
 use crate::stream::AppOutput;
@@ -61,14 +62,14 @@ async fn streams_are_reassigned_after_the_grace_time() {
     let first = harness.join(1, "one", &[]);
     let mut other = harness.join(2, "two", &[]);
     run_until_idle().await;
-    harness.send(Mail::InstanceLeft(first.handle.id));
+    harness.send(Mail::InstanceLeft(first.handle.id, SessionEnd::Left));
     run_until_idle().await;
     harness.wait(1999).await;
     assert_eq!(other.started(), []);
     let mut back = harness.join(3, "one", &[]);
     run_until_idle().await;
     assert_eq!(back.started(), [(1, true)]);
-    harness.send(Mail::InstanceLeft(back.handle.id));
+    harness.send(Mail::InstanceLeft(back.handle.id, SessionEnd::Left));
     run_until_idle().await;
     harness.wait(1999).await;
     assert_eq!(other.started(), []);
@@ -82,7 +83,7 @@ async fn held_streams_are_assigned_or_released() {
     let harness = with_streams(&TestStore::free(), 2).await;
     let first = harness.join(1, "one", &[]);
     run_until_idle().await;
-    harness.send(Mail::InstanceLeft(first.handle.id));
+    harness.send(Mail::InstanceLeft(first.handle.id, SessionEnd::Left));
     let mut other = harness.join(2, "two", &[1]);
     run_until_idle().await;
     let outputs = other.outputs();
@@ -102,7 +103,7 @@ async fn a_new_session_of_an_instance_replaces_the_old_one() {
     first.outputs();
     let mut again = harness.join(2, "one", &[]);
     run_until_idle().await;
-    harness.send(Mail::InstanceLeft(first.handle.id));
+    harness.send(Mail::InstanceLeft(first.handle.id, SessionEnd::Left));
     harness.batch(1, messages(0, 0, vec!["a".into()]));
     run_until_idle().await;
     assert_eq!(first.outputs(), []);

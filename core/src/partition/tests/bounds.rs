@@ -9,7 +9,7 @@ use super::assignment::{is_unavailable, with_streams};
 use super::harness::{Harness, LINK, hello, messages, options, requesting, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
-use crate::partition::Mail;
+use crate::partition::{Mail, SessionEnd};
 use crate::stream::AppOutput;
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
     assert_eq!(refusals(&mut harness), [], "existing streams are served");
     let app = harness.join(1, "one", &[]);
     run_until_idle().await;
-    harness.send(Mail::InstanceLeft(app.handle.id));
+    harness.send(Mail::InstanceLeft(app.handle.id, SessionEnd::Died));
     harness.attach(to(4, "default"));
     harness.attach(to(5, "other"));
     run_until_idle().await;

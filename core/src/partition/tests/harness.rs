@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::memory_budget::MemoryBudget;
 use crate::partition::{
     Counters, HeldStream, LinkHandle, LinkId, Mail, OutputReceiver, Partition, PartitionOptions,
-    PartitionSetup, PartitionTable, SessionHandle, SessionId, Usage, output_channel,
+    PartitionSetup, PartitionTable, SessionHandle, SessionId, SuspectSlot, Usage, output_channel,
 };
 use crate::state::VersionInForce;
 use crate::store::{Epoch, Store, StoreError};
@@ -131,6 +131,7 @@ impl Harness {
             instance_id: instance.into(),
             window: 1000,
             load: Arc::new(AtomicUsize::new(0)),
+            suspect: SuspectSlot::default(),
             outputs,
         };
         self.send(Mail::InstanceJoined { session: handle.clone(), held });

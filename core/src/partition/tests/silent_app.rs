@@ -9,7 +9,7 @@ use minerva_proto::{EventNumber, Reset, StreamNumber};
 use super::harness::{Harness, TestSession, hello, options, run_until_idle, send};
 use super::store::TestStore;
 use crate::limits::Limits;
-use crate::partition::Mail;
+use crate::partition::{Mail, SessionEnd};
 use crate::state::OutboxLimits;
 use crate::stream::{AppOutput, SessionId};
 
@@ -78,7 +78,7 @@ async fn a_silent_instance_is_counted_while_more_events_wait() {
     run_until_idle().await;
     harness.wait(20_000).await;
     assert_eq!(silent(&harness), 1);
-    harness.send(Mail::InstanceLeft(app.handle.id));
+    harness.send(Mail::InstanceLeft(app.handle.id, SessionEnd::Left));
     run_until_idle().await;
     assert_eq!(silent(&harness), 0, "the stream has no instance");
 }

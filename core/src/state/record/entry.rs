@@ -78,7 +78,7 @@ pub fn encode_entry(
     index: LogIndex,
     records: &[(StreamNumber, Record)],
 ) -> Bytes {
-    let header = Header::of(context);
+    let header = Header::of(context, records);
     encode_with_header(context, index, records, header.bytes())
 }
 
@@ -91,7 +91,10 @@ pub(super) fn encode_with_header(
 ) -> Bytes {
     let position = Position::Entry(index.0).crc(context.partition);
     let runs = records.chunk_by(|(_, a), (_, b)| is_same_push(a, b));
-    let records: Vec<_> = runs.filter_map(StreamRecord::of_run).collect();
+    let writable = |record: StreamRecord| {
+        if context.has_redeliveries() { record } else { record.without_redeliveries() }
+    };
+    let records: Vec<_> = runs.filter_map(StreamRecord::of_run).map(writable).collect();
     let mut index = index_of(&records, header, position);
     let front = Front::new(context, &index);
     let message: usize = index.records.iter().map(|record| slot_length(record.length)).sum();
@@ -137,11 +140,19 @@ struct Header {
 }
 
 impl Header {
-    fn of(context: &BlobContext) -> Self {
+    fn of(context: &BlobContext, records: &[(StreamNumber, Record)]) -> Self {
         let mut bytes = [0; 11];
         bytes[0] = VERSION_KEY;
+        let is_redelivered =
+            |(_, record): &_| matches!(record, Record::Assigned { redeliveries: 1.., .. });
+        let has_redeliveries = context.has_redeliveries() && records.iter().any(is_redelivered);
         if context.has_tags() && context.tag.is_known() {
-            bytes[1] = context.tags_version() as u8;
+            let version = if has_redeliveries {
+                context.redeliveries_version()
+            } else {
+                context.tags_version()
+            };
+            bytes[1] = version as u8;
             bytes[2] = TAG_KEY;
             bytes[3..].copy_from_slice(&context.tag.0.to_le_bytes());
             Self { bytes, length: 11 }

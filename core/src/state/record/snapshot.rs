@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub instance: Option<Arc<str>>,
     /// Times that another instance was assigned. Stored with the claim tags.
     pub assignments: u64,
+    /// Instances that died with the first unacknowledged event. Stored from version 3 on.
+    pub redeliveries: u32,
     /// First unacknowledged event.
     pub inbox_base: EventNumber,
     /// Messages in the inbox; the last one has number `received_next - 1`.
@@ -70,7 +72,11 @@ impl Snapshot {
     /// Encodes the snapshot of a stream, which includes all log entries below index `as_of`.
     pub fn encode(&self, context: &BlobContext, stream: StreamNumber, as_of: LogIndex) -> Bytes {
         let tags = Some(&self.tags).filter(|tags| context.has_tags() && !tags.is_empty());
-        let stored = self.stored(as_of, tags, context.tags_version());
+        let mut stored = self.stored(as_of, tags, context.tags_version());
+        if context.has_redeliveries() && self.redeliveries > 0 {
+            stored.version = context.redeliveries_version();
+            stored.redeliveries = self.redeliveries;
+        }
         let position = Position::Snapshot(stream);
         seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
     }
@@ -107,6 +113,7 @@ impl Snapshot {
                 .filter(|attributes| *attributes != StoredAttributes::default()),
             tags: tags.map(Into::into),
             assignments: tags.map_or(0, |_| self.assignments),
+            redeliveries: 0,
         }
     }
 
@@ -128,7 +135,7 @@ impl Snapshot {
 impl StoredSnapshot {
     /// Whether a reader of the base version knows all content.
     fn is_base(&self) -> bool {
-        self.tags.is_none() && self.assignments == 0
+        self.tags.is_none() && self.assignments == 0 && self.redeliveries == 0
     }
 
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
@@ -148,6 +155,7 @@ impl StoredSnapshot {
             instance: stored.instance.map(Into::into),
             // Written only with tags.
             assignments: if tags.is_empty() { 0 } else { stored.assignments },
+            redeliveries: stored.redeliveries,
             inbox_base: EventNumber(stored.inbox_base),
             inbox: stored.inbox,
             received_next: MessageNumber(stored.received_next),
@@ -202,6 +210,9 @@ struct StoredSnapshot {
     /// Version 2.
     #[prost(uint64, tag = "18")]
     assignments: u64,
+    /// Version 3.
+    #[prost(uint32, tag = "19")]
+    redeliveries: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -75,6 +75,14 @@ impl StreamRecord {
         Some(Self { stream: stream.0, also, record: Some(record.into()) })
     }
 
+    /// Removes the content that a writer of an older version has not.
+    pub(super) fn without_redeliveries(mut self) -> Self {
+        if let Some(Content::Assigned(assigned)) = &mut self.record {
+            assigned.redeliveries = 0;
+        }
+        self
+    }
+
     /// Appends the record once for each stream.
     ///
     /// # Errors
@@ -141,6 +149,9 @@ struct Opened {
 struct Assigned {
     #[prost(string, tag = "1")]
     instance: String,
+    /// Version 3.
+    #[prost(uint32, tag = "2")]
+    redeliveries: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -233,8 +244,9 @@ impl From<&Record> for Content {
                 origin: Some(origin.as_ref().into()),
                 max_idle_ms: *max_idle_ms,
             }),
-            Record::Assigned { instance } => {
-                Self::Assigned(Assigned { instance: instance.to_string() })
+            Record::Assigned { instance, redeliveries } => {
+                let (instance, redeliveries) = (instance.to_string(), *redeliveries);
+                Self::Assigned(Assigned { instance, redeliveries })
             }
             Record::Received { first, messages } => {
                 Self::Received(Received { first: first.0, messages: messages.clone() })
@@ -273,8 +285,8 @@ impl TryFrom<Content> for Record {
                 let origin = origin.ok_or(DecodeError::Field("origin"))?;
                 Self::Opened { origin: Origin::try_from(origin)?.into(), max_idle_ms }
             }
-            Content::Assigned(Assigned { instance }) => {
-                Self::Assigned { instance: instance.into() }
+            Content::Assigned(Assigned { instance, redeliveries }) => {
+                Self::Assigned { instance: instance.into(), redeliveries }
             }
             Content::Received(Received { first, .. }) if first > MAX_NUMBER => {
                 return Err(DecodeError::Field("first"));

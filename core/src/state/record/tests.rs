@@ -30,7 +30,7 @@ fn every_record() -> Vec<(StreamNumber, Record)> {
     let ended = |by| Record::Ended(Ended { reset: Reset::new("over", true), by });
     let records = vec![
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
-        Record::Assigned { instance: "i-1".into() },
+        Record::Assigned { instance: "i-1".into(), redeliveries: 0 },
         Record::Received { first: MessageNumber(0), messages: vec!["a".into(), Bytes::new()] },
         Record::Sacked(Sack::from_numbers(None, [3, 9])),
         Record::Sacked(Sack::from_numbers(Some(0), [])),
@@ -87,6 +87,7 @@ fn snapshot() -> Snapshot {
         max_idle_ms: 7,
         instance: Some("i-1".into()),
         assignments: 0,
+        redeliveries: 0,
         inbox_base: EventNumber(2),
         inbox: vec!["c".into()],
         received_next: MessageNumber(3),
@@ -158,7 +159,9 @@ fn an_unknown_count_of_assignments_stays_unknown() {
     for (assignments, expected) in [(0, 0), (5, 6)] {
         let restored = Snapshot { assignments, ..snapshot() };
         let mut state = StreamState::restore(restored).unwrap();
-        state.apply(&Record::Assigned { instance: "i-2".into() }, ClaimTag(2)).unwrap();
+        state
+            .apply(&Record::Assigned { instance: "i-2".into(), redeliveries: 0 }, ClaimTag(2))
+            .unwrap();
         assert_eq!(state.assignments, expected);
     }
 }
@@ -234,7 +237,7 @@ fn consecutive_received_messages_become_one_record() {
     let mut record = received(MessageNumber(3), "a");
     assert!(record.extend(&received(MessageNumber(4), "b")));
     assert!(!record.extend(&received(MessageNumber(6), "d")), "a gap separates records");
-    assert!(!record.extend(&Record::Assigned { instance: "i".into() }));
+    assert!(!record.extend(&Record::Assigned { instance: "i".into(), redeliveries: 0 }));
     assert_eq!(
         record,
         Record::Received { first: MessageNumber(3), messages: vec!["a".into(), "b".into()] }

@@ -14,10 +14,11 @@ use super::DecodeError;
 ///
 /// - 1: the content of release 0.1.
 /// - 2: claim tags of log entries, streams and the stream count; summaries of checkpoints.
-pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 3 } else { 2 };
+/// - 3: redeliveries of streams.
+pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 4 } else { 3 };
 
 /// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim
-/// tags need a reader of version 3, although their content is that of version 2.
+/// tags need a reader of version 4, although their content is that of version 2 or 3.
 const STANDS_FOR_NEXT: bool = option_env!("MINERVA_NEXT_STORED_VERSION").is_some();
 
 /// The version of content without claim tags.
@@ -25,6 +26,9 @@ pub(super) const BASE_VERSION: u32 = 1;
 
 /// The first version with claim tags.
 const TAGS_VERSION: u32 = 2;
+
+/// The first version with redeliveries.
+const REDELIVERIES_VERSION: u32 = 3;
 
 /// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
 #[derive(Clone, Debug)]
@@ -72,6 +76,16 @@ impl BlobContext {
     /// The oldest reader version of a blob with claim tags.
     pub(super) fn tags_version(&self) -> u32 {
         if STANDS_FOR_NEXT { self.version.max(TAGS_VERSION) } else { TAGS_VERSION }
+    }
+
+    /// Whether redeliveries may be written.
+    pub(super) fn has_redeliveries(&self) -> bool {
+        self.version >= REDELIVERIES_VERSION
+    }
+
+    /// The oldest reader version of a blob with redeliveries.
+    pub(super) fn redeliveries_version(&self) -> u32 {
+        self.tags_version().max(REDELIVERIES_VERSION)
     }
 
     /// Whether claim tags may be written.

@@ -57,7 +57,7 @@ fn a_new_session_gets_all_unacknowledged_events() {
     harness.batch(batch(0, &["a", "b"]));
     harness.acknowledge(1);
     harness.send(0, &["x"]);
-    harness.outputs_of(|stream, _| stream.on_unassigned());
+    harness.outputs_of(|stream, _| stream.on_unassigned(false));
     let other = SessionId(10);
     assert_eq!(
         harness.outputs_of(|stream, turn| stream.on_assigned(other, &"b".into(), 1000, turn)),

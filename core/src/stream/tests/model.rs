@@ -3,6 +3,7 @@
 //! Every message arrives once and in order, no output concerns an unrecorded message, and the records rebuild the
 //! state.
 
+mod deliveries;
 mod world;
 
 use ::bytes::Bytes;
@@ -51,7 +52,9 @@ enum Step {
     Assign {
         window: u8,
     },
-    Unassign,
+    Unassign {
+        has_died: bool,
+    },
     Acknowledge {
         behind: u8,
         beyond: bool,
@@ -117,7 +120,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0u8..3, any::<u16>()).prop_map(|(transport, bytes)| Step::Grant { transport, bytes }),
         1 => Just(Step::LinkLost),
         3 => (1u8..40).prop_map(|window| Step::Assign { window }),
-        1 => Just(Step::Unassign),
+        2 => any::<bool>().prop_map(|has_died| Step::Unassign { has_died }),
         6 => (0u8..3, prop::bool::weighted(0.05))
             .prop_map(|(behind, beyond)| Step::Acknowledge { behind, beyond }),
         8 => (0u8..3, prop_oneof![9 => Just(0u8), 1 => Just(1)], 0u8..4, any::<bool>()).prop_map(
@@ -154,6 +157,7 @@ fn the_model_detects_a_duplicate_delivery() {
         first_event: EventNumber(1),
         messages: bytes(&["c0"]),
         tag: TAG,
+        attempts: 1,
     };
     let session = world.session.unwrap();
     let doubled = std::panic::AssertUnwindSafe(|| world.on_app(session, again));

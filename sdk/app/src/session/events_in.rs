@@ -5,10 +5,11 @@ use minerva_proto::{ClaimTag, EventNumber, StreamNumber};
 
 use super::calls::{CallId, Partition};
 use super::error::ContractError;
+use super::incoming::Run;
 use super::stream::{Attachment, ResumeOutcome, Stream};
 use super::{Session, Signal};
 use crate::event::{Ended, TransportChange};
-use crate::info::StreamInfo;
+use crate::info::{StreamInfo, known};
 
 impl Session {
     /// Applies an event of a call. After an error the call must be ended; the session stays consistent.
@@ -124,7 +125,8 @@ impl Session {
             return self.check_known(call, number);
         };
         let (first, tag) = (EventNumber(messages.first_event), ClaimTag(messages.tag));
-        if stream.on_messages(first, messages.messages, tag, window)? {
+        let run = Run { first, messages: messages.messages, attempts: known(messages.attempts) };
+        if stream.on_messages(run, tag, window)? {
             signals.push(Signal::Readable(number));
         }
         self.reschedule(number);

@@ -16,6 +16,15 @@ const MAX_CHANGES: usize = 64;
 /// ignores acknowledgements reaches this bound.
 const MAX_MESSAGES: usize = 65_536;
 
+/// Messages with consecutive event numbers.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) first: EventNumber,
+    pub(super) messages: Vec<Bytes>,
+    /// Deliveries of these messages; `None` if unknown.
+    pub(super) attempts: Option<u32>,
+}
+
 /// The queued events of one stream.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -53,14 +62,13 @@ impl Incoming {
         self.delivered
     }
 
-    /// Queues messages, of which the first is event `first`. Returns whether any of them is new.
+    /// Queues messages. Returns whether any of them is new.
     ///
     /// # Errors
     /// If events before them are missing, or more than `window` bytes are unread.
     pub(super) fn on_messages(
         &mut self,
-        first: EventNumber,
-        messages: Vec<Bytes>,
+        Run { first, messages, attempts }: Run,
         window: usize,
     ) -> Result<bool, ContractError> {
         let end = self.check(first, messages.len())?;
@@ -75,7 +83,7 @@ impl Incoming {
             }
             self.bytes += message.len();
             self.expected = self.expected.max(event.next());
-            self.queue.push_back(Event::Message { event, message });
+            self.queue.push_back(Event::Message { event, message, attempts });
         }
         self.delivered = self.delivered.max(end);
         Ok(new)

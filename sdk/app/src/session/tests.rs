@@ -208,7 +208,7 @@ impl World {
             self.session.acknowledge(STREAM, event);
         }
         match self.session.read(STREAM) {
-            Read::Event(Event::Message { event, message }) => {
+            Read::Event(Event::Message { event, message, .. }) => {
                 self.unfinished = Some(event);
                 self.read.push(message);
             }

@@ -34,7 +34,7 @@ const FAILED: &str = "the application failed";
 /// let (mut receiver, _sender) = stream.split();
 /// receiver.acknowledge_manually();
 /// while let Some(event) = receiver.next_event().await {
-///     if let Event::Message { event, message } = event {
+///     if let Event::Message { event, message, .. } = event {
 ///         store(event, &message);
 ///         receiver.acknowledge(event);
 ///     }

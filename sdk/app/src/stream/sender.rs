@@ -90,7 +90,7 @@ impl Sender {
     /// use minerva_app::Event;
     ///
     /// while let Some(event) = stream.next_event().await {
-    ///     if let Event::Message { event, message } = event {
+    ///     if let Event::Message { event, message, .. } = event {
     ///         stream.answer(event, message).await?;
     ///     }
     /// }

@@ -39,6 +39,8 @@ pub(super) struct Stream {
     pub(super) groups: BTreeSet<String>,
     pub(super) max_idle_ms: Option<u64>,
     delivery: Option<Delivery>,
+    /// Deliveries of the first unacknowledged event; 0 after an acknowledgement.
+    attempts: u32,
 }
 
 /// Queued messages.
@@ -73,6 +75,7 @@ impl Stream {
             groups: BTreeSet::new(),
             max_idle_ms: None,
             delivery: None,
+            attempts: 0,
         }
     }
 
@@ -130,10 +133,12 @@ impl Stream {
     }
 
     pub(super) fn assign(&mut self, window: usize, events: &mut Vec<event::Event>) {
+        self.attempts += 1;
         events.push(event::Event::Started(Started {
             resumed: self.was_assigned,
             next_event: self.next_event.0,
             next_send: self.next_send.0,
+            attempts: self.attempts,
             send_state: Some(self.room()),
             ..self.started.clone()
         }));
@@ -144,7 +149,10 @@ impl Stream {
     }
 
     pub(super) fn unassign(&mut self) {
-        self.delivery = None;
+        let delivered = self.delivery.take().map_or(EventNumber(0), |delivery| delivery.delivered);
+        if delivered <= self.next_event {
+            self.attempts = 0;
+        }
     }
 
     pub(super) fn on_acknowledge(
@@ -272,6 +280,9 @@ impl Stream {
         let first = self.next_event.max(EventNumber(1));
         let freed: usize =
             (first.0..=event.0).filter_map(|_| self.inbox.pop()).map(|s| s.len()).sum();
+        if event >= self.next_event {
+            self.attempts = 0;
+        }
         self.next_event = self.next_event.max(event.next());
         if let Some(delivery) = &mut self.delivery {
             delivery.in_flight = delivery.in_flight.saturating_sub(freed);
@@ -302,7 +313,15 @@ impl Stream {
             messages.push(message.clone());
         }
         if !messages.is_empty() {
-            events.push(event::Event::Messages(Messages { stream, first_event, messages, tag: 0 }));
+            let is_first = first_event == first.0;
+            let attempts = if is_first { self.attempts.max(1) } else { 1 };
+            events.push(event::Event::Messages(Messages {
+                stream,
+                first_event,
+                messages,
+                tag: 0,
+                attempts,
+            }));
         }
         if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered.0)
         {

@@ -148,7 +148,9 @@ async fn crashes_lose_no_event() {
         assert_eq!(stream.is_resumed(), number > 0);
         // Some starts reach an acknowledgement, some do not.
         for _message in 0..number % 3 {
-            let Some(Event::Message { event, message }) = stream.next_event().await else { break };
+            let Some(Event::Message { event, message, .. }) = stream.next_event().await else {
+                break;
+            };
             if event > last_handled {
                 last_handled = event;
                 seen.push(message);
@@ -161,7 +163,9 @@ async fn crashes_lose_no_event() {
     }
     let mut stream = service.accept().await.unwrap();
     while last_handled.0 < 100 {
-        let Some(Event::Message { event, message }) = stream.next_event().await else { panic!() };
+        let Some(Event::Message { event, message, .. }) = stream.next_event().await else {
+            panic!()
+        };
         if event > last_handled {
             assert_eq!(event, last_handled + 1);
             last_handled = event;

@@ -124,8 +124,14 @@ impl Call {
 
     pub(crate) async fn messages(&self, stream: u64, first_event: u64, messages: &[&'static str]) {
         let messages = messages.iter().map(|s| Bytes::from_static(s.as_bytes())).collect();
-        self.send_event(event::Event::Messages(Messages { stream, first_event, messages, tag: 0 }))
-            .await;
+        self.send_event(event::Event::Messages(Messages {
+            stream,
+            first_event,
+            messages,
+            tag: 0,
+            attempts: 0,
+        }))
+        .await;
     }
 
     pub(crate) async fn end(&self, stream: u64, event: u64) {

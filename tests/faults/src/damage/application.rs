@@ -70,7 +70,7 @@ impl Application {
         let mut expected = first_event.max(1);
         while let Some(happened) = stream.next_event().await {
             match happened {
-                Event::Message { event, message } => {
+                Event::Message { event, message, .. } => {
                     if event.0 != expected {
                         let wrong = format!("event {event} where {expected} is next");
                         self.update(number, |seen| seen.wrong = Some(wrong));

@@ -51,7 +51,7 @@ impl App {
     ) {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         match event {
-            StreamEvent::Message { event, message } => {
+            StreamEvent::Message { event, message, .. } => {
                 checker.on_app_message(handler.client, stream, handler.instance, event, &message);
                 handler.answering = Some(event);
                 self.answer(stream, net);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use minerva_core::limits::Limits;
-use minerva_core::partition::{PartitionTable, SessionHandle, SessionId, output_channel};
+use minerva_core::partition::{
+    PartitionTable, SessionHandle, SessionId, SuspectSlot, output_channel,
+};
 use minerva_core::simulation::{self as convert, Registration};
 use minerva_core::state::EndedBy as StoredEndedBy;
 use minerva_core::stream::{AppOutput, RefusedReason};
@@ -64,6 +66,7 @@ impl Session {
             instance_id: registration.instance_id,
             window: registration.window,
             load: Arc::new(AtomicUsize::new(0)),
+            suspect: SuspectSlot::default(),
             outputs,
         };
         self.handle = Some(handle.clone());

@@ -139,7 +139,7 @@ impl Content {
 }
 
 /// Writes the set of the newest version: an entry with all kinds of records, and the snapshots and meta blobs of
-/// set 1 with claim tags.
+/// set 1 with claim tags and redeliveries.
 fn write_newest_set() {
     let is_released = RELEASED.iter().any(|(version, _)| *version == STORED_VERSION);
     if !must_write() || is_released {
@@ -150,9 +150,10 @@ fn write_newest_set() {
     fs::create_dir_all(&directory).unwrap();
     let write = |name: String, blob: Bytes| fs::write(directory.join(name), blob).unwrap();
     let first = StreamNumber::new(PARTITION as u16, 100).0;
-    for (index, records) in
-        [every_record(), pushes(first..first + 5, &"push".into())].iter().enumerate()
-    {
+    let mut every = every_record();
+    let redelivered = Record::Assigned { instance: "i-2".into(), redeliveries: 3 };
+    every.push((StreamNumber(first), redelivered));
+    for (index, records) in [every, pushes(first..first + 5, &"push".into())].iter().enumerate() {
         let blob = encode_entry(&context(STORED_VERSION), LogIndex(index as u64), records);
         write(format!("entry-{PARTITION}-{index}.bin"), blob);
     }
@@ -162,7 +163,7 @@ fn write_newest_set() {
             Content::Snapshot(..) if golden.is_labelled => continue,
             Content::Snapshot(snapshot, as_of) => {
                 let tags = tags_of(&snapshot);
-                Content::Snapshot(Snapshot { tags, ..*snapshot }.into(), as_of)
+                Content::Snapshot(Snapshot { tags, redeliveries: 2, ..*snapshot }.into(), as_of)
             }
             Content::Meta(mut meta) => {
                 meta.created_tags.note(1, ClaimTag(1));
@@ -274,6 +275,7 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
         } else {
             &[]
         });
+        parts.extend((version >= 3).then_some("redeliveries"));
         let covered: BTreeSet<&str> = covered.iter().map(String::as_str).collect();
         assert_eq!(covered, parts.into_iter().collect(), "content of version {version}");
     }
@@ -330,6 +332,7 @@ fn parts_of(snapshot: &Snapshot) -> Vec<String> {
         (!keys.is_empty(), "keys"),
         (*outbox != OutboxLimits::default(), "limits"),
         (!snapshot.tags.is_empty(), "claim tags"),
+        (snapshot.redeliveries > 0, "redeliveries"),
     ];
     let ended = snapshot.ended.iter().map(|ended| format!("ended by {:?}", ended.by));
     let parts = parts.into_iter().filter(|(is_there, _)| *is_there);

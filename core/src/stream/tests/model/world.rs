@@ -8,6 +8,7 @@ use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, Transpo
 use minerva_proto::{EventNumber, LogIndex, MessageNumber, Sack, StreamNumber, TransportNumber};
 
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
+use super::deliveries::Deliveries;
 use super::{Step, c2s, ending, limits, s2c};
 use crate::state::{BlobContext, OutboxLimits, STORED_VERSION, Snapshot, StreamState};
 use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
@@ -38,6 +39,7 @@ pub(super) struct World {
     expects: u64,
     /// Number of refused commands.
     refused: u64,
+    deliveries: Deliveries,
     /// Messages received by the application, by event.
     seen: BTreeMap<u64, Bytes>,
 }
@@ -60,6 +62,7 @@ impl World {
             sessions: 100,
             expects: 0,
             refused: 0,
+            deliveries: Deliveries::default(),
             seen: BTreeMap::new(),
         }
     }
@@ -74,6 +77,7 @@ impl World {
             }
         }
         self.check();
+        self.deliveries.on_base(self.harness.stream.state().inbox().base().0);
         result
     }
 
@@ -141,13 +145,14 @@ impl World {
                 self.turn(|stream, turn| stream.on_timeout(turn));
             }
             Step::Crash => {
+                self.deliveries.on_crash();
                 self.harness.crash();
                 self.session = None;
                 self.open.clear();
             }
             Step::Push { count, again } => self.push(count, again),
             Step::Assign { .. }
-            | Step::Unassign
+            | Step::Unassign { .. }
             | Step::Acknowledge { .. }
             | Step::Send { .. }
             | Step::SetLimits { .. } => self.app_step(step),
@@ -183,9 +188,12 @@ impl World {
         }
         let Some(session) = self.session else { return };
         match *step {
-            Step::Unassign => {
+            Step::Unassign { has_died } => {
                 self.session = None;
-                self.turn(|stream, _| stream.on_unassigned());
+                if has_died {
+                    self.deliveries.on_death(self.expects);
+                }
+                self.turn(|stream, _| stream.on_unassigned(has_died));
             }
             Step::Acknowledge { behind, beyond } => {
                 let event = match self.expects.checked_sub(1 + u64::from(behind)) {
@@ -265,7 +273,7 @@ impl World {
         let session = SessionId(self.sessions);
         self.session = Some(session);
         self.turn(|stream, turn| {
-            stream.on_unassigned();
+            stream.on_unassigned(false);
             stream.on_assigned(session, &"a".into(), window, turn);
         });
     }
@@ -299,8 +307,12 @@ impl World {
     pub(super) fn on_app(&mut self, session: SessionId, output: AppOutput) {
         assert_eq!(Some(session), self.session, "output to a session without the stream");
         match output {
-            AppOutput::Started(started) => self.expects = started.next_event.0.max(1),
-            AppOutput::Messages { first_event, messages, .. } => {
+            AppOutput::Started(started) => {
+                self.expects = started.next_event.0.max(1);
+                self.deliveries.on_started(started.attempts);
+            }
+            AppOutput::Messages { first_event, messages, attempts, .. } => {
+                self.deliveries.on_messages(attempts);
                 assert_eq!(first_event, EventNumber(self.expects), "order");
                 for (event, message) in (first_event.0..).zip(messages) {
                     assert_eq!(message, c2s(event - 1));
@@ -347,7 +359,7 @@ impl World {
     pub(super) fn finish(mut self) {
         if !self.harness.stream.state().is_ended() {
             let back = Attach { sack: Some(self.client_sack()), ..primary(self.next_transport) };
-            self.step(&Step::Unassign);
+            self.step(&Step::Unassign { has_died: false });
             self.open.insert(self.next_transport);
             let key = key(self.next_transport);
             self.turn(|stream, turn| stream.on_attach(key, back, turn));

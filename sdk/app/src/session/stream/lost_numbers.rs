@@ -2,12 +2,12 @@
 //!
 //! A lost event, or a lost confirmed message, resets the stream with `state lost`.
 
-use bytes::Bytes;
 use minerva_proto::app::{Held, SendState};
 use minerva_proto::{ClaimTag, EventNumber, MessageNumber};
 
 use super::super::error::ContractError;
 use super::super::event_tags::differ;
+use super::super::incoming::Run;
 use super::{STATE_LOST, Stream};
 use crate::event::{Ended, EndedBy};
 
@@ -15,26 +15,26 @@ impl Stream {
     /// Queues messages of the client. Returns whether any of them is new.
     pub(in crate::session) fn on_messages(
         &mut self,
-        first: EventNumber,
-        messages: Vec<Bytes>,
+        run: Run,
         tag: ClaimTag,
         window: usize,
     ) -> Result<bool, ContractError> {
         let expected = self.incoming.expected();
-        let end = first.saturating_add(messages.len() as u64);
+        let (first, count) = (run.first, run.messages.len());
+        let end = first.saturating_add(count as u64);
         if self.ended.is_none() && self.event_tags.contradict(first, end.min(expected), tag) {
             self.has_lost_events = true;
             self.discard_sends_and_reset(STATE_LOST);
         }
         if self.has_lost_events {
-            self.incoming.skip(first, messages.len())?;
+            self.incoming.skip(first, count)?;
             // The core delivers the end behind the messages only within the window, so they are acknowledged unread.
             self.handled = self.incoming.expected();
             self.barrier = MessageNumber(0);
             self.discard_if_abandoned();
             return Ok(false);
         }
-        let new = self.incoming.on_messages(first, messages, window)?;
+        let new = self.incoming.on_messages(run, window)?;
         if new {
             self.event_tags.note(expected, tag);
         }

@@ -160,6 +160,7 @@ impl Model {
             first_event: first,
             messages,
             tag: 0,
+            attempts: 1,
         }));
     }
 

@@ -37,7 +37,13 @@ pub(super) fn state(next_send: u64, bytes_left: u32, messages_left: u32) -> Send
 
 pub(super) fn messages(first_event: u64, messages: &[&'static str]) -> event::Event {
     let messages = messages.iter().map(|message| Bytes::from_static(message.as_bytes())).collect();
-    event::Event::Messages(Messages { stream: STREAM.0, first_event, messages, tag: 0 })
+    event::Event::Messages(Messages {
+        stream: STREAM.0,
+        first_event,
+        messages,
+        tag: 0,
+        attempts: 0,
+    })
 }
 
 pub(super) fn ended(event: u64) -> event::Event {
@@ -337,7 +343,8 @@ fn exceeding_the_window_is_a_contract_violation() {
     let mut outcomes = Vec::new();
     for event in 1..=4 {
         let messages = vec![half.clone()];
-        let messages = Messages { stream: STREAM.0, first_event: event, messages, tag: 0 };
+        let messages =
+            Messages { stream: STREAM.0, first_event: event, messages, tag: 0, attempts: 0 };
         let messages = event::Event::Messages(messages);
         outcomes.push(session.on_event(messages, &mut Vec::new()));
     }

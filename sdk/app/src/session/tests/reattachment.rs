@@ -50,7 +50,13 @@ fn leave(session: &mut Session, call: CallId, partition: u32) {
 
 fn messages(first_event: u64) -> event::Event {
     let messages = vec![Bytes::from_static(b"s")];
-    event::Event::Messages(Messages { stream: STREAM.0, first_event, messages, tag: 0 })
+    event::Event::Messages(Messages {
+        stream: STREAM.0,
+        first_event,
+        messages,
+        tag: 0,
+        attempts: 0,
+    })
 }
 
 fn send(session: &mut Session) {

@@ -1,0 +1,241 @@
+//! Deaths of app instances: redeliveries are counted, suspects follow the other streams, and failed streams end.
+
+use minerva_proto::link::CloseCause;
+use minerva_proto::{EventNumber, Reset, StreamNumber};
+
+use super::assignment::with_streams;
+use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
+use super::store::TestStore;
+use crate::limits::Limits;
+use crate::partition::{Mail, PartitionOptions, SessionEnd};
+use crate::store::STORED_VERSION;
+use crate::stream::AppOutput;
+
+/// A stream that is deadly for the instance, and a stream without events in delivery.
+const POISON: u64 = 1;
+const OTHER: u64 = 2;
+
+/// Two streams at the instance `one`, which has acknowledged all but a message of POISON.
+async fn with_poison(store: &TestStore, options: PartitionOptions) -> (Harness, TestSession) {
+    let harness = Harness::start_with(store, Limits::default(), options, true).await;
+    let mut one = harness.join(1, "one", &[]);
+    for stream in [POISON, OTHER] {
+        harness.attach(hello(stream, &format!("stream{stream}")));
+        run_until_idle().await;
+        acknowledge(&harness, &one, stream, 0).await;
+    }
+    harness.batch(POISON, messages(0, 0, vec!["poison".into()]));
+    run_until_idle().await;
+    one.outputs();
+    (harness, one)
+}
+
+async fn acknowledge(harness: &Harness, session: &TestSession, stream: u64, event: u64) {
+    let (session, stream) = (session.handle.id, StreamNumber(stream));
+    harness.send(Mail::Acknowledge { session, stream, event: EventNumber(event) });
+    run_until_idle().await;
+}
+
+async fn end(harness: &Harness, session: &TestSession, end: SessionEnd) {
+    harness.send(Mail::InstanceLeft(session.handle.id, end));
+    run_until_idle().await;
+}
+
+/// The started streams with their counts of deliveries.
+fn attempts(session: &mut TestSession) -> Vec<(u64, u32)> {
+    let started = |output| {
+        let AppOutput::Started(started) = output else { return None };
+        Some((started.stream.0, started.attempts))
+    };
+    session.outputs().into_iter().filter_map(started).collect()
+}
+
+#[tokio::test]
+async fn a_stream_in_delivery_at_a_death_follows_the_other_streams() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    let mut two = harness.join(2, "two", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(2_000).await;
+    assert_eq!(attempts(&mut two), [(OTHER, 1)]);
+    harness.wait(249).await;
+    assert_eq!(attempts(&mut two), []);
+    harness.wait(1).await;
+    let outputs = two.outputs();
+    let [
+        AppOutput::Started(started),
+        AppOutput::Messages { attempts, first_event: EventNumber(1), .. },
+    ] = &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((started.attempts, *attempts), (2, 2));
+    harness.batch(POISON, messages(1, 1, vec!["a new message".into()]));
+    run_until_idle().await;
+    let outputs = two.outputs();
+    assert!(matches!(outputs[..], [AppOutput::Messages { attempts: 1, .. }]), "{outputs:?}");
+}
+
+#[tokio::test]
+async fn only_the_suspect_in_delivery_is_blamed_and_the_others_move_at_once() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    let two = harness.join(2, "two", &[]);
+    let mut three = harness.join(3, "three", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut three), [(POISON, 2)], "the other stream is at `two`");
+    harness.attach(hello(3, "stream3"));
+    harness.attach(hello(4, "stream4"));
+    run_until_idle().await;
+    assert_eq!(attempts(&mut three), [], "new streams avoid an instance with a suspect");
+    end(&harness, &three, SessionEnd::Died).await;
+    let mut four = harness.join(4, "four", &[]);
+    run_until_idle().await;
+    end(&harness, &two, SessionEnd::Died).await;
+    drop(two);
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut four), [(OTHER, 1), (3, 2)], "one suspect at a time");
+    acknowledge(&harness, &four, 3, 0).await;
+    harness.wait(100).await;
+    assert_eq!(attempts(&mut four), [(4, 2)]);
+    acknowledge(&harness, &four, 4, 0).await;
+    harness.wait(649).await;
+    assert_eq!(attempts(&mut four), []);
+    harness.wait(1).await;
+    assert_eq!(attempts(&mut four), [(POISON, 3)], "one second after the grace time");
+    let mut five = harness.join(5, "five", &[]);
+    run_until_idle().await;
+    end(&harness, &four, SessionEnd::Died).await;
+    assert_eq!(attempts(&mut five), [(OTHER, 1), (3, 1), (4, 1)], "without a grace time");
+    harness.wait(2_000 + 1_999).await;
+    assert_eq!(attempts(&mut five), []);
+    harness.wait(1).await;
+    assert_eq!(attempts(&mut five), [(POISON, 4)], "after two seconds more");
+}
+
+#[tokio::test]
+async fn the_only_instance_serves_the_other_streams_first() {
+    let store = TestStore::free();
+    let (harness, one) = with_poison(&store, options()).await;
+    end(&harness, &one, SessionEnd::Died).await;
+    let mut again = harness.join(2, "two", &[]);
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut again), [(OTHER, 1), (POISON, 2)]);
+    end(&harness, &again, SessionEnd::Died).await;
+    harness.wait(60_000).await;
+    let mut again = harness.join(3, "three", &[]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut again), [(OTHER, 1)]);
+    harness.wait(999).await;
+    assert_eq!(attempts(&mut again), []);
+    harness.wait(1).await;
+    assert_eq!(attempts(&mut again), [(POISON, 3)]);
+}
+
+#[tokio::test]
+async fn an_instance_that_returns_with_its_streams_has_not_died() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    end(&harness, &one, SessionEnd::Died).await;
+    let mut back = harness.join(2, "one", &[POISON, OTHER]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut back), [(POISON, 1), (OTHER, 1)]);
+    end(&harness, &back, SessionEnd::Left).await;
+    let mut other = harness.join(3, "two", &[]);
+    harness.wait(2_000).await;
+    assert_eq!(attempts(&mut other), [(POISON, 1), (OTHER, 1)], "a call that ended in order");
+}
+
+#[tokio::test]
+async fn an_acknowledgement_ends_the_suspicion() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    let mut two = harness.join(2, "two", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
+    assert_eq!(two.handle.suspect.current(), Some(StreamNumber(POISON)));
+    acknowledge(&harness, &two, POISON, 1).await;
+    assert_eq!(two.handle.suspect.current(), None);
+    end(&harness, &two, SessionEnd::Died).await;
+    let mut three = harness.join(3, "three", &[]);
+    harness.wait(2_000).await;
+    assert_eq!(attempts(&mut three), [(POISON, 1), (OTHER, 1)]);
+}
+
+#[tokio::test]
+async fn the_count_survives_a_recovery_from_the_log_and_from_a_checkpoint() {
+    let store = TestStore::free();
+    let (harness, one) = with_poison(&store, options()).await;
+    harness.stored_version.raise(STORED_VERSION);
+    let two = harness.join(2, "two", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(2_250).await;
+    drop(two);
+    harness.task.abort();
+    let harness = Harness::start(&store).await;
+    harness.stored_version.raise(STORED_VERSION);
+    let mut two = harness.join(2, "two", &[POISON]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut two), [(POISON, 2), (OTHER, 1)], "from the log");
+    harness.stop().await.unwrap();
+    let harness = Harness::start(&store).await;
+    let mut three = harness.join(3, "three", &[]);
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut three), [(OTHER, 1), (POISON, 2)], "from the checkpoint");
+}
+
+#[tokio::test]
+async fn below_version_3_the_count_is_kept_in_memory_only() {
+    let store = TestStore::free();
+    let (harness, one) = with_poison(&store, options()).await;
+    harness.stored_version.raise(2);
+    let mut two = harness.join(2, "two", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
+    harness.task.abort();
+    let harness = Harness::start(&store).await;
+    let mut two = harness.join(2, "two", &[POISON]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut two), [(POISON, 1), (OTHER, 1)]);
+}
+
+#[tokio::test]
+async fn a_stream_ends_after_the_greatest_count_of_attempts() {
+    let options = PartitionOptions { max_attempts: 2, ..options() };
+    let (mut harness, one) = with_poison(&TestStore::free(), options).await;
+    let mut two = harness.join(2, "two", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
+    harness.edge_outputs();
+    let mut three = harness.join(3, "three", &[]);
+    end(&harness, &two, SessionEnd::Died).await;
+    assert_eq!(attempts(&mut three), [(OTHER, 1)]);
+    harness.wait(2_000).await;
+    let mut outputs = three.outputs();
+    outputs.retain(|output| !matches!(output, AppOutput::TransportChanged { .. }));
+    let [AppOutput::Started(started), AppOutput::Ended { event: EventNumber(2), end: ended, .. }] =
+        &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(started.attempts, 1, "the message is dropped");
+    let reset = Reset::new("application failed", false);
+    assert_eq!(ended.reset, reset);
+    let edge = harness.edge_outputs();
+    let is_reset = |cause: Option<&CloseCause>| cause == Some(&CloseCause::Reset(reset.clone()));
+    assert!(edge.iter().any(|frame| is_reset(frame.close_cause())), "{edge:?}");
+    assert_eq!(harness.counters.ended[8].load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_new_session_gets_the_waiting_streams_in_batches() {
+    let harness = with_streams(&TestStore::free(), 65).await;
+    let mut one = harness.join(1, "one", &[]);
+    run_until_idle().await;
+    let mut counts = vec![one.started().len()];
+    for _ in 0..2 {
+        harness.wait(10).await;
+        counts.push(one.started().len());
+    }
+    assert_eq!(counts, [32, 32, 1]);
+}

@@ -1,0 +1,39 @@
+//! The expected count of deliveries: one more for each death of an instance with events in delivery.
+
+#[derive(Default)]
+pub(super) struct Deliveries {
+    /// Deaths up to the last assignment since the last acknowledgement.
+    recorded: u32,
+    /// An instance died since the last assignment.
+    has_died: bool,
+    /// First unacknowledged event.
+    base: u64,
+}
+
+impl Deliveries {
+    /// The instance died after it had received the events below `end`.
+    pub(super) fn on_death(&mut self, end: u64) {
+        self.has_died |= self.base < end;
+    }
+
+    pub(super) fn on_started(&mut self, attempts: u32) {
+        self.recorded += u32::from(std::mem::take(&mut self.has_died));
+        assert_eq!(attempts, self.recorded + 1, "deliveries of the first event");
+    }
+
+    pub(super) fn on_messages(&self, attempts: u32) {
+        assert!(attempts == 1 || attempts == self.recorded + 1, "deliveries: {attempts}");
+    }
+
+    /// The first unacknowledged event after a turn.
+    pub(super) fn on_base(&mut self, base: u64) {
+        if base > self.base {
+            (self.base, self.recorded) = (base, 0);
+        }
+    }
+
+    /// A death without a later assignment is forgotten.
+    pub(super) fn on_crash(&mut self) {
+        self.has_died = false;
+    }
+}
