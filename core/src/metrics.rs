@@ -1,5 +1,7 @@
 //! The metrics of a core: every name and help text. Created once per process; clones share the values.
 
+mod suspects;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,7 +157,7 @@ impl Metrics {
         let unserved = "Partitions assigned to this core that the core does not serve";
         into.register("unserved_partitions", unserved, self.unserved_partitions.clone());
         into.register_collector(Box::new(DurabilityCollector(self.counters.clone())));
-        into.register_collector(Box::new(SuspectCollector(self.counters.clone())));
+        into.register_collector(Box::new(suspects::SuspectCollector(self.counters.clone())));
     }
 
     fn register_memory(&self, into: &mut Registry) {
@@ -172,19 +174,6 @@ impl Metrics {
         self.held_bytes.set(i64::try_from(memory.held_bytes()).unwrap_or(i64::MAX));
         self.memory_level.set(memory.level() as i64);
         self.store_fill.set(memory.store_share());
-    }
-}
-
-/// Exports the number of suspect streams.
-#[derive(Debug)]
-struct SuspectCollector(Arc<Counters>);
-
-impl Collector for SuspectCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Streams in whose delivery two or more app instances died one after the other";
-        let gauge = ConstGauge::new(read(&self.0.suspects));
-        let kind = gauge.metric_type();
-        gauge.encode(encoder.encode_descriptor("suspect_streams", help, None, kind)?)
     }
 }
 

@@ -149,7 +149,6 @@ struct Opened {
 struct Assigned {
     #[prost(string, tag = "1")]
     instance: String,
-    /// Version 3.
     #[prost(uint32, tag = "2")]
     redeliveries: u32,
 }
