@@ -187,6 +187,7 @@ impl Partition {
                 }
                 Event::Released(outputs) => self.streams.send(outputs),
                 Event::CheckpointStep { is_finished } => self.on_checkpoint_step(is_finished),
+                Event::Renewed if self.lease.take_regained() => self.streams.on_ownership_gap(),
                 Event::Renewed => {}
             }
             self.relieve_store();
@@ -344,6 +345,7 @@ impl Partition {
         let (first, next) = (claimed.first_index, claimed.next_index());
         self.lease.restart(claimed.epoch);
         self.streams.set_epoch(claimed.epoch);
+        self.streams.on_ownership_gap();
         self.streams.add_claims(&claimed.claims);
         self.update_context(claimed.epoch.0);
         // The snapshots include the deferred records.

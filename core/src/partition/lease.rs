@@ -25,6 +25,8 @@ pub(super) struct Lease {
     /// Pause before the next renewal.
     pause: Duration,
     step: Option<RenewalStep>,
+    /// A renewal has succeeded after the lease had expired.
+    was_regained: bool,
 }
 
 /// The stored state that a renewal must find.
@@ -53,12 +55,18 @@ impl Lease {
         length: Duration,
     ) -> Self {
         let (valid_until, pause, step) = (None, Duration::ZERO, None);
-        Self { store, partition, epoch, length, valid_until, pause, step }
+        Self { store, partition, epoch, length, valid_until, pause, step, was_regained: false }
     }
 
     /// Returns true if no other core can have claimed the partition.
     pub(super) fn is_valid(&self) -> bool {
         self.valid_until.is_some_and(|until| clock::now() < until)
+    }
+
+    /// Returns true once after the lease had expired and was renewed: another core may have owned the partition in
+    /// between, and the store may have lost that.
+    pub(super) fn take_regained(&mut self) -> bool {
+        std::mem::take(&mut self.was_regained)
     }
 
     /// Waits for the next renewal, which the store performs only if its state matches the proof. Cancel safe.
@@ -123,6 +131,7 @@ impl Lease {
     ) -> Result<(), StoreError> {
         match result {
             Ok(()) => {
+                self.was_regained |= self.valid_until.is_some_and(|until| until <= clock::now());
                 // The clock rates of two machines differ by less than a tenth.
                 self.valid_until = Some(sent_at + self.length * 9 / 10);
                 Ok(())

@@ -43,7 +43,7 @@ impl Stream {
             return;
         }
         let bad_sack = !self.recv_sacks(key, &mut batch, turn);
-        if bad_sack && self.is_recovered {
+        if bad_sack && self.may_be_outdated {
             self.end_lost(turn);
             return;
         }

@@ -61,7 +61,7 @@ impl Stream {
     /// Returns true for an ended stream of this owner that no instance ever had.
     pub fn may_be_unserved(&self) -> bool {
         // An earlier owner may have known an instance of the service.
-        !self.is_recovered
+        !self.may_be_outdated
             && self.state.is_ended()
             && !self.state.inbox().is_done()
             && !self.state.was_assigned()

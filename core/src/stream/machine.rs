@@ -43,8 +43,9 @@ pub struct Stream {
     pub(super) presumed_end: MessageNumber,
     /// End of the s2c messages that can have reached the client: written by this owner or possibly by an earlier one.
     pub(super) written_end: MessageNumber,
-    /// The stream was restored from the store, which may be older than the state of the peers.
-    pub(super) is_recovered: bool,
+    /// Another owner may have changed the stream since, and the store may have lost that: the stream was restored from
+    /// the store, or the lease has expired in between.
+    pub(super) may_be_outdated: bool,
     /// Time of the last detach.
     pub(super) idle_since: Millis,
     /// Meaningful only once the stream has ended.
@@ -75,7 +76,7 @@ impl Stream {
         };
         let state = StreamState::new(origin.into(), turn.limits.max_idle_ms(), turn.tag);
         turn.effects.record(number, state.opening_record());
-        Self { is_recovered: false, ..Self::recover(number, state, turn.now) }
+        Self { may_be_outdated: false, ..Self::recover(number, state, turn.now) }
     }
 
     /// Restores a stream from the store. All deadlines restart.
@@ -91,7 +92,7 @@ impl Stream {
             batch_ack: PendingBatchAck::default(),
             app: None,
             presumed_end: MessageNumber(0),
-            is_recovered: true,
+            may_be_outdated: true,
             idle_since: now,
             ended_at: now,
             slow_client: SlowClient::default(),

@@ -20,7 +20,7 @@ impl Stream {
     /// A stream that this owner created has lost nothing; a wrong report is then an error of the client.
     pub(super) fn store_lost_writes(&self, attach: &Attach) -> bool {
         let seen = &attach.seen_ack;
-        self.is_recovered
+        self.may_be_outdated
             && (seen.acked > self.state.sack().acked
                 || mutation::is(Mutation::ResetWithoutProof)
                     && seen.acked.is_some()
@@ -86,6 +86,11 @@ impl Stream {
     /// The first s2c message that neither this owner nor an earlier one has written; `None` if all were written.
     pub fn unwritten_from(&self) -> Option<MessageNumber> {
         (self.written_end < self.state.outbox().next()).then_some(self.written_end)
+    }
+
+    /// Another owner may have changed the stream since the last turn.
+    pub fn on_ownership_gap(&mut self) {
+        self.may_be_outdated = true;
     }
 
     /// The earlier owner wrote no message from this number on.

@@ -21,6 +21,12 @@ const UNSERVED_RETRY: Duration = Duration::from_secs(5);
 const ADDRESS_RETRY: Duration = Duration::from_secs(10);
 
 impl PartitionStreams {
+    /// Another core may have owned the partition since the last turn, and the store may have lost that: peers may know
+    /// more than the streams.
+    pub(in crate::partition) fn on_ownership_gap(&mut self) {
+        self.streams.values_mut().for_each(|stream| stream.on_ownership_gap());
+    }
+
     pub(super) fn on_attach(
         &mut self,
         link: LinkHandle,

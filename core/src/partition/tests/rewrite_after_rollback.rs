@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::link::{CoreFrame, CoreMessage, TransportId};
-use minerva_proto::{EventNumber, LogIndex, StreamNumber};
+use minerva_proto::link::{Attach, CloseCause, CoreFrame, CoreMessage, TransportId};
+use minerva_proto::{EventNumber, KillReason, LogIndex, Reset, Sack, StreamNumber};
 
 use super::harness::{Harness, LINK, TestSession, hello, is_opened, options, run_until_idle, send};
 use super::store::TestStore;
@@ -261,6 +261,29 @@ async fn an_owner_without_a_valid_lease_takes_no_mail() {
     let outputs = harness.edge_outputs();
     assert!(outputs.iter().any(is_opened), "{outputs:?}");
     assert_eq!(recovered(&store).await.streams.values().filter(|s| !s.is_ended()).count(), 2);
+}
+
+/// Another core had the partition while the lease was expired, and the store lost all that this core wrote.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_regains_its_lease_believes_the_acknowledgements_of_clients() {
+    for is_expired in [false, true] {
+        let store = TestStore::free();
+        let (mut harness, _app) = with_a_stream(&store, options()).await;
+        store.are_renewals_lost.store(is_expired, Ordering::Relaxed);
+        await_rewrite(&harness).await;
+        store.are_renewals_lost.store(false, Ordering::Relaxed);
+        await_rewrite(&harness).await;
+        let sack = Some(Sack::up_to(7));
+        harness.attach(Attach { create: false, sack, ..hello(9, "stream1") });
+        run_until_idle().await;
+        let cause = harness.edge_outputs().pop().unwrap().close_cause().cloned();
+        let expected = if is_expired {
+            CloseCause::Reset(Reset::new("state lost", false))
+        } else {
+            CloseCause::Kill(KillReason::AckedUnsentStrings)
+        };
+        assert_eq!(cause, Some(expected));
+    }
 }
 
 /// The store loses only its last write, a checkpoint. The log is complete until the next checkpoint trims it.

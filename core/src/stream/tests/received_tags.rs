@@ -25,7 +25,7 @@ fn stream(claims: impl IntoIterator<Item = ClaimTag>, is_recovered: bool) -> Har
         state.apply(&Record::Sent { messages: bytes(&["x"]) }, claim).unwrap();
     }
     harness.stream = Stream::recover(StreamNumber(7), state, harness.now);
-    harness.stream.is_recovered = is_recovered;
+    harness.stream.may_be_outdated = is_recovered;
     harness
 }
 
