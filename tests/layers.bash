@@ -159,7 +159,7 @@ short_faults() {
   harm 60s 5s 15s
   need openssl openssl
   # Short measurements on a busy machine vary: only the long form compares them with the limits.
-  target/release/minerva-faults hostile --clients 140 --seconds 5s --baseline 2s --healthy 20 --rate 5 --ratio 20 --growth 4
+  target/release/minerva-faults hostile --clients 140 --seconds 5s --baseline 2s --healthy 20 --rate 5 --ratio 200 --growth 10
   target/release/minerva-faults half-open --handshakes 300 --seconds 8s
   need gcc gcc
   target/release/minerva-faults clock --streams 20
