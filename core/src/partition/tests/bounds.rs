@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, CoreMessage, TransportId};
+use minerva_proto::link::{Attach, Batch, TransportId};
 use minerva_proto::{EventNumber, MessageNumber, Reset, StreamNumber};
 
 use super::assignment::{is_unavailable, with_streams};
@@ -44,16 +44,6 @@ async fn the_number_of_unserved_streams_is_bounded() {
     assert_eq!(started.origin.started_at_ms, 1_700_000_000_000, "wall-clock time");
 }
 
-/// The retry times of the refusals, in seconds.
-fn refusals(harness: &mut Harness) -> Vec<(String, u64)> {
-    let of = |frame: CoreFrame| {
-        let Some(CoreMessage::Close(close)) = frame.message() else { return None };
-        let CloseCause::Unavailable { reason, retry_after } = &close.cause else { return None };
-        Some((reason.clone(), retry_after.as_secs()))
-    };
-    harness.edge_outputs().into_iter().filter_map(of).collect()
-}
-
 #[tokio::test]
 async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
     let store = TestStore::free();
@@ -65,11 +55,11 @@ async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
     harness.wait(4_999).await;
     harness.attach(to(1, "default"));
     run_until_idle().await;
-    assert_eq!(refusals(&mut harness), [], "the instances of a running deployment return first");
+    assert_eq!(harness.refusals(), [], "the instances of a running deployment return first");
     harness.wait(1).await;
     harness.attach(to(2, "default"));
     run_until_idle().await;
-    assert_eq!(refusals(&mut harness), [("unserved".to_owned(), 5)]);
+    assert_eq!(harness.refusals(), [("unserved".to_owned(), 5)]);
     harness.attach(Attach { create: false, ..to(3, "default") });
     harness.attach(Attach {
         stream_id: to(1, "default").stream_id,
@@ -77,14 +67,14 @@ async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
         ..to(3, "default")
     });
     run_until_idle().await;
-    assert_eq!(refusals(&mut harness), [], "existing streams are served");
+    assert_eq!(harness.refusals(), [], "existing streams are served");
     let app = harness.join(1, "one", &[]);
     run_until_idle().await;
     harness.send(Mail::InstanceLeft(app.handle.id, SessionEnd::Died));
     harness.attach(to(4, "default"));
     harness.attach(to(5, "other"));
     run_until_idle().await;
-    assert_eq!(refusals(&mut harness), [("unserved".to_owned(), 5)], "the other service");
+    assert_eq!(harness.refusals(), [("unserved".to_owned(), 5)], "the other service");
     assert_eq!(harness.counters.streams.load(Ordering::Relaxed), 2);
     harness.stop().await.unwrap();
     let mut harness = Harness::start(&store).await;
@@ -93,7 +83,7 @@ async fn no_stream_is_created_for_a_service_that_never_had_an_instance() {
     harness.attach(to(7, "third"));
     harness.attach(to(6, "default"));
     run_until_idle().await;
-    assert_eq!(refusals(&mut harness), [], "a recovered stream was assigned");
+    assert_eq!(harness.refusals(), [], "a recovered stream was assigned");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use minerva_proto::link::{Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage};
+use minerva_proto::link::{Attach, Batch, Caller, CloseCause, CoreFrame};
 use minerva_proto::{AddressKey, EventNumber, Reset, StreamNumber};
 
 use super::harness::{Harness, hello, messages, options, run_until_idle};
@@ -31,16 +31,6 @@ async fn start(limits: Limits) -> Harness {
     Harness::start_with(&TestStore::free(), limits, options(), false).await
 }
 
-/// The refusals: reason and time in seconds.
-fn refusals(harness: &mut Harness) -> Vec<(String, u64)> {
-    let of = |frame: CoreFrame| {
-        let Some(CoreMessage::Close(close)) = frame.message() else { return None };
-        let CloseCause::Unavailable { reason, retry_after } = &close.cause else { return None };
-        Some((reason.clone(), retry_after.as_secs()))
-    };
-    harness.edge_outputs().into_iter().filter_map(of).collect()
-}
-
 fn inbox_bytes(harness: &Harness) -> u64 {
     harness.counters.inbox_bytes.load(Ordering::Relaxed)
 }
@@ -62,12 +52,12 @@ async fn the_streams_of_an_address_are_limited() {
         run_until_idle().await;
         let refusal = ("too many streams of this address".to_owned(), 10);
         let expected = if is_refused { vec![refusal] } else { Vec::new() };
-        assert_eq!(refusals(&mut harness), expected, "{count}");
+        assert_eq!(harness.refusals(), expected, "{count}");
         harness.attach(Attach { create: false, ..hello_from(ONE, 11, "stream1") });
         harness.attach(hello_from(TWO, 12, "of another address"));
         harness.attach(hello(13, "of an exempt client"));
         run_until_idle().await;
-        assert_eq!(refusals(&mut harness), [], "{count}");
+        assert_eq!(harness.refusals(), [], "{count}");
     }
 }
 
@@ -109,7 +99,7 @@ async fn a_gap_is_filled_beyond_the_bytes_of_an_address() {
     run_until_idle().await;
     let gap = harness.counters.held_bytes.load(Ordering::Relaxed);
     assert_eq!((gap, inbox_bytes(&harness)), (40, 0), "nothing more waits behind a gap");
-    assert_eq!(refusals(&mut harness), [("no room behind a gap".to_owned(), 1)]);
+    assert_eq!(harness.refusals(), [("no room behind a gap".to_owned(), 1)]);
     harness.attach(Attach { create: false, ..hello_from(ONE, 3, "stream1") });
     harness.batch(3, messages(0, 0, vec!["first".into()]));
     run_until_idle().await;

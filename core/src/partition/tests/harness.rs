@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::link::{Attach, Batch, Caller, CoreFrame, CoreMessage, Run, TransportId};
+use minerva_proto::link::{
+    Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, Run, TransportId,
+};
 use minerva_proto::{
     BatchNumber, MessageNumber, PartitionHash, ReceivedTags, Sack, StreamId, StreamNumber,
     TransportKind, TransportNumber,
@@ -140,6 +142,16 @@ impl Harness {
 
     pub(super) fn edge_outputs(&mut self) -> Vec<CoreFrame> {
         std::iter::from_fn(|| self.edge.try_next()).collect()
+    }
+
+    /// The refusals among the outputs: reason and retry time in seconds.
+    pub(super) fn refusals(&mut self) -> Vec<(String, u64)> {
+        let of = |frame: CoreFrame| {
+            let Some(CoreMessage::Close(close)) = frame.message() else { return None };
+            let CloseCause::Unavailable { reason, retry_after } = &close.cause else { return None };
+            Some((reason.clone(), retry_after.as_secs()))
+        };
+        self.edge_outputs().into_iter().filter_map(of).collect()
     }
 
     /// Advances the clock and triggers a turn.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::link::{Attach, CloseCause, CoreFrame, CoreMessage, TransportId};
+use minerva_proto::link::{Attach, TransportId};
 
 use super::assignment::with_streams;
 use super::harness::{Harness, LINK, hello, messages, run_until_idle};
@@ -17,16 +17,6 @@ fn fill(harness: &Harness, used: u64) {
     harness.memory.publish();
 }
 
-/// The refusals: reason and time in seconds.
-fn refusals(harness: &mut Harness) -> Vec<(String, u64)> {
-    let of = |frame: CoreFrame| {
-        let Some(CoreMessage::Close(close)) = frame.message() else { return None };
-        let CloseCause::Unavailable { reason, retry_after } = &close.cause else { return None };
-        Some((reason.clone(), retry_after.as_secs()))
-    };
-    harness.edge_outputs().into_iter().filter_map(of).collect()
-}
-
 #[tokio::test]
 async fn no_stream_is_created_from_the_first_level_on() {
     for (used, is_refused) in [(799, false), (800, true), (801, true)] {
@@ -35,13 +25,13 @@ async fn no_stream_is_created_from_the_first_level_on() {
         harness.attach(hello(2, "stream2"));
         run_until_idle().await;
         let expected = if is_refused { vec![("busy".to_owned(), 5)] } else { Vec::new() };
-        assert_eq!(refusals(&mut harness), expected, "{used}");
+        assert_eq!(harness.refusals(), expected, "{used}");
         let refused = harness.counters.refused[0].load(Ordering::Relaxed);
         assert_eq!(refused, u64::from(is_refused));
         harness.attach(Attach { create: false, ..hello(3, "stream1") });
         harness.batch(3, messages(0, 0, vec!["served".into()]));
         run_until_idle().await;
-        assert_eq!(refusals(&mut harness), [], "an existing stream is served");
+        assert_eq!(harness.refusals(), [], "an existing stream is served");
         assert_eq!(harness.counters.inbox_bytes.load(Ordering::Relaxed), 6);
     }
 }
@@ -53,7 +43,7 @@ async fn messages_behind_a_gap_are_dropped_from_the_second_level_on() {
         fill(&harness, used);
         harness.batch(1, messages(0, 1, vec!["later".into()]));
         run_until_idle().await;
-        assert_eq!(refusals(&mut harness).len(), usize::from(is_refused), "{used}");
+        assert_eq!(harness.refusals().len(), usize::from(is_refused), "{used}");
         let held = harness.counters.held_bytes.load(Ordering::Relaxed);
         assert_eq!(held > 0, !is_refused, "{used}: {held}");
     }
