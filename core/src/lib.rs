@@ -34,6 +34,7 @@ pub mod stream;
 mod stream_service;
 #[cfg(feature = "simulation")]
 mod suspension;
+mod unavailable;
 mod validation;
 
 pub use config::Config;

@@ -12,9 +12,6 @@ const NO_NEW_STREAMS: u64 = 80;
 const IN_ORDER_ONLY: u64 = 90;
 const NO_READING: u64 = 95;
 
-/// Reason of a refusal for lack of memory, for the client.
-pub(crate) const BUSY: &str = "busy";
-
 /// Time after which a refused client tries again.
 pub(crate) const BUSY_RETRY: Duration = Duration::from_secs(5);
 

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::durability::Durability;
-use crate::memory_level::BUSY;
 use crate::state::{Ended, EndedBy};
 use crate::stream::{ABOVE_BUDGET, FAILED, IDLE, SILENT, SLOW};
+use crate::unavailable as reason;
 
 /// Gauges and counters, shared by all partitions of a process.
 #[derive(Debug, Default)]
@@ -60,9 +60,6 @@ pub struct Counters {
     pub(crate) durability: Durability,
 }
 
-/// Reason of a refusal because the address has too many streams, for the client.
-pub(super) const ADDRESS_FULL: &str = "too many streams of this address";
-
 impl Counters {
     /// Causes of the entries of `ended`: client, application, idle limit, slow client, lost state, a first message that
     /// selects no service, a silent application, an address above its budget, and dead app instances.
@@ -71,15 +68,15 @@ impl Counters {
 
     /// Reasons of the entries of `refused`, see [`Counters::unavailable`]; the last one is any other reason.
     pub const REFUSED_FOR: [&str; 10] = [
-        BUSY,
-        "no room behind a gap",
-        "unserved",
-        "no application",
-        "too many streams",
-        ADDRESS_FULL,
-        "too many transports",
-        "too many batches wait",
-        "its owner is new",
+        reason::BUSY,
+        reason::NO_ROOM_BEHIND_GAP,
+        reason::UNSERVED,
+        reason::NO_APPLICATION,
+        reason::TOO_MANY_STREAMS,
+        reason::ADDRESS_FULL,
+        reason::TOO_MANY_TRANSPORTS,
+        reason::TOO_MANY_BATCHES,
+        reason::NEW_OWNER,
         "other",
     ];
 

@@ -9,6 +9,7 @@ use minerva_proto::{KillReason, ReceivedTags, Sack};
 use super::machine::Stream;
 use super::transports::Transport;
 use super::{LinkId, TransportKey, Turn};
+use crate::unavailable;
 
 impl Stream {
     /// Attaches a transport: after a client's hello, or resumed by an edge after a lost link.
@@ -20,7 +21,7 @@ impl Stream {
             attach.tag_history = ReceivedTags::default();
         }
         if self.has_too_many_transports(&attach, turn) {
-            let reason = "too many transports".to_owned();
+            let reason = unavailable::TOO_MANY_TRANSPORTS.to_owned();
             let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
             turn.effects.close(key, cause);
             return;

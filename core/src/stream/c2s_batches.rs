@@ -12,6 +12,7 @@ use super::machine::Stream;
 use super::transports::{Parked, Transport};
 use super::{Intake, Millis, TransportKey, Turn};
 use crate::state::{Admission, Ended, EndedBy, Record};
+use crate::unavailable;
 
 /// Parked batches at which a transport is closed. An edge that keeps to the window of 256 KiB, in which a frame counts
 /// at least 30 bytes, never reaches this limit.
@@ -130,7 +131,7 @@ impl Stream {
         let Some(transport) = self.transports.find(key) else { return };
         transport.parked.push_back(parked);
         if transport.parked.len() > MAX_PARKED {
-            let reason = "too many batches wait".to_owned();
+            let reason = unavailable::TOO_MANY_BATCHES.to_owned();
             let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
             self.close_bare(key, cause, turn);
         }
@@ -173,7 +174,7 @@ impl Stream {
             return;
         }
         if received == Received::Gap && batch.reset.is_none() {
-            let (reason, retry_after) = ("no room behind a gap".to_owned(), GAP_RETRY);
+            let (reason, retry_after) = (unavailable::NO_ROOM_BEHIND_GAP.to_owned(), GAP_RETRY);
             self.close_bare(key, CloseCause::Unavailable { reason, retry_after }, turn);
             return;
         }

@@ -5,14 +5,15 @@ use std::time::Duration;
 use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
 use minerva_proto::{AddressKey, ClaimTag, KillReason, Reset, StreamNumber};
 
-use super::super::counters::{ADDRESS_FULL, add};
+use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::accounts::AccountedStream;
 use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream};
-use crate::memory_level::{BUSY, BUSY_RETRY, MemoryLevel};
+use crate::memory_level::{BUSY_RETRY, MemoryLevel};
 use crate::state::{Ended, EndedBy};
 use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn};
+use crate::unavailable as reason;
 
 /// Time after which a client repeats the hello to a service that has never had an instance.
 const UNSERVED_RETRY: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ impl PartitionStreams {
             (None, None) => match self.create(&attach, now, effects) {
                 Some(number) => number,
                 None => {
-                    let (reason, retry_after) = (ADDRESS_FULL.to_owned(), ADDRESS_RETRY);
+                    let (reason, retry_after) = (reason::ADDRESS_FULL.to_owned(), ADDRESS_RETRY);
                     effects.close(key, CloseCause::Unavailable { reason, retry_after });
                     return;
                 }
@@ -102,29 +103,29 @@ impl PartitionStreams {
             return match unknown {
                 UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
                 UnknownStream::NotFound => Some(CloseCause::Kill(KillReason::StreamAttachFailure)),
-                UnknownStream::Undecided => unavailable("its owner is new"),
+                UnknownStream::Undecided => unavailable(reason::NEW_OWNER),
             };
         }
         if self.is_late(&stream_key(attach), now) {
             return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
         }
         if self.memory.level() >= MemoryLevel::NoNewStreams {
-            let (reason, retry_after) = (BUSY.to_owned(), BUSY_RETRY);
+            let (reason, retry_after) = (reason::BUSY.to_owned(), BUSY_RETRY);
             return Some(CloseCause::Unavailable { reason, retry_after });
         }
         if self.streams.len() >= self.limits.max_streams {
-            return unavailable("too many streams");
+            return unavailable(reason::TOO_MANY_STREAMS);
         }
         if now >= self.expects_services_until
             && !self.services(attach).any(|service| self.assignment.is_known(service))
         {
-            let (reason, retry_after) = ("unserved".to_owned(), UNSERVED_RETRY);
+            let (reason, retry_after) = (reason::UNSERVED.to_owned(), UNSERVED_RETRY);
             return Some(CloseCause::Unavailable { reason, retry_after });
         }
         let waiting = self.assignment.waiting() + self.selection.pending();
         let is_full = waiting >= self.limits.max_unserved;
         if is_full && !self.services(attach).all(|service| self.assignment.is_served(service)) {
-            return unavailable("no application");
+            return unavailable(reason::NO_APPLICATION);
         }
         None
     }
