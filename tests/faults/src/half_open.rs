@@ -6,7 +6,6 @@ mod findings;
 mod handshake;
 mod probe;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::fleet::{EdgePorts, Fleet, Options, Plan};
 use crate::random::Random;
+use crate::report::OutputOptions;
 use crate::source_address::Sources;
 use crate::traffic::StopFlag;
 
@@ -56,12 +56,8 @@ pub(crate) struct Config {
     /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Keep the directory of logs even if all checks passed.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -73,7 +69,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         EdgePorts { has_proxy: true, tls: Some(certificate::create(directory.path())?) };
     let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
     let outcome = config.measure(&mut fleet).await;
-    fleet.exit_code(outcome, config.keep)
+    fleet.exit_code(outcome, config.output.keep)
 }
 
 impl Config {
@@ -114,7 +110,8 @@ impl Config {
         let all_closed = ended.await.is_ok();
         let open = connections_left(fleet).await?;
         let exits = fleet.restart_ended()?;
-        Findings { late: self.late, all_closed, open, exits }.report(&ledger, self.json.as_deref())
+        Findings { late: self.late, all_closed, open, exits }
+            .report(&ledger, self.output.json.as_deref())
     }
 }
 

@@ -12,7 +12,6 @@ mod resident;
 pub(crate) mod socket;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +27,7 @@ use crate::load::{Load, PADDING};
 use crate::ports::Ports;
 use crate::process::Process;
 use crate::random::Random;
+use crate::report::OutputOptions;
 use crate::source_address::Sources;
 use crate::traffic::StopFlag;
 
@@ -92,12 +92,8 @@ pub(crate) struct Config {
     /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Keep the directory of logs even if all checks passed.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// Where clients connect.
@@ -122,7 +118,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         member.process.set_variable(ALLOCATOR.0, Some(ALLOCATOR.1.into()));
     }
     let outcome = config.measure(&mut fleet).await;
-    fleet.exit_code(outcome, config.keep)
+    fleet.exit_code(outcome, config.output.keep)
 }
 
 impl Config {
@@ -214,7 +210,7 @@ impl Config {
             drained,
             ended,
         };
-        findings.report(&load, self.json.as_deref())
+        findings.report(&load, self.output.json.as_deref())
     }
 
     /// The edges, or nginx in front of them.

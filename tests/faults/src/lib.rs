@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod deployment;
 pub mod memory;
+pub mod nginx;
 pub mod ports;
 pub mod process;
 pub mod proxy;

@@ -1,6 +1,6 @@
 //! The report of a run: table rows, checks and the closing line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,6 +9,17 @@ use serde::Serialize;
 use crate::checker::Tally;
 use crate::ledger::Ledger;
 use crate::message::Direction;
+
+/// Options for what a run leaves behind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutputOptions {
+    /// Write the figures as JSON to this file, or to the output with `-`.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    /// Keep the directory of logs even if all checks passed.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
 
 /// One direction of all streams on one transport.
 #[derive(Debug, Serialize)]

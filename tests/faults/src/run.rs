@@ -2,7 +2,6 @@
 
 mod findings;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::fault_injector::FaultInjector;
 use crate::fleet::{Fleet, Options, Plan};
 use crate::load::{Load, PADDING};
 use crate::random::Random;
+use crate::report::OutputOptions;
 use crate::reset_proofs::ResetProofs;
 use crate::traffic::StopFlag;
 
@@ -50,12 +50,8 @@ pub(crate) struct Config {
     /// Seed of moments and victims; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Keep the directory of logs even if all checks passed.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -64,7 +60,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     println!("seed {seed}, {} cores, {} edges, {} apps", plan.cores, plan.edges, plan.apps);
     let mut fleet = Fleet::new(&plan, &mut Random::new(seed)).await?;
     let outcome = inject_faults(&config, seed, faults, &mut fleet).await;
-    fleet.exit_code(outcome, config.keep)
+    fleet.exit_code(outcome, config.output.keep)
 }
 
 async fn inject_faults(
@@ -88,7 +84,7 @@ async fn inject_faults(
     load.wait_for_ends().await;
     let mut findings = Findings::of(seed, &load, &injector, &proofs, &stalled, drained);
     findings.checks.add_none("quarantines", &fleet.quarantines().await?);
-    findings.report(config.json.as_deref())
+    findings.report(config.output.json.as_deref())
 }
 
 impl Config {

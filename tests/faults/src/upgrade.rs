@@ -17,7 +17,7 @@ use crate::fleet::{Fleet, Options, Role};
 use crate::load::{Load, PADDING};
 use crate::process::Signal;
 use crate::random::Random;
-use crate::report::{self, Checks, Pauses, Row};
+use crate::report::{self, Checks, OutputOptions, Pauses, Row};
 use crate::traffic::StopFlag;
 
 /// The newest stored version that a core lets the deployment use.
@@ -61,12 +61,8 @@ pub(crate) struct Config {
     /// Seed of the ports and of the mixed order; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Keep the directory of logs even if all checks passed.
-    #[arg(long)]
-    keep: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,7 +128,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut random = Random::new(seed);
     let mut fleet = Fleet::new(&plan, &mut random).await?;
     let outcome = upgrade(&config, seed, &mut fleet, &mut random).await;
-    fleet.exit_code(outcome, config.keep)
+    fleet.exit_code(outcome, config.output.keep)
 }
 
 async fn upgrade(
@@ -170,7 +166,7 @@ async fn upgrade(
     let pauses = pauses
         .map(|(place, (name, _))| ((*name).to_owned(), Pauses::of(load.ledger.pauses_of(place))));
     let findings = Findings { seed, steps: upgrade.steps, pauses: pauses.collect(), rows, checks };
-    findings.report(config.json.as_deref())
+    findings.report(config.output.json.as_deref())
 }
 
 impl Config {
