@@ -199,8 +199,19 @@ impl Partition {
         let (confirmed, expected) = (self.gate.confirmed(), self.checkpoints.expected());
         let proof = RenewalProof { expected, next: confirmed };
         self.gate.expect(expected);
-        let may_act = self.gate.has_room() && self.lease.is_valid();
-        let may_end = may_act || self.gate.has_reserve() && self.lease.is_valid();
+        let may_act = self.gate.has_room();
+        let may_end = may_act || self.gate.has_reserve();
+        let (timer, level) = (&mut self.timer, &mut self.memory_level);
+        // The lease may expire during the wait.
+        let work = self.lease.validity().while_valid(async {
+            tokio::select! {
+                biased;
+                () = timer.fire(until_deadline), if may_end => Event::Deadline,
+                Ok(()) = level.changed(), if may_act => Event::MemoryLevel,
+                mail = self.setup.mail.recv(), if may_act => Event::Mail(mail),
+                else => std::future::pending().await,
+            }
+        });
         // In this order: confirmed outputs are released before new work starts.
         tokio::select! {
             biased;
@@ -209,9 +220,7 @@ impl Partition {
             step = self.checkpoints.next(confirmed) => {
                 step.map(|is_finished| Event::CheckpointStep { is_finished })
             }
-            () = self.timer.fire(until_deadline), if may_end => Ok(Event::Deadline),
-            Ok(()) = self.memory_level.changed(), if may_act => Ok(Event::MemoryLevel),
-            mail = self.setup.mail.recv(), if may_act => Ok(Event::Mail(mail)),
+            event = work => Ok(event),
         }
     }
 

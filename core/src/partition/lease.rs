@@ -3,7 +3,10 @@
 //! Computes from the own monotonic clock how long no other core can have claimed the partition. Used by the event loop,
 //! which takes no mail without a valid lease.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -37,6 +40,29 @@ pub(super) struct RenewalProof {
     pub(super) next: LogIndex,
 }
 
+/// The time for which no other core can have claimed the partition.
+#[derive(Clone, Copy)]
+pub(super) struct LeaseValidity {
+    until: Option<Instant>,
+}
+
+impl LeaseValidity {
+    /// Polls a future only while the lease is valid; pending from then on. A renewal must interrupt the wait. Cancel
+    /// safe if the future is.
+    pub(super) async fn while_valid<F: Future>(self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| match self.is_valid() {
+            true => future.as_mut().poll(cx),
+            false => Poll::Pending,
+        })
+        .await
+    }
+
+    fn is_valid(self) -> bool {
+        self.until.is_some_and(|until| clock::now() < until)
+    }
+}
+
 enum RenewalStep {
     Pause(BoxFuture<'static, ()>),
     Call {
@@ -58,9 +84,9 @@ impl Lease {
         Self { store, partition, epoch, length, valid_until, pause, step, was_regained: false }
     }
 
-    /// Returns true if no other core can have claimed the partition.
-    pub(super) fn is_valid(&self) -> bool {
-        self.valid_until.is_some_and(|until| clock::now() < until)
+    /// The validity until the next renewal.
+    pub(super) fn validity(&self) -> LeaseValidity {
+        LeaseValidity { until: self.valid_until }
     }
 
     /// Returns true once after the lease had expired and was renewed: another core may have owned the partition in
