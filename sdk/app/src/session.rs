@@ -117,6 +117,12 @@ impl Session {
         self.tombstones.detach(call, None);
     }
 
+    /// Calls that must be ended although their events break no contract: a claim was ignored because of a higher
+    /// epoch that no call announces any more, so a new call must settle the owner.
+    pub(crate) fn unsettled_calls(&self) -> Vec<CallId> {
+        self.calls.unsettled()
+    }
+
     /// Whether the core has answered the registration of this call.
     pub(crate) fn is_registered(&self, call: CallId) -> bool {
         self.calls.is_registered(call)

@@ -99,6 +99,13 @@ impl Machine {
         }
     }
 
+    /// Calls that must be ended, so that new ones settle the owner of a partition.
+    pub fn unsettled_calls(&self) -> Vec<u64> {
+        let unsettled = self.session.unsettled_calls();
+        let calls = self.calls.iter().filter(|(_, id)| unsettled.contains(id));
+        calls.map(|(number, _)| *number).collect()
+    }
+
     /// Whether the core has answered the registration.
     pub fn is_registered(&self, call: u64) -> bool {
         self.calls.get(&call).is_some_and(|id| self.session.is_registered(*id))

@@ -194,6 +194,7 @@ impl App {
             }
             self.on_lost(core, net);
         }
+        self.end_unsettled(net);
         self.flush(net);
     }
 
@@ -215,6 +216,16 @@ impl App {
             self.machine.end(number);
             self.dial_soon(core, net);
         }
+        self.end_unsettled(net);
+    }
+
+    /// Ends the calls that must be begun again to settle the owner of a partition.
+    fn end_unsettled(&mut self, net: &mut Network) {
+        let unsettled = self.machine.unsettled_calls();
+        let is_hit = |call: &Call| call.connection.is_some_and(|(_, n)| unsettled.contains(&n));
+        let hit = self.calls.iter().filter(|(_, call)| is_hit(call));
+        let cores: Vec<usize> = hit.map(|(core, _)| *core).collect();
+        cores.into_iter().for_each(|core| self.on_lost(core, net));
     }
 
     /// Resumes the handler of a stream.

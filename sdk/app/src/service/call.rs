@@ -139,6 +139,9 @@ impl RegisteredCall {
                 self.close().await;
                 return Ok(());
             }
+            if self.session.is_unsettled() {
+                return Err(ContractError::StaleEpoch.into());
+            }
             tokio::select! {
                 // Requests first: a steady flow of responses must not delay a coalesced request.
                 biased;

@@ -358,6 +358,12 @@ impl State {
     fn holds(&self, cell: &StreamCell) -> bool {
         self.session.assignment_of(cell.info.number) == Some(cell.info.assignment)
     }
+
+    /// Wakes the calls that must be ended.
+    fn wake_unsettled_calls(&self) {
+        let unsettled = self.session.unsettled_calls();
+        unsettled.iter().filter_map(|id| self.calls.get(id)).for_each(|wake| wake.notify_one());
+    }
 }
 
 impl SessionCall {
@@ -368,6 +374,11 @@ impl SessionCall {
 
     pub(super) fn is_registered(&self) -> bool {
         self.shared.lock().session.is_registered(self.id)
+    }
+
+    /// Whether the call must be ended, so that a new one settles the owner of a partition.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.shared.lock().session.unsettled_calls().contains(&self.id)
     }
 
     pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), ContractError> {
@@ -399,6 +410,7 @@ impl SessionCall {
         for signal in signals {
             self.shared.on_signal(&mut state, signal);
         }
+        state.wake_unsettled_calls();
         outcome
     }
 }
@@ -408,6 +420,7 @@ impl Drop for SessionCall {
         let mut state = self.shared.lock();
         state.session.end(self.id);
         state.calls.remove(&self.id);
+        state.wake_unsettled_calls();
     }
 }
 

@@ -4,7 +4,7 @@
 //! Two cores may both claim a partition: the new owner, and a former owner whose events were in flight. The
 //! higher epoch wins, and events under a lower epoch are ignored. If the call with the higher epoch is lost,
 //! a late event and a store rollback cannot be distinguished: the call with the lower epoch is ended, and a
-//! new call settles the owner.
+//! new call settles the owner. The same applies if the call with the higher epoch leaves the partition.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +39,8 @@ struct CallState {
     announced: BTreeMap<Partition, u64>,
     /// Per partition, the highest epoch announced by other calls, before or after this call began.
     competing: BTreeMap<Partition, u64>,
+    /// Epochs of the ignored claims on this call: another call had announced a higher one.
+    ignored: BTreeMap<Partition, u64>,
 }
 
 impl Calls {
@@ -56,6 +58,7 @@ impl Calls {
             ready: VecDeque::new(),
             announced: BTreeMap::new(),
             competing,
+            ignored: BTreeMap::new(),
         };
         self.live.insert(id, call);
         id
@@ -93,12 +96,13 @@ impl Calls {
     ) -> Result<bool, ContractError> {
         let Some(call) = self.live.get_mut(&id) else { return Ok(false) };
         if call.competing.get(&partition).is_some_and(|&higher| epoch < higher) {
-            return if self.is_announced_above(partition, epoch) {
-                Ok(false)
-            } else {
-                Err(ContractError::StaleEpoch)
+            call.ignored.insert(partition, epoch);
+            return match self.is_announced_above(partition, epoch) {
+                true => Ok(false),
+                false => Err(ContractError::StaleEpoch),
             };
         }
+        call.ignored.remove(&partition);
         let before = call.announced.insert(partition, epoch);
         // The claims of one core arrive in order, so a falling epoch means a store rollback.
         let fell = before.is_some_and(|before| epoch < before);
@@ -116,8 +120,19 @@ impl Calls {
     pub(super) fn on_left(&mut self, id: CallId, left: Partition) {
         if let Some(call) = self.live.get_mut(&id) {
             call.announced.remove(&left);
+            call.ignored.remove(&left);
             call.ready.retain(|&stream| stream.partition() != left);
         }
+    }
+
+    /// Calls with an ignored claim that may be the current one, because no call announces a higher epoch any more.
+    pub(super) fn unsettled(&self) -> Vec<CallId> {
+        let is_unsettled = |call: &CallState| {
+            call.ignored
+                .iter()
+                .any(|(&partition, &epoch)| !self.is_announced_above(partition, epoch))
+        };
+        self.live.iter().filter(|(_, call)| is_unsettled(call)).map(|(&id, _)| id).collect()
     }
 
     /// Whether another call has announced a higher epoch. Late events on this call are then expected.
@@ -185,6 +200,46 @@ mod tests {
         calls.end(a);
         let again = calls.begin();
         assert_eq!(calls.on_announced(again, 1, 4), Ok(true));
+    }
+
+    /// After a rollback the earlier owner keeps its lower epoch, and announces the partition only once.
+    #[test]
+    fn an_ignored_claim_is_unsettled_when_the_higher_one_is_gone() {
+        for is_left in [false, true] {
+            let mut calls = Calls::default();
+            let (a, b, c) = (calls.begin(), calls.begin(), calls.begin());
+            calls.on_announced(b, 1, 6).unwrap();
+            calls.on_announced(c, 1, 7).unwrap();
+            assert_eq!(calls.on_announced(a, 1, 5), Ok(false));
+            calls.on_left(c, 1);
+            assert_eq!(calls.unsettled(), [], "the claim of b is higher");
+            if is_left {
+                calls.on_left(b, 1)
+            } else {
+                calls.end(b)
+            }
+            assert_eq!(calls.unsettled(), [a]);
+            calls.end(a);
+            let again = calls.begin();
+            assert_eq!((calls.on_announced(again, 1, 5), calls.unsettled()), (Ok(true), vec![]));
+        }
+    }
+
+    #[test]
+    fn an_ignored_claim_that_was_withdrawn_or_replaced_is_settled() {
+        for is_left in [false, true] {
+            let mut calls = Calls::default();
+            let (a, b) = (calls.begin(), calls.begin());
+            calls.on_announced(b, 1, 6).unwrap();
+            assert_eq!(calls.on_announced(a, 1, 5), Ok(false));
+            if is_left {
+                calls.on_left(a, 1)
+            } else {
+                let _ = calls.on_announced(a, 1, 7);
+            }
+            calls.on_left(b, 1);
+            assert_eq!(calls.unsettled(), []);
+        }
     }
 
     #[test]

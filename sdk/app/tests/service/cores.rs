@@ -117,6 +117,33 @@ async fn a_dead_core_loses_nothing() {
     assert_eq!(stream.recv().await.unwrap(), "b");
 }
 
+/// After a rollback the earlier owner keeps the partition under a lower epoch than that of the lost claim.
+#[tokio::test]
+async fn an_owner_with_a_lower_epoch_is_called_again_when_the_higher_claim_is_gone() {
+    for is_lost in [false, true] {
+        let (mut cores, [a, b], mut service) = two().await;
+        a.resume(1, 4, 0, 0).await;
+        let mut stream = service.accept().await.unwrap();
+        b.resume(1, 5, 0, 0).await;
+        b.messages(1, 1, &["a"]).await;
+        assert_eq!(stream.recv().await.unwrap(), "a");
+        a.resume(1, 4, 0, 0).await;
+        a.send_event(owned(0, 4)).await;
+        b.messages(1, 2, &["b"]).await;
+        assert_eq!(stream.recv().await.unwrap(), "b");
+        if is_lost {
+            drop(b)
+        } else {
+            b.send_event(left(0)).await
+        }
+        let (again, held) = called(&mut cores[0], "a").await;
+        assert_eq!(held, [1]);
+        again.resume(1, 4, 1, 0).await;
+        again.messages(1, 1, &["a", "b", "c"]).await;
+        assert_eq!(stream.recv().await.unwrap(), "c");
+    }
+}
+
 #[tokio::test]
 async fn a_stream_unknown_to_the_new_owner_is_released() {
     let (_cores, [a, b], mut service) = two().await;
