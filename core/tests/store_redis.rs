@@ -14,6 +14,8 @@ mod failovers;
 mod faults;
 #[path = "store_redis/inspect.rs"]
 mod inspect;
+#[path = "store_redis/lease_proof.rs"]
+mod lease_proof;
 #[path = "store_redis/login.rs"]
 mod login;
 #[path = "store_redis/memory.rs"]

@@ -48,6 +48,8 @@ pub(super) struct Connected {
     pub(super) replication: Replication,
     /// Replicas of the server according to the Sentinels.
     pub(super) replicas: Vec<Node>,
+    /// Number of all its replicas, connected or not.
+    pub(super) known_replicas: usize,
 }
 
 impl Connector {
@@ -118,11 +120,11 @@ impl Connector {
     }
 
     async fn try_connect(&self, target: &Target) -> Result<Connected, StoreError> {
-        let (node, replicas) = match target {
-            Target::Node(node) => (node.clone(), Vec::new()),
+        let (node, replicas, known_replicas) = match target {
+            Target::Node(node) => (node.clone(), Vec::new(), 0),
             Target::Primary => {
                 let located = locate(self).await?;
-                (located.primary, located.replicas)
+                (located.primary, located.replicas, located.known_replicas)
             }
         };
         let mut connection = self.dial(&node).await?;
@@ -140,7 +142,7 @@ impl Connector {
         }
         self.load_scripts(&mut connection).await?;
         tracing::debug!(redis = name, "connected to Redis");
-        Ok(Connected { connection, node, replication, replicas })
+        Ok(Connected { connection, node, replication, replicas, known_replicas })
     }
 
     async fn dial_in_time(&self, node: &Node, is_sentinel: bool) -> Result<Connection, StoreError> {

@@ -2,7 +2,9 @@
 //!
 //! During a failover by Sentinel the old primary accepts writes for some 10 s after the promotion. An owner without
 //! appends would renew its leases there, while another core claims the partitions at the new one. A promoted replica
-//! leaves the old primary at once, so a disconnected replica is a reason to query the Sentinels; a slow one is not.
+//! leaves the old primary at once, so a replica that is not connected is a reason to query the Sentinels, for as long
+//! as they know the replica. A slow replica is none, unless the replica has sent no report for [`MAX_LAG_S`]: across a
+//! network partition its connection stays open for up to `repl-timeout`, 60 s by default.
 //!
 //! The connection for leases ([`super::pipelined_connection`]) is the caller, with `wait` and Sentinels only.
 
@@ -23,13 +25,24 @@ use crate::clock;
 /// How long a confirmation by the Sentinels is valid.
 const VALID: Duration = Duration::from_millis(250);
 
+/// Age of the last report of a replica up to which the replica is known to be connected, in seconds. Replicas report
+/// once per second, and the server counts full seconds: the report is younger than 2 s.
+const MAX_LAG_S: u64 = 1;
+
 #[derive(Debug, Default)]
 pub(super) struct LeaseProof {
     /// Time of the last confirmation by the Sentinels.
     confirmed_at: Option<Instant>,
+    /// Number of replicas that the Sentinels know, connected or not.
+    known_replicas: usize,
 }
 
 impl LeaseProof {
+    /// Begins with a new connection to the primary. The Sentinels know this number of replicas.
+    pub(super) fn on_connected(&mut self, known_replicas: usize) {
+        *self = Self { confirmed_at: None, known_replicas };
+    }
+
     /// Adds the command whose reply [`LeaseProof::check`] takes.
     pub(super) fn add_to(pipeline: &mut Pipeline) {
         pipeline.cmd("INFO").arg("replication");
@@ -54,7 +67,7 @@ impl LeaseProof {
         let now = clock::now();
         replicas.observe(None, &found, true, now);
         let is_valid = self.confirmed_at.is_some_and(|at| now < at + VALID);
-        if is_valid || !replicas.has_disconnected() {
+        if is_valid || !(replicas.has_disconnected() || self.lacks_replica(&found)) {
             return Ok(());
         }
         let located = locate(connector).await?;
@@ -65,7 +78,42 @@ impl LeaseProof {
             return Err(may_be_replaced(&node.to_string()));
         }
         self.confirmed_at = Some(clock::now());
+        self.known_replicas = located.known_replicas;
         replicas.release_expired(now);
         Ok(())
+    }
+
+    /// Returns true if a replica may have left the primary without the knowledge of the primary, or has left long ago:
+    /// the Sentinels may have promoted the replica.
+    fn lacks_replica(&self, found: &Replication) -> bool {
+        found.replicas.len() < self.known_replicas || found.max_lag_s > MAX_LAG_S
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::replication::Replica;
+    use super::*;
+
+    #[test]
+    fn absent_and_silent_replicas_are_no_proof() {
+        let replica = |port| (Replica::from(Node { host: "h".to_owned(), port }), 0);
+        let found = |count: u16, max_lag_s| {
+            let replicas = (0..count).map(replica).collect();
+            Replication { replicas, max_lag_s, ..Replication::default() }
+        };
+        let mut proof = LeaseProof::default();
+        assert!(!proof.lacks_replica(&found(0, 0)));
+        proof.on_connected(2);
+        for (count, lag, is_lacking) in [
+            (1, 0, true),
+            (2, 0, false),
+            (3, 0, false),
+            (2, MAX_LAG_S - 1, false),
+            (2, MAX_LAG_S, false),
+            (2, MAX_LAG_S + 1, true),
+        ] {
+            assert_eq!(proof.lacks_replica(&found(count, lag)), is_lacking, "{count} {lag}");
+        }
     }
 }

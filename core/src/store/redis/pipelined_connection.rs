@@ -177,7 +177,10 @@ impl Worker {
             data_set.mark_unchanged();
         }
         let connected = self.connector.connect(&self.target).await?;
-        let Connected { connection, node, replication, replicas } = connected;
+        let Connected { connection, node, replication, replicas, known_replicas } = connected;
+        if let Some(proof) = &mut self.lease_proof {
+            proof.on_connected(known_replicas);
+        }
         self.replicas.on_connected(&node, &replication, &replicas, clock::now());
         self.hooks.report(Some(self.replicas.data_set()));
         self.node = Some(node);

@@ -30,12 +30,14 @@ pub(super) struct Replication {
     pub(super) offset: u64,
     /// Online replicas, with the offset that each has acknowledged.
     pub(super) replicas: Vec<(Replica, u64)>,
+    /// Greatest age of the last report of an online replica, in seconds. Replicas report once per second.
+    pub(super) max_lag_s: u64,
 }
 
 impl Replication {
     /// Parses an INFO text that contains the section; missing fields stay empty.
     pub(super) fn parse(info: &str) -> Self {
-        let (mut found, mut replicas) = (Self::default(), Vec::new());
+        let (mut found, mut replicas) = (Self::default(), Vec::<OnlineReplica>::new());
         for (name, value) in info.lines().filter_map(|line| line.split_once(':')) {
             let value = value.trim_end();
             match name {
@@ -48,7 +50,9 @@ impl Replication {
                 _ => {}
             }
         }
-        found.replicas = ranked(&replicas);
+        found.max_lag_s = replicas.iter().map(|replica| replica.lag_s).max().unwrap_or(0);
+        let acknowledged: Vec<_> = replicas.into_iter().map(|one| (one.node, one.offset)).collect();
+        found.replicas = ranked(&acknowledged);
         found
     }
 
@@ -97,8 +101,15 @@ fn is_replica(field: &str) -> bool {
     !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// One line of a replica that is online.
+struct OnlineReplica {
+    node: Node,
+    offset: u64,
+    lag_s: u64,
+}
+
 /// Parses `ip=HOST,port=PORT,state=online,offset=BYTES,lag=SECONDS`; `None` for a replica that is not online.
-fn parse_replica(text: &str) -> Option<(Node, u64)> {
+fn parse_replica(text: &str) -> Option<OnlineReplica> {
     let field = |name: &str| {
         let mut fields = text.split(',').filter_map(|field| field.split_once('='));
         fields.find(|(found, _)| *found == name).map(|(_, value)| value)
@@ -107,7 +118,9 @@ fn parse_replica(text: &str) -> Option<(Node, u64)> {
         return None;
     }
     let node = Node { host: field("ip")?.to_owned(), port: field("port")?.parse().ok()? };
-    Some((node, field("offset")?.parse().ok()?))
+    // A clock that was set back gives negative numbers.
+    let lag_s = field("lag").and_then(|lag| lag.parse().ok()).unwrap_or(0);
+    Some(OnlineReplica { node, offset: field("offset")?.parse().ok()?, lag_s })
 }
 
 #[cfg(test)]
@@ -135,6 +148,7 @@ mod tests {
             previous_id: "0000".to_owned(),
             offset: 21,
             replicas: vec![(first, 20), (second.clone(), 18)],
+            max_lag_s: 1,
         };
         let parsed = Replication::from_reply(&Value::BulkString(INFO.into())).unwrap();
         assert_eq!(parsed, expected);

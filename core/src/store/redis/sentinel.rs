@@ -27,6 +27,8 @@ pub(super) struct Located {
     pub(super) primary: Node,
     /// Connected replicas of the primary, each of which a failover may promote.
     pub(super) replicas: Vec<Node>,
+    /// Number of all replicas of the primary, connected or not, until `SENTINEL RESET`.
+    pub(super) known_replicas: usize,
     /// At least half of all Sentinels have the newest configuration, and none of these reports a failover in progress
     /// or an unreachable primary.
     pub(super) is_settled: bool,
@@ -45,6 +47,8 @@ pub(super) struct View {
     pub(super) down_after_ms: u64,
     is_failing_over: bool,
     replicas: Vec<Node>,
+    /// Number of all replicas, connected or not.
+    known_replicas: usize,
 }
 
 /// The reply of one Sentinel. An unknown name is [`None`].
@@ -175,6 +179,7 @@ fn parse_view(values: Vec<Value>) -> Result<Option<View>, RedisError> {
         others: others.iter().filter_map(other_sentinel).collect(),
         down_after_ms: number("down-after-milliseconds"),
         is_failing_over: has_flag("failover_in_progress") || has_flag("o_down"),
+        known_replicas: replicas.len(),
         replicas: replicas.iter().filter_map(connected_replica).collect(),
     }))
 }
@@ -219,9 +224,11 @@ fn choose(views: Vec<View>, total: usize) -> Option<(Located, usize)> {
             replicas.push(replica.clone());
         }
     }
+    let known_replicas = agreeing.iter().map(|view| view.known_replicas).max().unwrap_or(0);
     let is_changing = current.iter().any(|view| view.is_failing_over || view.primary != *primary);
     let is_settled = agreeing.len() * 2 >= total && !is_changing;
-    Some((Located { primary: primary.clone(), replicas, is_settled }, agreeing.len()))
+    let located = Located { primary: primary.clone(), replicas, known_replicas, is_settled };
+    Some((located, agreeing.len()))
 }
 
 #[cfg(test)]
@@ -242,6 +249,7 @@ impl View {
             down_after_ms: 1000,
             is_failing_over: false,
             replicas: Vec::new(),
+            known_replicas: 0,
         }
     }
 }

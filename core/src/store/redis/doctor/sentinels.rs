@@ -71,7 +71,8 @@ mod tests {
         ];
         let (replies, expected): (Vec<SentinelReply>, Vec<Verdict>) = replies.into_iter().unzip();
         let replies: Vec<_> = (11..).map(node).zip(replies).collect();
-        let located = Located { primary: node(1), replicas: Vec::new(), is_settled: true };
+        let located =
+            Located { primary: node(1), replicas: Vec::new(), known_replicas: 0, is_settled: true };
         let findings = sentinel_findings(&replies, &located, 7);
         let verdicts: Vec<_> = findings.iter().map(Finding::verdict).collect();
         assert_eq!(verdicts, expected);

@@ -15,6 +15,7 @@ const SERVER: u16 = 100;
 /// The state of a server whose replicas have acknowledged these offsets.
 fn state(offset: u64, replicas: &[(u16, u64)]) -> Replication {
     Replication {
+        max_lag_s: 0,
         is_primary: true,
         is_failing_over: false,
         id: "one".to_owned(),

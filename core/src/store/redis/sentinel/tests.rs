@@ -102,9 +102,14 @@ fn the_number_of_unlisted_sentinels_is_bounded() {
 
 #[test]
 fn the_replicas_of_all_agreeing_sentinels_count_once() {
-    let views = vec![view(4, 2, &[1, 3]), view(4, 2, &[3, 5]), view(3, 1, &[7])];
+    let of = |epoch, primary, replicas: &[u16], known_replicas| View {
+        known_replicas,
+        ..view(epoch, primary, replicas)
+    };
+    let views = vec![of(4, 2, &[1, 3], 3), of(4, 2, &[3, 5], 2), of(3, 1, &[7], 9)];
     let (located, _) = choose(views, 3).unwrap();
     assert_eq!(located.replicas, [node(1), node(3), node(5)]);
+    assert_eq!(located.known_replicas, 3);
 }
 
 fn strings(parts: &[&str]) -> Value {
@@ -136,7 +141,8 @@ fn replies_are_parsed() {
         Value::BulkString(b"a".to_vec()),
     ];
     let others = vec![("b".to_owned(), node(7)), ("h:8".to_owned(), node(8))];
-    let mut expected = View { is_failing_over: true, others, ..view(9, 2, &[3]) };
+    let mut expected =
+        View { is_failing_over: true, others, known_replicas: 3, ..view(9, 2, &[3]) };
     (expected.id, expected.down_after_ms) = ("a".to_owned(), 5000);
     assert_eq!(parse_view(values.clone()).unwrap(), Some(expected.clone()));
     // Sentinels before 6.2 report no identity of their own.
