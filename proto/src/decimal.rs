@@ -4,13 +4,21 @@ use crate::MAX_NUMBER;
 
 /// Parses digits without sign or leading zero, at most [`MAX_NUMBER`].
 pub(crate) fn parse(text: &[u8]) -> Option<u64> {
-    let canonical = matches!(text, [b'0'] | [b'1'..=b'9', ..]);
     // 2^53 has 16 digits; with this limit the sum below cannot overflow.
-    if !canonical || text.len() > 16 || !text.iter().all(u8::is_ascii_digit) {
+    if !is_canonical(text) || text.len() > 16 {
         return None;
     }
     let number = text.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     (number <= MAX_NUMBER).then_some(number)
+}
+
+/// Parses digits without sign or leading zero, at most `u64::MAX`.
+pub(crate) fn parse_u64(text: &[u8]) -> Option<u64> {
+    is_canonical(text).then(|| std::str::from_utf8(text).ok()?.parse().ok())?
+}
+
+fn is_canonical(text: &[u8]) -> bool {
+    matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.iter().all(u8::is_ascii_digit)
 }
 
 /// The number of digits of a number.

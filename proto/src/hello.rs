@@ -75,6 +75,9 @@ pub enum HelloError {
     /// The value of a key has the wrong type or is out of range.
     #[error("the hello's `{0}` is wrong")]
     Wrong(&'static str),
+    /// The value of the first key is impossible together with the second key.
+    #[error("the hello's `{0}` excludes `{1}`")]
+    Excluded(&'static str, &'static str),
     /// A character outside ASCII in a key or value other than `cred` and `why`.
     #[error("the hello is not ASCII")]
     NotAscii,
@@ -89,11 +92,18 @@ impl Hello {
     /// # Errors
     /// If a key is missing, or a value has the wrong type or range.
     pub fn parse(json: &[u8]) -> Result<Self, HelloError> {
-        let Ok(Value::Object(members)) = json::parse(json) else {
-            return Err(HelloError::Json);
-        };
-        check_ascii(&members)?;
-        let members = Members(members);
+        Self::read(&Members::parse(json)?)
+    }
+
+    /// Reads the members of a hello of version 2.
+    pub(crate) fn read(members: &Members) -> Result<Self, HelloError> {
+        members.check_ascii()?;
+        members.required("ver", |value| value.integer(VERSION).filter(|&ver| ver == VERSION))?;
+        Self::read_common(members)
+    }
+
+    /// Reads the keys that all versions have, except `ver`.
+    pub(crate) fn read_common(members: &Members) -> Result<Self, HelloError> {
         members.check_without_effect()?;
         Ok(Self {
             tnum: members.required("tnum", transport_number)?,
@@ -168,10 +178,17 @@ impl std::fmt::Debug for Hello {
 }
 
 /// The members of the JSON object.
-struct Members(BTreeMap<String, Value>);
+pub(crate) struct Members(BTreeMap<String, Value>);
 
 impl Members {
-    fn required<T>(
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, HelloError> {
+        match json::parse(json) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) | Err(_) => Err(HelloError::Json),
+        }
+    }
+
+    pub(crate) fn required<T>(
         &self,
         key: &'static str,
         read: impl FnOnce(&Value) -> Option<T>,
@@ -179,7 +196,7 @@ impl Members {
         self.optional(key, read)?.ok_or(HelloError::Missing(key))
     }
 
-    fn optional<T>(
+    pub(crate) fn optional<T>(
         &self,
         key: &'static str,
         read: impl FnOnce(&Value) -> Option<T>,
@@ -192,20 +209,21 @@ impl Members {
 
     /// Checks the keys that have no effect; a wrong value is an error all the same.
     fn check_without_effect(&self) -> Result<(), HelloError> {
-        self.required("ver", |value| value.integer(VERSION).filter(|&ver| ver == VERSION))?;
         self.optional("maxb", |value| value.integer(MAX_NUMBER))?;
         self.optional("pad", |value| value.integer(MAX_PAD))?;
         self.optional("format", |value| value.integer(MAX_NUMBER).filter(|n| FORMATS.contains(n)))?;
         Ok(())
     }
-}
 
-fn check_ascii(members: &BTreeMap<String, Value>) -> Result<(), HelloError> {
-    let may_be_unicode = |key: &str| matches!(key, "cred" | "why");
-    let ascii = members
-        .iter()
-        .all(|(key, value)| key.is_ascii() && (may_be_unicode(key) || is_ascii(value)));
-    if ascii { Ok(()) } else { Err(HelloError::NotAscii) }
+    /// Checks that all strings are ASCII, except those of `cred` and `why`.
+    fn check_ascii(&self) -> Result<(), HelloError> {
+        let may_be_unicode = |key: &str| matches!(key, "cred" | "why");
+        let ascii = self
+            .0
+            .iter()
+            .all(|(key, value)| key.is_ascii() && (may_be_unicode(key) || is_ascii(value)));
+        if ascii { Ok(()) } else { Err(HelloError::NotAscii) }
+    }
 }
 
 fn is_ascii(value: &Value) -> bool {
@@ -220,11 +238,11 @@ fn is_ascii(value: &Value) -> bool {
 }
 
 fn stream_id(value: &Value) -> Option<StreamId> {
-    StreamId::parse(string(value)?).ok()
+    StreamId::parse(value.as_text()?).ok()
 }
 
 /// A bool, or 0 or 1.
-fn flag(value: &Value) -> Option<bool> {
+pub(crate) fn flag(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(flag) => Some(*flag),
         Value::Number(_) => value.integer(1).map(|number| number == 1),
@@ -249,21 +267,12 @@ fn eeds(value: &Value) -> Option<Eeds> {
 
 /// Parses a SACK; one trailing line feed is tolerated, as in the original protocol.
 fn sack(value: &Value) -> Option<Sack> {
-    let text = string(value)?;
+    let text = value.as_text()?;
     Sack::parse(text.strip_suffix('\n').unwrap_or(text).as_bytes()).ok()
 }
 
 fn short(value: &Value, max: usize) -> Option<String> {
-    string(value).filter(|text| text.len() <= max).map(str::to_owned)
-}
-
-fn string(value: &Value) -> Option<&str> {
-    match value {
-        Value::String(text) => Some(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            None
-        }
-    }
+    value.as_text().filter(|text| text.len() <= max).map(str::to_owned)
 }
 
 fn push_string(text: &mut String, key: &str, value: &str) {

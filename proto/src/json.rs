@@ -33,6 +33,14 @@ pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
 }
 
 impl Value {
+    /// The text of a string.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Array(_) | Self::Object(_) => None,
+        }
+    }
+
     /// The number as an integer from 0 to `max`. Texts such as `2.0` and `2e3` are integers too.
     pub(crate) fn integer(&self, max: u64) -> Option<u64> {
         let Self::Number(text) = self else {

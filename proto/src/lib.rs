@@ -2,8 +2,9 @@
 //! application API.
 //!
 //! All code is pure: no clock, randomness, I/O or locks. [`frame`], [`hello`] and [`sack`] encode and decode the client
-//! protocol; [`window`] has the send queue and the receive window of a stream end; [`link`] has the values of the link.
-//! The feature `grpc` adds the codec of the link and the generated types of the application API (`app`).
+//! protocol, version 2, and [`v3`] version 3; [`window`] has the send queue and the receive window of a stream end;
+//! [`link`] has the values of the link. The feature `grpc` adds the codec of the link and the generated types of the
+//! application API (`app`).
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -39,6 +40,7 @@ pub mod sack;
 pub mod service_name;
 pub mod stream_id;
 mod transport_kind;
+pub mod v3;
 pub mod window;
 
 pub use address_key::{AddressKey, is_private_address};

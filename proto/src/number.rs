@@ -152,6 +152,14 @@ impl ClaimTag {
         Self(tag.max(1))
     }
 
+    /// Parses the text form: 16 hex digits, lower case.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let text = std::str::from_utf8(text).ok()?;
+        let is_canonical = text.len() == 16 && text.as_bytes().iter().all(is_digit);
+        is_canonical.then(|| u64::from_str_radix(text, 16).ok().map(Self))?
+    }
+
     /// The epoch of the claim, modulo 2^32.
     pub const fn epoch(self) -> u32 {
         (self.0 >> 32) as u32
@@ -183,6 +191,16 @@ mod tests {
         assert_ne!(tag, ClaimTag::new(8, "core-1"));
         assert_eq!(ClaimTag(0x1f).to_string(), "000000000000001f");
         assert!(tag.is_known() && !ClaimTag::UNKNOWN.is_known());
+    }
+
+    #[test]
+    fn the_text_of_a_claim_tag_is_canonical() {
+        for tag in [0, 0x1f, u64::MAX] {
+            assert_eq!(ClaimTag::parse(ClaimTag(tag).to_string().as_bytes()), Some(ClaimTag(tag)));
+        }
+        for wrong in ["", "1f", "000000000000001F", "00000000000000001", "+00000000000001f"] {
+            assert_eq!(ClaimTag::parse(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Reset {
     }
 
     /// Parses `reason|0` or `reason|1`.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let (reason, application_level) = match text {
             [reason @ .., b'|', b'0'] => (reason, false),
             [reason @ .., b'|', b'1'] => (reason, true),
@@ -35,12 +35,12 @@ impl Reset {
         Some(Self { reason, application_level })
     }
 
-    pub(super) fn encode(&self, dst: &mut BytesMut) {
+    pub(crate) fn encode(&self, dst: &mut BytesMut) {
         dst.put_slice(self.reason.as_bytes());
         dst.put_slice(if self.application_level { b"|1" } else { b"|0" });
     }
 
-    pub(super) fn encoded_len(&self) -> usize {
+    pub(crate) fn encoded_len(&self) -> usize {
         self.reason.len() + 2
     }
 }

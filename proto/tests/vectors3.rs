@@ -1,0 +1,296 @@
+//! The shared test vectors of version 3, `vectors3.json`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/vectors3.rs"]
+mod support;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use minerva_proto::v3::{
+    AnyHello, ClientAction, Frame, FrameError, Hello, MAX_MESSAGE, Refusal, RefusalCode, Renewal,
+    ResumeKey, Rewind, StreamCreation, Welcome, cut, frame_len, put_header,
+};
+use minerva_proto::{
+    ClaimTag, Eeds, Framing, MAX_FRAME, MessageNumber, MessageTag, ReceivedTags, Reset, StreamId,
+    TransportNumber,
+};
+use serde_json::{Value, json};
+use support::{bytes, code, entries, max_message, sack, text};
+
+fn decode(wire: &[u8], max_message: usize) -> Result<Frame, FrameError> {
+    let mut buf = BytesMut::from(wire);
+    let raw = cut(&mut buf, max_message)?.expect("a whole frame");
+    assert!(buf.is_empty(), "bytes are left");
+    Frame::decode(raw)
+}
+
+fn frame(decoded: &Value) -> Frame {
+    match decoded["type"].as_str().unwrap() {
+        "welcome" => Frame::Welcome(welcome(decoded)),
+        "text" => Frame::Text(text(&decoded["text"]).into()),
+        "binary" => Frame::Binary(bytes(&decoded["hex"])),
+        "seqnum" => Frame::SeqNum(MessageNumber(decoded["number"].as_u64().unwrap())),
+        "sack" => Frame::Sack(sack(&decoded["sack"])),
+        "status" => Frame::StreamStatus(sack(&decoded["sack"])),
+        "you_close_it" => Frame::YouCloseIt,
+        "comment" => Frame::Comment(bytes(&decoded["hex"])),
+        "claim_tag" => Frame::ClaimTag(MessageTag {
+            first: MessageNumber(decoded["first"].as_u64().unwrap()),
+            tag: ClaimTag::parse(text(&decoded["tag"]).as_bytes()).unwrap(),
+        }),
+        "compressed" => Frame::Compressed(bytes(&decoded["hex"])),
+        "renewal" => Frame::Renewal(match decoded["by"].as_u64() {
+            Some(by) => Renewal::Wanted(Duration::from_secs(by)),
+            None => Renewal::Credentials(text(&decoded["cred"])),
+        }),
+        "reset" => Frame::Reset(Reset {
+            reason: text(&decoded["reason"]),
+            application_level: decoded["application_level"].as_bool().unwrap(),
+        }),
+        "extension" => Frame::Extension(u8::try_from(decoded["byte"].as_u64().unwrap()).unwrap()),
+        other => panic!("no such frame: {other}"),
+    }
+}
+
+fn welcome(decoded: &Value) -> Welcome {
+    let number = |key: &str| decoded[key].as_u64().map(MessageNumber);
+    Welcome {
+        born: decoded["born"].as_str().map(|b| StreamCreation::parse(b.as_bytes()).unwrap()),
+        max: decoded["max"].as_u64().map(|max| usize::try_from(max).unwrap()),
+        inflates: decoded["z"] == true,
+        from: number("from"),
+        own: number("own"),
+    }
+}
+
+/// Compares a refusal member by member: those of newer servers cannot be made from a code.
+fn assert_refusal(refusal: &Refusal, expected: &Value) {
+    let mut members = json!({
+        "type": "refusal", "status": refusal.status(), "code": refusal.code_text(),
+        "title": refusal.title(), "do": refusal.action().as_str(),
+    });
+    if let Some(after) = refusal.after {
+        members["after"] = json!(u64::try_from(after.as_millis()).unwrap());
+    }
+    assert_eq!(&members, expected);
+}
+
+fn assert_decodes(entry: &Value) -> Frame {
+    let decoded = decode(&bytes(&entry["hex"]), MAX_MESSAGE).unwrap();
+    match &decoded {
+        Frame::Refusal(refusal) => assert_refusal(refusal, &entry["decoded"]),
+        Frame::Welcome(_)
+        | Frame::Text(_)
+        | Frame::Binary(_)
+        | Frame::SeqNum(_)
+        | Frame::Sack(_)
+        | Frame::StreamStatus(_)
+        | Frame::YouCloseIt
+        | Frame::Comment(_)
+        | Frame::ClaimTag(_)
+        | Frame::Compressed(_)
+        | Frame::Renewal(_)
+        | Frame::Reset(_)
+        | Frame::Extension(_) => assert_eq!(decoded, frame(&entry["decoded"]), "{}", entry["name"]),
+    }
+    decoded
+}
+
+#[test]
+fn frames_decode_and_encode() {
+    for entry in entries("frames") {
+        let mut encoded = BytesMut::new();
+        assert_decodes(&entry).encode(&mut encoded);
+        assert_eq!(encoded, bytes(&entry["hex"]), "{}", entry["name"]);
+    }
+    for entry in entries("lenient") {
+        assert_decodes(&entry);
+    }
+}
+
+#[test]
+fn invalid_frames_are_refused() {
+    for entry in entries("refused") {
+        let refused = decode(&bytes(&entry["hex"]), max_message(&entry)).map_err(FrameError::code);
+        assert_eq!(refused, Err(code(&entry)), "{}", entry["name"]);
+    }
+}
+
+#[test]
+fn lengths_are_in_the_shortest_form() {
+    for entry in entries("lengths") {
+        let length = usize::try_from(entry["length"].as_u64().unwrap()).unwrap();
+        let mut wire = BytesMut::new();
+        Frame::Binary(vec![0; length].into()).encode(&mut wire);
+        let field = bytes(&entry["hex"]);
+        assert_eq!(wire[1..][..field.len()], field);
+        assert_eq!(wire.len(), frame_len(length));
+    }
+}
+
+#[test]
+fn bytes_are_cut_into_frames() {
+    for entry in entries("cuts") {
+        let (name, wire) = (&entry["name"], bytes(&entry["hex"]));
+        let expected: Vec<Bytes> = entry["frames"].as_array().unwrap().iter().map(bytes).collect();
+        for piece in [wire.len().max(1), 1, 3, 7] {
+            let (cuts, rest) = cut_in_pieces(wire.chunks(piece), max_message(&entry));
+            assert_eq!(cuts, expected, "{name}");
+            let expected = entry.get("rest").map(bytes).ok_or_else(|| code(&entry));
+            assert_eq!(rest, expected, "{name}");
+        }
+    }
+}
+
+/// The frames, then the bytes that are left, or the refusal of the next frame.
+fn cut_in_pieces<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    max_message: usize,
+) -> (Vec<Bytes>, Result<Bytes, RefusalCode>) {
+    let (mut buf, mut frames) = (BytesMut::new(), Vec::new());
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        loop {
+            match cut(&mut buf, max_message) {
+                Ok(Some(raw)) => {
+                    let mut frame = BytesMut::new();
+                    put_header(raw.frame_type, raw.body.len(), &mut frame);
+                    frame.extend_from_slice(&raw.body);
+                    frames.push(frame.freeze());
+                }
+                Ok(None) => break,
+                Err(error) => return (frames, Err(error.code())),
+            }
+        }
+    }
+    (frames, Ok(buf.freeze()))
+}
+
+#[test]
+fn claim_tags_are_derived_from_epoch_and_owner() {
+    for entry in entries("claim_tags") {
+        let (epoch, owner) = (entry["epoch"].as_u64().unwrap(), text(&entry["owner"]));
+        assert_eq!(ClaimTag::new(epoch, &owner).to_string(), text(&entry["tag"]));
+    }
+}
+
+#[test]
+fn the_table_of_refusals_is_complete() {
+    let table: Vec<Value> = RefusalCode::ALL
+        .into_iter()
+        .map(|code| {
+            json!({
+                "code": code.as_str(), "status": code.status(), "do": code.action().as_str(),
+                "ends_when_repeated": code.ends_when_repeated(),
+                "close_code": Refusal::new(code).close_code(),
+            })
+        })
+        .collect();
+    assert_eq!(table, entries("refusal_codes"));
+    let actions: Vec<_> = ClientAction::ALL.into_iter().map(ClientAction::as_str).collect();
+    assert!(table.iter().all(|row| actions.contains(&row["do"].as_str().unwrap())));
+}
+
+fn hello(decoded: &Value) -> Hello {
+    let member = |key: &str| decoded.get(key).map(text);
+    let number = |key: &str| decoded[key].as_u64();
+    let key = |name: &str| member(name).map(|key| ResumeKey::parse(&key).unwrap());
+    Hello {
+        common: common(decoded),
+        key: key("key").unwrap(),
+        next: key("next"),
+        generation: number("gen").map_or(0, |number| u32::try_from(number).unwrap()),
+        rewind: decoded.get("rew").map(|rewind| match rewind.as_str() {
+            Some("all") => Rewind::All,
+            Some("new") => Rewind::New,
+            Some(other) => panic!("no such rewind: {other}"),
+            None => Rewind::From(MessageNumber(rewind.as_u64().unwrap())),
+        }),
+        own: number("own").map(MessageNumber),
+        born: member("born").map(|born| StreamCreation::parse(born.as_bytes()).unwrap()),
+        tags: tags(member("line")),
+        inflates: decoded["z"] == true,
+    }
+}
+
+fn common(decoded: &Value) -> minerva_proto::Hello {
+    let member = |key: &str| decoded.get(key).map(text);
+    let seconds = |key: &str| decoded[key].as_u64().map(Duration::from_secs);
+    minerva_proto::Hello {
+        tnum: TransportNumber(decoded["tnum"].as_u64().unwrap()),
+        id: StreamId::parse(&member("id").unwrap()).unwrap(),
+        new: decoded["new"] == true,
+        ming: decoded["ming"] == true,
+        maxia: seconds("maxia").unwrap(),
+        beat: seconds("beat").unwrap_or_default(),
+        seenack: sack(&decoded["seenack"]),
+        sack: decoded.get("sack").map(sack),
+        eeds: match decoded.get("eeds") {
+            None => Eeds::Absent,
+            Some(Value::Null) => Eeds::Null,
+            Some(number) => Eeds::Number(TransportNumber(number.as_u64().unwrap())),
+        },
+        maxt: seconds("maxt"),
+        cred: member("cred"),
+        why: member("why"),
+    }
+}
+
+fn tags(line: Option<String>) -> ReceivedTags {
+    let pair = |pair: &str| {
+        let (first, tag) = pair.split_once(' ').unwrap();
+        let first = MessageNumber(first.parse().unwrap());
+        MessageTag { first, tag: ClaimTag::parse(tag.as_bytes()).unwrap() }
+    };
+    let pairs = line.iter().flat_map(|line| line.split(',')).map(pair);
+    ReceivedTags::new(pairs.collect()).unwrap()
+}
+
+#[test]
+fn hellos_parse_and_encode() {
+    for entry in entries("hellos") {
+        let (name, json) = (&entry["name"], entry["json"].as_str().unwrap());
+        let expected = hello(&entry["decoded"]);
+        if entry["canonical"] == true {
+            assert_eq!(expected.to_json(), json, "{name}");
+        }
+        let parsed = AnyHello::parse(json.as_bytes(), 3);
+        assert_eq!(parsed, Ok(AnyHello::V3(expected)), "{name}");
+    }
+}
+
+#[test]
+fn invalid_hellos_are_refused_by_key() {
+    for entry in entries("hellos_refused") {
+        let error = AnyHello::parse(entry["json"].as_str().unwrap().as_bytes(), 3).unwrap_err();
+        let refusal = Refusal::from(error);
+        let key = entry["key"].as_str().map_or("JSON".to_owned(), |key| format!("`{key}`"));
+        assert_eq!(refusal.code(), Some(code(&entry)), "{}", entry["name"]);
+        assert!(refusal.title().contains(&key), "{}: {}", entry["name"], refusal.title());
+    }
+}
+
+#[test]
+fn frames_follow_the_hello_at_once() {
+    for entry in entries("openings") {
+        let framing = match entry["framing"].as_str().unwrap() {
+            "lines" => Framing::Lines,
+            "int32" => Framing::Int32,
+            other => panic!("no such framing: {other}"),
+        };
+        let mut buf = BytesMut::from(&bytes(&entry["hex"])[..]);
+        let hello = framing.cut(&mut buf, MAX_FRAME).unwrap().unwrap();
+        assert_eq!(hello, format!("{}H", entry["json"].as_str().unwrap()));
+        assert_eq!(buf.freeze(), bytes(&entry["frames"]), "{}", entry["name"]);
+    }
+}
+
+#[test]
+fn an_answer_of_version_2_is_no_frame() {
+    for entry in entries("version2_answers") {
+        let first = bytes(&entry["hex"]).slice(..1);
+        let refused = cut(&mut BytesMut::from(&first[..]), MAX_MESSAGE);
+        assert_eq!(refused, Err(FrameError::UnknownType(first[0])), "{}", entry["name"]);
+    }
+}
