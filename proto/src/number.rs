@@ -165,6 +165,11 @@ impl ClaimTag {
         (self.0 >> 32) as u32
     }
 
+    /// Whether the owner of this claim may have made the claim `other`, too.
+    pub const fn has_owner_of(self, other: Self) -> bool {
+        self.0 as u32 == other.0 as u32
+    }
+
     /// Whether this is the tag of a claim.
     pub const fn is_known(self) -> bool {
         self.0 != 0
@@ -189,6 +194,8 @@ mod tests {
         assert_eq!(tag, ClaimTag::new(7 | 1 << 32, "core-1"), "epochs count modulo 2^32");
         assert_ne!(tag, ClaimTag::new(7, "core-2"));
         assert_ne!(tag, ClaimTag::new(8, "core-1"));
+        assert!(tag.has_owner_of(ClaimTag::new(8, "core-1")));
+        assert!(!tag.has_owner_of(ClaimTag::new(7, "core-2")));
         assert_eq!(ClaimTag(0x1f).to_string(), "000000000000001f");
         assert!(tag.is_known() && !ClaimTag::UNKNOWN.is_known());
     }

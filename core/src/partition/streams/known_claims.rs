@@ -32,13 +32,23 @@ impl KnownClaims {
     }
 
     /// Returns true if no known claim has this tag, although the claim is not older than the known ones.
+    ///
+    /// A claim that the same owner made next is no loss: after a rollback of the store, the owner has written all
+    /// numbers of the lost claim again under the new one.
     pub(super) fn is_lost(&self, tag: ClaimTag) -> bool {
-        let Some(oldest) = self.tags.front() else { return false };
-        // Epochs count modulo 2^32.
-        let age = oldest.epoch().wrapping_sub(tag.epoch());
-        let is_older = age != 0 && age < 1 << 31;
-        tag.is_known() && !is_older && !self.tags.contains(&tag)
+        let Some(oldest) = self.tags.front().filter(|_| tag.is_known()) else { return false };
+        if is_older(tag, *oldest) || self.tags.contains(&tag) {
+            return false;
+        }
+        let next = self.tags.iter().find(|known| !is_older(**known, tag));
+        next.is_none_or(|next| !next.has_owner_of(tag))
     }
+}
+
+/// Whether a claim is older than another one. Epochs count modulo 2^32.
+fn is_older(claim: ClaimTag, other: ClaimTag) -> bool {
+    let age = other.epoch().wrapping_sub(claim.epoch());
+    age != 0 && age < 1 << 31
 }
 
 #[cfg(test)]
@@ -75,6 +85,23 @@ mod tests {
         known.add(&[claim(7, "a")]);
         assert!(!known.is_lost(ClaimTag::new(7, "a")));
         assert!(!known.is_lost(ClaimTag::new(5, "a")), "claims that the store forgot stay known");
+    }
+
+    #[test]
+    fn a_claim_that_its_owner_made_next_is_not_lost() {
+        let mut known = KnownClaims::default();
+        known.add(&[claim(3, "a"), claim(6, "b"), claim(8, "c"), claim(9, "b")]);
+        for (epoch, owner, is_lost) in [
+            (4, "b", false),
+            (5, "b", false),
+            (5, "a", true),
+            (5, "c", true),
+            (7, "c", false),
+            (7, "b", true),
+            (10, "b", true),
+        ] {
+            assert_eq!(known.is_lost(ClaimTag::new(epoch, owner)), is_lost, "{epoch} {owner}");
+        }
     }
 
     #[test]

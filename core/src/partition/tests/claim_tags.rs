@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use minerva_proto::link::CoreMessage;
-use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
+use minerva_proto::link::{Attach, CoreFrame, CoreMessage};
+use minerva_proto::{
+    ClaimTag, LogIndex, MessageNumber, MessageTag, ReceivedTags, Sack, StreamNumber,
+};
 
 use super::harness::{Harness, TestSession, hello, run_until_idle, send};
-use super::rollback::push;
+use super::rollback::{is_attach_failure, is_lost, push};
 use super::store::TestStore;
 use crate::partition::Recovered;
 use crate::state::{CreatedTags, StreamState, decode_entry};
@@ -124,4 +126,44 @@ async fn a_rewrite_after_a_rollback_keeps_the_tags_of_old_numbers() {
     let epoch = store.inner.backup().claim(0, "core", Epoch(0)).await.unwrap().epoch.0 - 1;
     assert!(epoch > 1, "the owner has claimed again");
     assert_eq!(received(&state), [Some(tag(1)), Some(tag(1)), Some(tag(epoch))]);
+}
+
+/// The answer to a client of an unknown stream that has received a message of a claim.
+async fn answer_to(harness: &mut Harness, received: ClaimTag) -> CoreFrame {
+    let tags = vec![MessageTag { first: MessageNumber(0), tag: received }];
+    harness.attach(Attach {
+        create: false,
+        sack: Some(Sack::up_to(0)),
+        tag_history: ReceivedTags::new(tags).unwrap(),
+        ..hello(9, "forgotten")
+    });
+    run_until_idle().await;
+    harness.edge_outputs().pop().unwrap()
+}
+
+/// The history of the store lacks the claim before the rewrite, although the rewrite has kept the messages of the claim.
+#[tokio::test(start_paused = true)]
+async fn a_claim_before_a_rewrite_is_no_proof_of_a_loss() {
+    let store = TestStore::free();
+    start(&store, 2).await.0.stop().await.unwrap();
+    let backup = store.inner.backup();
+    let (harness, _app) = start(&store, 2).await;
+    send(&harness, 0);
+    run_until_idle().await;
+    store.inner.restore(&backup);
+    send(&harness, 1);
+    for _ in 0..50 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        run_until_idle().await;
+    }
+    harness.stop().await.unwrap();
+    let claims = store.inner.backup().claim(0, "core", Epoch(0)).await.unwrap().claims;
+    let epochs: Vec<u64> = claims.iter().map(|claim| claim.epoch.0).collect();
+    assert!(epochs.contains(&1) && !epochs.contains(&2), "{epochs:?}");
+    let mut harness = Harness::start(&store).await;
+    harness.wait(2_000).await;
+    let answer = answer_to(&mut harness, tag(2)).await;
+    assert!(is_attach_failure(&answer), "{answer:?}");
+    let answer = answer_to(&mut harness, ClaimTag::new(2, "other")).await;
+    assert!(is_lost(&answer), "{answer:?}");
 }
