@@ -186,6 +186,23 @@ pub trait Store: Send + Sync + 'static {
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>>;
 
+    /// Appends as [`Store::append`], but never fails with [`StoreError::Full`]: a checkpoint that releases more memory
+    /// follows.
+    ///
+    /// The default suffices for a store that never returns [`StoreError::Full`].
+    ///
+    /// # Errors
+    /// As [`Store::append`], except [`StoreError::Full`].
+    fn append_to_full(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        index: LogIndex,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.append(partition, owner, index, blob)
+    }
+
     /// Writes a checkpoint and trims the log in one step, with at most [`MAX_BLOB`] bytes in all.
     ///
     /// Replaces the meta blob and the blobs of the streams in `changed`; `None` removes a stream, and all other

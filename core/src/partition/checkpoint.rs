@@ -184,11 +184,12 @@ impl Checkpoints {
         self.log = (self.log.0 + pending.log.0, self.log.1 + pending.log.1);
     }
 
-    /// Sends the checkpoint that has just begun without waiting for the log, if one step can hold the checkpoint.
-    pub(super) fn go_beyond_log(&mut self) {
-        let Some(pending) = &mut self.pending else { return };
-        let bytes: usize = pending.streams.iter().map(|(_, snapshot)| snapshot.size()).sum();
-        pending.is_beyond_log = bytes <= BEYOND_LOG_BYTES;
+    /// Sends the checkpoint that has just begun without waiting for the log; returns false if one step cannot hold it.
+    pub(super) fn go_beyond_log(&mut self) -> bool {
+        let Some(pending) = &mut self.pending else { return false };
+        let sizes = pending.streams.iter().map(|(_, snapshot)| snapshot.size());
+        pending.is_beyond_log = sizes.sum::<usize>() <= BEYOND_LOG_BYTES;
+        pending.is_beyond_log
     }
 
     /// Counts an append.

@@ -72,6 +72,8 @@ pub(super) struct Gate {
     next_pause: Duration,
     /// The store has no memory for the oldest append. Only this append is retried.
     is_refused: bool,
+    /// Appends below this index are made although the store is full, because a checkpoint behind them releases memory.
+    forced_end: LogIndex,
     /// Releases outputs at once: a mutation that the tests must detect.
     #[cfg(test)]
     pub(super) is_open: bool,
@@ -100,6 +102,7 @@ impl Gate {
             pause: None,
             next_pause: BACK_OFF.0,
             is_refused: false,
+            forced_end: LogIndex(0),
             #[cfg(test)]
             is_open: false,
         }
@@ -112,7 +115,7 @@ impl Gate {
     pub(super) fn restart(&mut self, epoch: Epoch, next_index: LogIndex) {
         self.log.epoch = epoch;
         (self.next_index, self.confirmed) = (next_index, next_index);
-        self.is_refused = false;
+        (self.is_refused, self.forced_end) = (false, LogIndex(0));
         (self.pause, self.next_pause) = (None, BACK_OFF.0);
         for turn in &mut self.turns {
             (turn.append, turn.call) = (None, None);
@@ -140,6 +143,20 @@ impl Gate {
     /// Returns true if the store has no memory for the oldest append.
     pub(super) fn is_refused(&self) -> bool {
         self.is_refused
+    }
+
+    /// Makes all appends in flight although the store is full. A checkpoint that releases more memory must follow.
+    pub(super) fn force(&mut self) {
+        self.forced_end = self.next_index;
+        self.is_refused = false;
+        (self.pause, self.next_pause) = (None, BACK_OFF.0);
+        self.turns.iter_mut().for_each(|turn| turn.call = None);
+        self.call_all();
+    }
+
+    /// Returns true if the oldest append is made although the store is full.
+    pub(super) fn is_forced(&self) -> bool {
+        self.confirmed < self.forced_end
     }
 
     /// Returns true if a turn without mail may be submitted although the store is full.
@@ -182,7 +199,7 @@ impl Gate {
         self.confirmed
     }
 
-    /// Submits the append and the outputs of a turn. Returns the outputs that depend on no append.
+    /// Submits the append and the outputs of a turn, unless it has neither. Returns the outputs that depend on no append.
     pub(super) fn submit(&mut self, blob: Option<Bytes>, outputs: Vec<Output>) -> Vec<Output> {
         let (mut outputs, mut released) = (outputs, Vec::new());
         if mutation::is(Mutation::OpenGate) {
@@ -192,7 +209,7 @@ impl Gate {
         if self.is_open {
             released = std::mem::take(&mut outputs);
         }
-        if blob.is_none() && self.turns.is_empty() {
+        if blob.is_none() && (self.turns.is_empty() || outputs.is_empty()) {
             released.append(&mut outputs);
             return released;
         }
@@ -292,7 +309,11 @@ impl Gate {
 
     fn call(&self, (index, blob): &(LogIndex, Bytes)) -> Append {
         let owner = OwnerView { epoch: self.log.epoch, expected: Some(self.expected) };
-        self.log.store.append(self.log.partition, owner, *index, blob.clone())
+        let (store, partition) = (&self.log.store, self.log.partition);
+        if *index < self.forced_end {
+            return store.append_to_full(partition, owner, *index, blob.clone());
+        }
+        store.append(partition, owner, *index, blob.clone())
     }
 
     fn report_oldest(&mut self) {

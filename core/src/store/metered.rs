@@ -28,6 +28,22 @@ impl MeteredStore {
         Self { store, metrics }
     }
 
+    fn count_append(
+        &self,
+        call: BoxFuture<'static, Result<(), StoreError>>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let (seconds, begun) = (self.metrics.append_seconds.clone(), clock::now());
+        let counters = Arc::clone(&self.metrics.counters);
+        let counted = call.inspect(move |result| {
+            if result.is_ok() {
+                let now = clock::now();
+                seconds.observe((now - begun).as_secs_f64());
+                counters.durability.on_append(now);
+            }
+        });
+        self.count_errors("append", counted.boxed())
+    }
+
     fn count_errors<'a, T: 'a>(
         &self,
         operation: &'static str,
@@ -98,17 +114,17 @@ impl Store for MeteredStore {
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        let (seconds, begun) = (self.metrics.append_seconds.clone(), clock::now());
-        let counters = Arc::clone(&self.metrics.counters);
-        let call = self.store.append(partition, owner, index, blob);
-        let counted = call.inspect(move |result| {
-            if result.is_ok() {
-                let now = clock::now();
-                seconds.observe((now - begun).as_secs_f64());
-                counters.durability.on_append(now);
-            }
-        });
-        self.count_errors("append", counted.boxed())
+        self.count_append(self.store.append(partition, owner, index, blob))
+    }
+
+    fn append_to_full(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        index: LogIndex,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.count_append(self.store.append_to_full(partition, owner, index, blob))
     }
 
     fn checkpoint(

@@ -99,6 +99,29 @@ impl RedisStore {
 }
 
 impl RedisStore {
+    /// Sends an append as the command that `command` makes of it.
+    fn call_append(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        (index, blob): (LogIndex, Bytes),
+        command: fn(Append) -> Command,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        if let Err(error) = check_size([blob.len()]) {
+            return ready(Err(error)).boxed();
+        }
+        let OwnerView { epoch, expected } = owner;
+        let owner = self.client.owner(partition, epoch);
+        let bytes = blob.len();
+        let command = command(Append { owner, epoch, expected, index, blob });
+        let reply = self.client.send(partition_slot(partition), command, bytes, true);
+        async move {
+            let done = reply::parse(reply.await?, Some(index)).map(|_| ());
+            done.map_err(|error| error.in_partition(partition))
+        }
+        .boxed()
+    }
+
     /// Completes and sends the call of a checkpoint.
     fn call_checkpoint(
         &self,
@@ -192,19 +215,17 @@ impl Store for RedisStore {
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        if let Err(error) = check_size([blob.len()]) {
-            return ready(Err(error)).boxed();
-        }
-        let OwnerView { epoch, expected } = owner;
-        let owner = self.client.owner(partition, epoch);
-        let bytes = blob.len();
-        let command = Command::Append(Append { owner, epoch, expected, index, blob });
-        let reply = self.client.send(partition_slot(partition), command, bytes, true);
-        async move {
-            let done = reply::parse(reply.await?, Some(index)).map(|_| ());
-            done.map_err(|error| error.in_partition(partition))
-        }
-        .boxed()
+        self.call_append(partition, owner, (index, blob), Command::Append)
+    }
+
+    fn append_to_full(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        index: LogIndex,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.call_append(partition, owner, (index, blob), Append::into_full)
     }
 
     fn checkpoint(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_core::Config;
 use minerva_core::limits::Limits;
+use minerva_core::partition::PartitionOptions;
 use minerva_core::store::{
     Epoch, ExpectedState, FIRST_LEASE, OperatorStore, OwnerView, StoreError,
 };
@@ -136,6 +137,38 @@ async fn a_full_redis_recovers_when_the_streams_end() {
         edge.taken(1).await;
     };
     timeout(Duration::from_secs(3), serve).await.expect("service is back within 5 s");
+}
+
+/// The messages of the living streams are larger than one step of a checkpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_in_steps_releases_the_memory_of_a_full_redis() {
+    const STREAMS: u64 = 30;
+    let server = Server::start(&[]);
+    let limits = Limits { max_idle: Duration::from_secs(1), ..Limits::default() };
+    let options = PartitionOptions { checkpoint_bytes: 1 << 30, ..PartitionOptions::default() };
+    let config = Config { partitions: 1, limits, partition: options, ..Config::default() };
+    let served = serve_with(&config, server.store("")).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    let (mut living, mut ending) =
+        (Edge::connect(served.link).await, Edge::connect(served.link).await);
+    let large = "x".repeat(1_000_000);
+    for stream in 1..=STREAMS {
+        let edge = if stream <= STREAMS - 2 { &mut living } else { &mut ending };
+        edge.attach(attach(stream, &format!("stream-id-stream-id-{stream:02}"))).await;
+        edge.send(edge_frame::Frame::Batch(batch(stream, stream, 1, &[&large])));
+        edge.taken(stream).await;
+    }
+    let before = used_memory(&server);
+    assert!(before > 30_000_000);
+    server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    drop(ending);
+    for _ in 0..2 {
+        let ended = timeout(Duration::from_secs(20), app.ended()).await.expect("a stream ends");
+        app.acknowledge(ended.stream, ended.event);
+    }
+    block_in_place(|| {
+        wait_until("memory is released", || used_memory(&server) < before - 1_500_000)
+    });
 }
 
 fn used_memory(server: &Server) -> u64 {

@@ -47,11 +47,12 @@ impl Partition {
     }
 
     /// While the store is full, writes a checkpoint in place of the refused appends if the store is smaller afterwards.
+    /// If the checkpoint needs several steps, the appends are made although the store is full, and the steps follow.
     ///
     /// Otherwise a full store would never have room again: a checkpoint waits for the appends before it, and the end of
     /// a stream is an append.
     pub(super) fn relieve_store(&mut self) {
-        if !self.gate.is_refused() {
+        if !self.gate.is_refused() || self.gate.is_forced() {
             return;
         }
         let (confirmed, refused) = (self.gate.confirmed(), self.gate.append_bytes());
@@ -63,7 +64,9 @@ impl Partition {
         self.append(&records, Vec::new());
         let meta = self.streams.meta((self.setup.clock)());
         self.begin_checkpoint(&meta);
-        self.checkpoints.go_beyond_log();
+        if !self.checkpoints.go_beyond_log() {
+            self.gate.force();
+        }
     }
 
     pub(super) fn on_checkpoint_step(&mut self, is_finished: bool) {

@@ -164,3 +164,43 @@ async fn turns_without_mail_are_bounded_while_the_store_is_full() {
     timeout(Duration::from_secs(5), all).await.unwrap();
     assert_eq!(stored(&store).await.log.len(), MAX_FULL_TURNS + 1);
 }
+
+/// One step of a checkpoint cannot hold the messages of the other streams.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_in_steps_releases_the_memory_of_a_full_store() {
+    const STREAMS: u64 = 30;
+    let store = TestStore::free();
+    let options =
+        PartitionOptions { checkpoint_bytes: 1 << 30, checkpoint_entries: 1 << 30, ..options() };
+    let mut harness = Harness::start_with(&store, Limits::default(), options, false).await;
+    for stream in 1..=STREAMS {
+        harness.attach(hello(stream, &format!("stream{stream}")));
+        harness.batch(stream, messages(0, 1, vec![Bytes::from(vec![b'x'; 1_000_000])]));
+        run_until_idle().await;
+    }
+    harness.send(Mail::Detach { link: LINK, transport: TransportId(STREAMS) });
+    run_until_idle().await;
+    fill(&store, true);
+    harness.edge_outputs();
+    harness.batch(1, messages(1, 2, vec!["refused".into()]));
+    sleep(Duration::from_secs(10)).await;
+    assert!(!has_ack(&harness.edge_outputs()), "a checkpoint would release nothing");
+    harness.wait(120_000).await;
+    sleep(Duration::from_secs(10)).await;
+    assert!(has_ack(&harness.edge_outputs()));
+    let found = stored(&store).await;
+    let bytes: usize = found.streams.iter().map(|(_, blob)| blob.len()).sum();
+    assert_eq!(
+        (found.streams.len(), found.log.len()),
+        (29, 0),
+        "no instance needs the ended stream"
+    );
+    assert!(bytes > 29_000_000 && bytes < 29_100_000, "{bytes}");
+    harness.batch(1, messages(2, 3, vec!["refused, too".into()]));
+    sleep(Duration::from_secs(10)).await;
+    assert!(!has_ack(&harness.edge_outputs()), "only a smaller checkpoint is written");
+    assert_eq!(stored(&store).await.log.len(), 0);
+    fill(&store, false);
+    sleep(Duration::from_secs(2)).await;
+    assert!(has_ack(&harness.edge_outputs()));
+}

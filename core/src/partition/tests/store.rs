@@ -113,11 +113,25 @@ impl Store for TestStore {
     ) -> BoxFuture<'static, Result<(), StoreError>> {
         let store = self.clone();
         async move {
-            if store.is_fenced.load(Ordering::Relaxed) {
-                return Err(StoreError::Fenced);
-            }
             if store.is_full.load(Ordering::Relaxed) {
                 return Err(StoreError::Full("test fault".to_owned()));
+            }
+            store.append_to_full(partition, owner, index, blob).await
+        }
+        .boxed()
+    }
+
+    fn append_to_full(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        index: LogIndex,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let store = self.clone();
+        async move {
+            if store.is_fenced.load(Ordering::Relaxed) {
+                return Err(StoreError::Fenced);
             }
             match store.permits.acquire().await {
                 Ok(permit) => permit.forget(),

@@ -91,28 +91,36 @@ impl Builder {
         if self.appends.is_empty() {
             return;
         }
-        let keys: Vec<&str> = self
-            .appends
-            .iter()
-            .flat_map(|append| [&*append.owner.keys.head, &*append.owner.keys.log])
-            .collect();
-        let mut call = Script::Append.call(&keys);
-        for append in &self.appends {
-            call.arg(append.epoch.0)
-                .arg(&*append.owner.claim)
-                .arg(append.index.0)
-                .arg(&*append.blob);
-            match append.expected {
-                Some(expected) => {
-                    let ExpectedState { first, next_first, checkpoints } = expected;
-                    call.arg(first.0).arg(next_first.0).arg(checkpoints)
-                }
-                None => call.arg("").arg("").arg(""),
-            };
-        }
-        self.pipeline.add_command(call);
+        self.pipeline.add_command(call_appends(Script::Append, &self.appends));
         self.layout.push(ReplyPart::Appends(self.appends.len()));
         self.appends.clear();
+    }
+}
+
+/// One call of a script with the arguments of the append script.
+fn call_appends(script: Script, appends: &[Append]) -> Cmd {
+    let keys = |append| {
+        let Append { owner, .. }: &Append = append;
+        [&*owner.keys.head, &*owner.keys.log]
+    };
+    let mut call = script.call(&appends.iter().flat_map(keys).collect::<Vec<&str>>());
+    for append in appends {
+        call.arg(append.epoch.0).arg(&*append.owner.claim).arg(append.index.0).arg(&*append.blob);
+        match append.expected {
+            Some(expected) => {
+                let ExpectedState { first, next_first, checkpoints } = expected;
+                call.arg(first.0).arg(next_first.0).arg(checkpoints)
+            }
+            None => call.arg("").arg("").arg(""),
+        };
+    }
+    call
+}
+
+impl Append {
+    /// The append to a store without free memory; never merged with others.
+    pub(super) fn into_full(self) -> Command {
+        Command::Single(call_appends(Script::AppendToFull, &[self]))
     }
 }
 

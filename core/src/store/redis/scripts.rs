@@ -8,6 +8,7 @@ use redis::{Cmd, Pipeline, cmd};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     Append,
+    AppendToFull,
     Heartbeat,
     Checkpoint,
     Claim,
@@ -19,8 +20,9 @@ pub(super) enum Script {
     Reset,
 }
 
-const ALL: [Script; 10] = [
+const ALL: [Script; 11] = [
     Script::Append,
+    Script::AppendToFull,
     Script::Heartbeat,
     Script::Checkpoint,
     Script::Claim,
@@ -33,13 +35,17 @@ const ALL: [Script; 10] = [
 ];
 
 /// SHA-1 digests of the scripts, in the order of [`ALL`].
-static HASHES: LazyLock<[String; 10]> =
+static HASHES: LazyLock<[String; 11]> =
     LazyLock::new(|| ALL.map(|script| redis::Script::new(script.code()).get_hash().to_owned()));
 
 impl Script {
     fn code(self) -> &'static str {
         match self {
             Self::Append => include_str!("append.lua"),
+            // A full Redis permits PERSIST, and then all further writes of the script. (See renew.lua.)
+            Self::AppendToFull => {
+                concat!("redis.call('PERSIST', KEYS[1])\n", include_str!("append.lua"))
+            }
             Self::Heartbeat => concat!(include_str!("vote.lua"), include_str!("heartbeat.lua")),
             Self::Checkpoint => concat!(include_str!("sizes.lua"), include_str!("checkpoint.lua")),
             Self::Claim => concat!(include_str!("sizes.lua"), include_str!("claim.lua")),
