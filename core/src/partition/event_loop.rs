@@ -244,7 +244,7 @@ impl Partition {
                 next = self.setup.mail.try_recv();
             }
         }
-        self.streams.finish_turn(now, &mut effects);
+        self.streams.finish_turn(&mut self.setup.mail, now, &mut effects);
         let Effects { records, outputs, .. } = effects;
         let records = self.deferred.after_turn(records, &outputs, now);
         self.submit(&records, outputs);

@@ -11,7 +11,7 @@
 //! whole call, so commands to other partitions wait too. That is intended: the commands of one call stay in order,
 //! and the partitions of a core usually share one store. There is no deadlock, since no partition waits for a session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -187,20 +187,31 @@ struct Envelope {
 /// The receiving end of a mailbox. A drop refuses the attaches in the mailbox.
 pub struct MailReceiver {
     receiver: mpsc::UnboundedReceiver<Envelope>,
+    /// Mails that [`MailReceiver::waiting`] has shown; received first.
+    shown: VecDeque<Envelope>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl MailReceiver {
     /// Receives the next mail; `None` once every sender is dropped.
     pub async fn recv(&mut self) -> Option<Mail> {
-        let envelope = self.receiver.recv().await;
+        let envelope = match self.shown.pop_front() {
+            Some(envelope) => Some(envelope),
+            None => self.receiver.recv().await,
+        };
         self.open(envelope)
     }
 
     /// Receives a mail that is in the mailbox already.
     pub fn try_recv(&mut self) -> Option<Mail> {
-        let envelope = self.receiver.try_recv().ok();
+        let envelope = self.shown.pop_front().or_else(|| self.receiver.try_recv().ok());
         self.open(envelope)
+    }
+
+    /// All mails in the mailbox, in order, without receiving them.
+    pub(super) fn waiting(&mut self) -> impl Iterator<Item = &Mail> {
+        self.shown.extend(std::iter::from_fn(|| self.receiver.try_recv().ok()));
+        self.shown.iter().map(|envelope| &envelope.mail)
     }
 
     fn open(&self, envelope: Option<Envelope>) -> Option<Mail> {
@@ -225,7 +236,10 @@ impl Mailbox {
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
-        (Self { sender, waiting: waiting.clone(), room }, MailReceiver { receiver, waiting })
+        (
+            Self { sender, waiting: waiting.clone(), room },
+            MailReceiver { receiver, shown: VecDeque::new(), waiting },
+        )
     }
 
     /// Sends mail.

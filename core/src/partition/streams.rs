@@ -22,6 +22,7 @@ mod silence;
 mod stream_calls;
 mod tombstones;
 mod turn_end;
+mod waiting_mail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

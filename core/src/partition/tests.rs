@@ -25,6 +25,7 @@ mod silent_app;
 mod store;
 mod stream_calls;
 mod usage_model;
+mod waiting_mail;
 
 use std::sync::Arc;
 

@@ -48,6 +48,13 @@ impl Stream {
         self.end(Ended { reset: Reset::new(reason, false), by: EndedBy::Core }, turn);
     }
 
+    /// Returns true if a time limit of the client or the application has passed, so that the stream ends or moves.
+    pub fn has_timed_out(&self, now: Millis, limits: &Limits) -> bool {
+        let app = self.app.as_ref().and_then(|app| app.silence.overdue_at(limits));
+        let deadlines = [self.idle_deadline(), self.slow_client.deadline(limits), app];
+        !self.state.is_ended() && deadlines.into_iter().flatten().any(|at| at <= now)
+    }
+
     /// Returns true if the application acknowledges nothing although more events wait.
     pub fn has_silent_app(&self) -> bool {
         self.app.as_ref().is_some_and(|app| app.silence.is_silent())

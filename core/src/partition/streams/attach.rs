@@ -80,7 +80,7 @@ impl PartitionStreams {
     }
 
     /// The live stream with the service and the id of a hello.
-    fn find(&self, attach: &Attach) -> Option<StreamNumber> {
+    pub(super) fn find(&self, attach: &Attach) -> Option<StreamNumber> {
         let number = self.by_id.get(&stream_key(attach))?;
         let stream = self.streams.get(number)?;
         (!stream.state().is_ended()).then_some(*number)

@@ -4,7 +4,9 @@ use minerva_proto::StreamNumber;
 use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
 use super::super::counters::{add, subtract};
+use super::super::mailbox::MailReceiver;
 use super::PartitionStreams;
+use super::waiting_mail::WaitingMail;
 use crate::state::Record;
 use crate::stream::{
     AppOutput, Effects, Intake, Millis, Output, RefusedReason, Stream, TransportKey,
@@ -12,7 +14,14 @@ use crate::stream::{
 
 impl PartitionStreams {
     /// Ends a turn: handles passed deadlines, then lets every touched stream write and deliver.
-    pub(in crate::partition) fn finish_turn(&mut self, now: Millis, effects: &mut Effects) {
+    ///
+    /// `mail` is the mailbox with the mail that the turn has not taken.
+    pub(in crate::partition) fn finish_turn(
+        &mut self,
+        mail: &mut MailReceiver,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
         self.flush_pushes(now, effects);
         self.end_grace(now, effects);
         self.accept_waiting(now, effects);
@@ -21,15 +30,7 @@ impl PartitionStreams {
         if now >= self.expects_services_until {
             self.touched.append(&mut self.ended_early);
         }
-        while let Some(number) = self.deadlines.pop_due(now) {
-            let was_forgotten = self.with_stream(number, now, effects, |stream, turn| {
-                let was_ended = stream.state().is_ended();
-                stream.on_timeout(turn);
-                was_ended && stream.state().inbox().is_done()
-            });
-            add(&self.counters.forgotten, u64::from(was_forgotten == Some(true)));
-            self.check_silence(number, now, effects);
-        }
+        self.handle_timeouts(&mut WaitingMail::new(mail), now, effects);
         for number in std::mem::take(&mut self.touched) {
             self.assign_selected(number, now, effects);
             self.with_stream(number, now, effects, |stream, turn| stream.flush(turn));
@@ -41,6 +42,26 @@ impl PartitionStreams {
         self.forget_closed_transports(effects);
         self.count(effects);
         self.report_losses(now);
+    }
+
+    fn handle_timeouts(
+        &mut self,
+        waiting: &mut WaitingMail<'_>,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        while let Some(number) = self.deadlines.pop_due(now) {
+            if self.postpone_timeout(number, now, waiting) {
+                continue;
+            }
+            let was_forgotten = self.with_stream(number, now, effects, |stream, turn| {
+                let was_ended = stream.state().is_ended();
+                stream.on_timeout(turn);
+                was_ended && stream.state().inbox().is_done()
+            });
+            add(&self.counters.forgotten, u64::from(was_forgotten == Some(true)));
+            self.check_silence(number, now, effects);
+        }
     }
 
     /// Lets streams continue whose messages waited for room in a budget.
