@@ -3,14 +3,16 @@
 //! The partitions count held bytes in [`Counters`] and query the level for each input of a client. [`watch_store`]
 //! samples the store, and wakes the partitions when the level changes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::memory_level::MemoryLevel;
+use crate::clock;
+use crate::memory_level::{LevelInForce, MARGIN, MemoryLevel};
 use crate::partition::Counters;
 use crate::store::{Store, StoreFill};
 
@@ -30,7 +32,11 @@ pub struct MemoryBudget {
     limit: u64,
     counters: Arc<Counters>,
     store: StoreSample,
+    in_force: Mutex<LevelInForce>,
     published: watch::Sender<MemoryLevel>,
+    /// The published level is above the momentary one. Saves the lock of `published`.
+    is_falling: AtomicBool,
+    changes: RecurringFaults,
 }
 
 /// The last sample of the store's memory.
@@ -47,18 +53,34 @@ impl MemoryBudget {
     /// A budget of `limit` bytes; 0: no limit.
     pub fn new(limit: u64, counters: Arc<Counters>) -> Self {
         let (store, published) = (StoreSample::default(), watch::Sender::default());
-        Self { limit, counters, store, published }
+        let (in_force, is_falling) = (Mutex::default(), AtomicBool::new(false));
+        let changes = RecurringFaults::new();
+        Self { limit, counters, store, in_force, published, is_falling, changes }
     }
 
-    /// The level in force: the higher one of the process and the store.
+    /// The level in force: the momentary level or, for a short time after a release of memory, the published one.
     pub fn level(&self) -> MemoryLevel {
-        MemoryLevel::of(self.held_bytes(), self.limit).max(self.store_level())
+        let level = self.momentary_level();
+        match self.is_falling.load(Ordering::Relaxed) {
+            true => level.max(*self.published.borrow()),
+            false => level,
+        }
     }
 
-    /// The level of the store's memory. Appends since the last sample count as used.
-    pub fn store_level(&self) -> MemoryLevel {
+    /// The level of the present use, the higher one of the process and the store. Appends since the last sample of the
+    /// store count as used.
+    pub fn momentary_level(&self) -> MemoryLevel {
+        self.process_level(0).max(self.store_level(0))
+    }
+
+    /// The level of the process with `margin` percent of the budget in addition.
+    fn process_level(&self, margin: u64) -> MemoryLevel {
+        level_with_margin(self.held_bytes(), self.limit, margin)
+    }
+
+    fn store_level(&self, margin: u64) -> MemoryLevel {
         let (used, limit) = self.store_fill();
-        MemoryLevel::of(used, limit)
+        level_with_margin(used, limit, margin)
     }
 
     /// Returns true if half of the store's memory is used, so that partitions release memory early.
@@ -91,21 +113,50 @@ impl MemoryBudget {
         self.store.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Wakes the partitions if the level has changed since the last call.
+    /// Updates the level in force, and wakes the partitions if the level has changed since the last call.
     pub(crate) fn publish(&self) {
-        let level = self.level();
+        let now = clock::now().into_std();
+        let eased = self.process_level(MARGIN).max(self.store_level(MARGIN));
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let level = in_force.update(self.momentary_level(), eased, now);
+        drop(in_force);
+        self.is_falling.store(level > self.momentary_level(), Ordering::Relaxed);
         let before = *self.published.borrow();
-        if level == before {
-            return;
+        if level != before {
+            self.log_change(before, level, now);
+            self.published.send_replace(level);
         }
+    }
+
+    /// Logs a change of the level, at growing intervals for each level and short resource.
+    fn log_change(&self, before: MemoryLevel, level: MemoryLevel, now: Instant) {
+        let is_store = self.store_level(0) >= self.process_level(0);
+        let short = if is_store { "the store" } else { "this process" };
+        let cause = if level > before { short } else { "released" };
+        let Some(changes) = self.changes.record(&format!("{cause} {level:?}"), now) else { return };
         let (held, budget) = (self.held_bytes(), self.limit);
         let (store_used, store_limit) = self.store_fill();
         if level > before {
-            tracing::warn!(?level, held, budget, store_used, store_limit, "memory is short");
+            tracing::warn!(
+                ?level,
+                changes,
+                held,
+                budget,
+                store_used,
+                store_limit,
+                "memory of {short} is short"
+            );
         } else {
-            tracing::info!(?level, held, budget, store_used, store_limit, "memory is released");
+            tracing::info!(
+                ?level,
+                changes,
+                held,
+                budget,
+                store_used,
+                store_limit,
+                "memory is released"
+            );
         }
-        self.published.send_replace(level);
     }
 
     /// Estimated used bytes of the store, and its limit; a limit of 0 is no limit.
@@ -119,6 +170,11 @@ impl MemoryBudget {
     fn append_bytes(&self) -> u64 {
         self.counters.append_bytes.load(Ordering::Relaxed)
     }
+}
+
+fn level_with_margin(used: u64, limit: u64, margin: u64) -> MemoryLevel {
+    let margin = limit / 100 * margin + limit % 100 * margin / 100;
+    MemoryLevel::of(used.saturating_add(margin), limit)
 }
 
 /// Samples the store for ever, publishes the level and passes each result to `report`.
@@ -159,12 +215,12 @@ mod tests {
         assert_eq!(budget.level(), MemoryLevel::NoNewStreams);
         budget.note_sample(Some(StoreFill { used: 90, limit: 100 }), 0);
         assert_eq!(
-            (budget.level(), budget.store_level()),
+            (budget.level(), budget.store_level(0)),
             (MemoryLevel::InOrderOnly, MemoryLevel::InOrderOnly)
         );
         hold(950);
         assert_eq!(
-            (budget.level(), budget.store_level()),
+            (budget.level(), budget.store_level(0)),
             (MemoryLevel::NoReading, MemoryLevel::InOrderOnly)
         );
         budget.note_sample(None, 0);

@@ -42,7 +42,7 @@ impl PartitionStreams {
     /// Ends some streams of addresses above their budget if memory is short: those with the most bytes behind gaps, which
     /// the end frees, then those with the most bytes.
     pub(super) fn shed(&mut self, now: Millis, effects: &mut Effects) {
-        if !self.budgets.shedding.is_due(self.memory.level(), now) {
+        if !self.budgets.shedding.is_due(self.memory.momentary_level(), now) {
             return;
         }
         self.budgets.shedding.next_at = Some(now.after(PAUSE_MS));
@@ -53,7 +53,7 @@ impl PartitionStreams {
                 continue;
             }
             self.with_stream(number, now, effects, Stream::end_above_budget);
-            if self.memory.level() < MemoryLevel::InOrderOnly {
+            if self.memory.momentary_level() < MemoryLevel::InOrderOnly {
                 return;
             }
         }

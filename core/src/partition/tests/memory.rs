@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use minerva_proto::link::{Attach, TransportId};
+use tokio::time::{Duration, sleep};
 
 use super::assignment::with_streams;
 use super::harness::{Harness, LINK, hello, messages, run_until_idle};
@@ -49,7 +50,7 @@ async fn messages_behind_a_gap_are_dropped_from_the_second_level_on() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_wait_from_the_third_level_on_until_memory_is_released() {
     for (used, waits) in [(949, false), (950, true), (951, true)] {
         let harness = with_streams(&TestStore::free(), 2).await;
@@ -62,6 +63,10 @@ async fn messages_wait_from_the_third_level_on_until_memory_is_released() {
         harness.send(Mail::LinkLost(LinkId(99)));
         run_until_idle().await;
         assert_eq!(inbox(), if waits { 0 } else { 8 }, "{used}");
+        fill(&harness, 949);
+        run_until_idle().await;
+        assert_eq!(inbox(), if waits { 0 } else { 8 }, "{used}: the level ends after a time");
+        sleep(Duration::from_secs(2)).await;
         fill(&harness, 949);
         run_until_idle().await;
         assert_eq!(inbox(), 8, "{used}: the partition is woken");
