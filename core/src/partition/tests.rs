@@ -10,6 +10,7 @@ mod conversation;
 mod crash;
 mod created_streams;
 mod deferred_records;
+mod expired_lease;
 mod full_store;
 mod gate;
 mod harness;
