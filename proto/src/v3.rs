@@ -16,6 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod error;
 mod frame;
 mod frame_type;

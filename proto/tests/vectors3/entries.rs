@@ -6,7 +6,7 @@ use minerva_proto::v3::{MAX_MESSAGE, RefusalCode};
 use serde_json::Value;
 
 /// The entries of a section, at least one.
-pub(crate) fn entries(key: &str) -> Vec<Value> {
+pub(super) fn entries(key: &str) -> Vec<Value> {
     let text = include_str!("../../vectors3.json");
     let all: Value = serde_json::from_str(text).unwrap();
     let entries = all[key].as_array().unwrap().clone();
@@ -15,7 +15,7 @@ pub(crate) fn entries(key: &str) -> Vec<Value> {
 }
 
 /// Bytes: hex digits, or a list of digits and of [digits, repetitions].
-pub(crate) fn bytes(value: &Value) -> Bytes {
+pub(super) fn bytes(value: &Value) -> Bytes {
     let Some(parts) = value.as_array() else {
         return hex(value.as_str().unwrap()).into();
     };
@@ -35,7 +35,7 @@ fn hex(digits: &str) -> Vec<u8> {
 }
 
 /// A text, possibly repeated.
-pub(crate) fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value.get("rep") {
         Some(rep) => rep[0].as_str().unwrap().repeat(rep[1].as_u64().unwrap() as usize),
         None => value.as_str().unwrap().to_owned(),
@@ -43,16 +43,16 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 /// A SACK in text form.
-pub(crate) fn sack(value: &Value) -> Sack {
+pub(super) fn sack(value: &Value) -> Sack {
     Sack::parse(value.as_str().unwrap().as_bytes()).unwrap()
 }
 
 /// The code with which the entry is refused.
-pub(crate) fn code(entry: &Value) -> RefusalCode {
+pub(super) fn code(entry: &Value) -> RefusalCode {
     RefusalCode::parse(entry["code"].as_str().unwrap()).unwrap()
 }
 
 /// The longest message of the entry.
-pub(crate) fn max_message(entry: &Value) -> usize {
+pub(super) fn max_message(entry: &Value) -> usize {
     entry["max_message"].as_u64().map_or(MAX_MESSAGE, |max| usize::try_from(max).unwrap())
 }

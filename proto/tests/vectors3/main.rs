@@ -1,22 +1,21 @@
 //! The shared test vectors of version 3, `vectors3.json`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/vectors3.rs"]
-mod support;
+#[cfg(feature = "deflate")]
+mod compression;
+mod entries;
+mod hellos;
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use entries::{bytes, code, entries, max_message, sack, text};
 use minerva_proto::v3::{
-    AnyHello, ClientAction, Frame, FrameError, Hello, MAX_MESSAGE, Refusal, RefusalCode, Renewal,
-    ResumeKey, Rewind, StreamCreation, Welcome, cut, frame_len, put_header,
+    ClientAction, Frame, FrameError, MAX_MESSAGE, Refusal, RefusalCode, Renewal, StreamCreation,
+    Welcome, cut, frame_len, put_header,
 };
-use minerva_proto::{
-    ClaimTag, Eeds, Framing, MAX_FRAME, MessageNumber, MessageTag, ReceivedTags, Reset, StreamId,
-    TransportNumber,
-};
+use minerva_proto::{ClaimTag, Framing, MAX_FRAME, MessageNumber, MessageTag, Reset};
 use serde_json::{Value, json};
-use support::{bytes, code, entries, max_message, sack, text};
 
 fn decode(wire: &[u8], max_message: usize) -> Result<Frame, FrameError> {
     let mut buf = BytesMut::from(wire);
@@ -190,85 +189,6 @@ fn the_table_of_refusals_is_complete() {
     assert_eq!(table, entries("refusal_codes"));
     let actions: Vec<_> = ClientAction::ALL.into_iter().map(ClientAction::as_str).collect();
     assert!(table.iter().all(|row| actions.contains(&row["do"].as_str().unwrap())));
-}
-
-fn hello(decoded: &Value) -> Hello {
-    let member = |key: &str| decoded.get(key).map(text);
-    let number = |key: &str| decoded[key].as_u64();
-    let key = |name: &str| member(name).map(|key| ResumeKey::parse(&key).unwrap());
-    Hello {
-        common: common(decoded),
-        key: key("key").unwrap(),
-        next: key("next"),
-        generation: number("gen").map_or(0, |number| u32::try_from(number).unwrap()),
-        rewind: decoded.get("rew").map(|rewind| match rewind.as_str() {
-            Some("all") => Rewind::All,
-            Some("new") => Rewind::New,
-            Some(other) => panic!("no such rewind: {other}"),
-            None => Rewind::From(MessageNumber(rewind.as_u64().unwrap())),
-        }),
-        own: number("own").map(MessageNumber),
-        born: member("born").map(|born| StreamCreation::parse(born.as_bytes()).unwrap()),
-        tags: tags(member("line")),
-        inflates: decoded["z"] == true,
-    }
-}
-
-fn common(decoded: &Value) -> minerva_proto::Hello {
-    let member = |key: &str| decoded.get(key).map(text);
-    let seconds = |key: &str| decoded[key].as_u64().map(Duration::from_secs);
-    minerva_proto::Hello {
-        tnum: TransportNumber(decoded["tnum"].as_u64().unwrap()),
-        id: StreamId::parse(&member("id").unwrap()).unwrap(),
-        new: decoded["new"] == true,
-        ming: decoded["ming"] == true,
-        maxia: seconds("maxia").unwrap(),
-        beat: seconds("beat").unwrap_or_default(),
-        seenack: sack(&decoded["seenack"]),
-        sack: decoded.get("sack").map(sack),
-        eeds: match decoded.get("eeds") {
-            None => Eeds::Absent,
-            Some(Value::Null) => Eeds::Null,
-            Some(number) => Eeds::Number(TransportNumber(number.as_u64().unwrap())),
-        },
-        maxt: seconds("maxt"),
-        cred: member("cred"),
-        why: member("why"),
-    }
-}
-
-fn tags(line: Option<String>) -> ReceivedTags {
-    let pair = |pair: &str| {
-        let (first, tag) = pair.split_once(' ').unwrap();
-        let first = MessageNumber(first.parse().unwrap());
-        MessageTag { first, tag: ClaimTag::parse(tag.as_bytes()).unwrap() }
-    };
-    let pairs = line.iter().flat_map(|line| line.split(',')).map(pair);
-    ReceivedTags::new(pairs.collect()).unwrap()
-}
-
-#[test]
-fn hellos_parse_and_encode() {
-    for entry in entries("hellos") {
-        let (name, json) = (&entry["name"], entry["json"].as_str().unwrap());
-        let expected = hello(&entry["decoded"]);
-        if entry["canonical"] == true {
-            assert_eq!(expected.to_json(), json, "{name}");
-        }
-        let parsed = AnyHello::parse(json.as_bytes(), 3);
-        assert_eq!(parsed, Ok(AnyHello::V3(expected)), "{name}");
-    }
-}
-
-#[test]
-fn invalid_hellos_are_refused_by_key() {
-    for entry in entries("hellos_refused") {
-        let error = AnyHello::parse(entry["json"].as_str().unwrap().as_bytes(), 3).unwrap_err();
-        let refusal = Refusal::from(error);
-        let key = entry["key"].as_str().map_or("JSON".to_owned(), |key| format!("`{key}`"));
-        assert_eq!(refusal.code(), Some(code(&entry)), "{}", entry["name"]);
-        assert!(refusal.title().contains(&key), "{}: {}", entry["name"], refusal.title());
-    }
 }
 
 #[test]
