@@ -9,7 +9,7 @@ use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::accounts::AccountedStream;
-use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream};
+use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream, has_history};
 use crate::memory_level::{BUSY_RETRY, MemoryLevel};
 use crate::state::{Ended, EndedBy};
 use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn};
@@ -157,25 +157,29 @@ impl PartitionStreams {
 
     /// The reset of an ended stream if the client must get it.
     ///
-    /// Like the original server, a hello to an ended stream gets an attach failure, unless the stream lost messages. A
-    /// client that resets the stream gets the reason of the end, which the application got.
+    /// A client that resets the stream, or has received anything, gets the reason of the end, which the application got:
+    /// the reset may have been lost with the transport. Like from the original server, other hellos to an ended stream
+    /// get an attach failure, unless the stream lost messages.
     fn end_to_report(&self, attach: &Attach) -> Option<Reset> {
         let key = stream_key(attach);
         let resumed = attach.resume.map(|resume| resume.stream);
         let number = resumed.or_else(|| self.by_id.get(&key).copied())?;
         let stream = self.streams.get(&number).filter(|s| s.state().origin().id == key.1);
         let ended = stream.and_then(|stream| stream.state().inbox().ended());
-        let is_reported = |ended: &Ended| resumed.is_some() || has_reset(attach) || ended.is_loss();
+        let is_reported = |ended: &Ended| gets_reason(attach) || ended.is_loss();
         let reported = ended.filter(|(_, ended)| is_reported(ended));
         reported.map(|(_, ended)| ended.reset.clone())
     }
 
     fn classify(&mut self, attach: &Attach, now: Millis) -> UnknownStream {
         let key = stream_key(attach);
-        if let Some(reset) = self.tombstones.reset(&key).filter(|_| has_reset(attach)) {
+        let created = attach.created.and_then(|created| self.classify_created(created, now));
+        let is_lost = created.as_ref() == Some(&UnknownStream::lost());
+        let reported = self.tombstones.reset(&key).filter(|_| gets_reason(attach));
+        if let Some(reset) = reported.filter(|_| !is_lost || has_reset(attach)) {
             return UnknownStream::Ended(reset.clone());
         }
-        match attach.created.and_then(|created| self.classify_created(created, now)) {
+        match created {
             Some(UnknownStream::NotFound) if self.tombstones.is_lost(&key) => {
                 return UnknownStream::lost();
             }
@@ -275,6 +279,11 @@ impl PartitionStreams {
         add(&self.counters.streams, 1);
         Some(number)
     }
+}
+
+/// Returns true if the hello to an ended stream is answered with the reason of the end.
+fn gets_reason(attach: &Attach) -> bool {
+    has_reset(attach) || has_history(attach) || attach.created.is_some()
 }
 
 /// Returns true if the client resets the stream right behind the hello.

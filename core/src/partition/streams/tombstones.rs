@@ -24,7 +24,7 @@ pub(super) type StreamKey = (Arc<str>, StreamId);
 pub(super) enum UnknownStream {
     /// The stream ended, and the client must get this reset.
     Ended(Reset),
-    /// The client must get an attach failure: the stream never existed, or ended without a loss.
+    /// The client must get an attach failure: the stream never existed, or the reason of its end is unknown.
     NotFound,
     /// The store may have lost the stream; a peer may prove so during the grace time.
     Undecided,
@@ -177,7 +177,7 @@ impl Tombstones {
 }
 
 /// Returns true if the client or the edge has received anything on the stream.
-fn has_history(attach: &Attach) -> bool {
+pub(super) fn has_history(attach: &Attach) -> bool {
     let has_any = |sack: &Sack| *sack != Sack::NONE;
     attach.resume.is_some()
         || has_any(&attach.seen_ack)

@@ -1,7 +1,7 @@
 //! A reset of the client behind a hello: no new stream, and the reason of the end that the application received.
 
-use minerva_proto::link::{Attach, Batch, CloseCause, Run};
-use minerva_proto::{EventNumber, KillReason, MessageNumber, Reset, StreamNumber};
+use minerva_proto::link::{Attach, Batch, CloseCause, CreatedStream, Run};
+use minerva_proto::{ClaimTag, EventNumber, KillReason, MessageNumber, Reset, Sack, StreamNumber};
 
 use super::harness::{Harness, hello, run_until_idle};
 use super::store::TestStore;
@@ -97,6 +97,37 @@ async fn a_reset_after_the_end_is_answered_with_the_reason_of_the_application() 
     let plain = Attach { create: false, ..hello(4, "stream1") };
     let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
     assert_eq!(answer(&mut harness, plain).await, kill, "as from the original server");
+}
+
+/// The reset may be lost with the transport.
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_history_gets_the_reason_of_the_end() {
+    let mut harness = Harness::start(&TestStore::free()).await;
+    let app = harness.join(1, "one", &[]);
+    harness.attach(hello(1, "stream1"));
+    run_until_idle().await;
+    let (session, stream) = (app.handle.id, StreamNumber(1));
+    let reason = "over".to_owned();
+    harness.send(Mail::Reset { session, stream, reason, application_level: true });
+    run_until_idle().await;
+    let over = CloseCause::Reset(Reset::new("over", true));
+    let without = Attach { create: false, ..hello(2, "stream1") };
+    let sent = Attach { seen_ack: Sack::up_to(0), ..without.clone() };
+    let received = Attach { sack: Some(Sack::up_to(0)), ..without.clone() };
+    let created = CreatedStream { stream, tag: ClaimTag::UNKNOWN };
+    let created = Attach { created: Some(created), ..without.clone() };
+    let kill = CloseCause::Kill(KillReason::StreamAttachFailure);
+    for acknowledges in [true, false] {
+        for attach in [&sent, &received, &created] {
+            assert_eq!(answer(&mut harness, attach.clone()).await, over, "{attach:?}");
+        }
+        let answered = answer(&mut harness, without.clone()).await;
+        assert_eq!(answered, kill, "as from the original server");
+        if acknowledges {
+            harness.send(Mail::Acknowledge { session, stream, event: EventNumber(1) });
+            run_until_idle().await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -190,7 +190,7 @@ async fn a_reassigned_stream_number_proves_the_loss_of_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_without_a_loss_gets_an_attach_failure_after_a_rollback() {
+async fn an_end_without_a_loss_keeps_the_reason_after_a_rollback() {
     let store = TestStore::free();
     let mut harness = rolled_back(&store, Limits::default()).await;
     let app = harness.join(2, "one", &[1, 2]);
@@ -198,12 +198,13 @@ async fn an_end_without_a_loss_gets_an_attach_failure_after_a_rollback() {
     let (session, reason) = (app.handle.id, "over".to_owned());
     harness.send(Mail::Reset { session, stream: StreamNumber(1), reason, application_level: true });
     run_until_idle().await;
+    let over = CloseCause::Reset(Reset::new("over", true));
     let waiting = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
-    assert!(is_attach_failure(&waiting), "{waiting:?}");
+    assert_eq!(waiting.close_cause(), Some(&over));
     harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
     run_until_idle().await;
     let acknowledged = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
-    assert!(is_attach_failure(&acknowledged), "{acknowledged:?}");
+    assert_eq!(acknowledged.close_cause(), Some(&over));
 }
 
 /// The answer to a resumed transport of a stream.
