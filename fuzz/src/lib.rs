@@ -14,6 +14,7 @@ pub mod sack;
 pub mod segment;
 pub mod stored;
 pub mod transport;
+pub mod v3;
 
 /// A parser under test.
 #[derive(Debug)]
@@ -34,9 +35,12 @@ pub const TARGETS: &[Target] = &[
     target("edge_frame", link::edge_frame::run, link::edge_frame::seeds),
     target("forwarded_for", edge::forwarded_for::run, edge::forwarded_for::seeds),
     target("frame", frame::run, frame::seeds),
+    target("frames_v3", v3::frames::run, v3::frames::seeds),
     target("framing_int32", framing::int32, framing::int32_seeds),
     target("framing_lines", framing::lines, framing::lines_seeds),
     target("hello", hello::run, hello::seeds),
+    target("hello_v3", v3::hello::run, v3::hello::seeds),
+    target("inflate", v3::inflate::run, v3::inflate::seeds),
     target("log_entry", stored::log_entry::run, stored::log_entry::seeds),
     target("meta", stored::meta::run, stored::meta::seeds),
     target("origin", edge::origin::run, edge::origin::seeds),

@@ -1,0 +1,3 @@
+#![no_main]
+
+minerva_fuzz::fuzz!("frames_v3");

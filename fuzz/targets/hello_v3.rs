@@ -1,0 +1,3 @@
+#![no_main]
+
+minerva_fuzz::fuzz!("hello_v3");
