@@ -30,7 +30,7 @@ const MAX_LOG: u64 = 64 << 20;
 /// Bytes of the only step of a checkpoint beyond the log, far below the limit of a store.
 const BEYOND_LOG_BYTES: usize = 24 << 20;
 
-/// Released bytes at which a checkpoint is due while half of the store's memory is used.
+/// Least released bytes at which a checkpoint is due for the memory of the store.
 const RELEASED_BYTES: usize = 64 << 10;
 
 /// Pause before a step is retried.
@@ -157,9 +157,11 @@ impl Checkpoints {
         (self.log.0 + waiting + self.stored_size).saturating_sub(size)
     }
 
-    /// Returns true if a checkpoint releases much memory of the store.
-    pub(super) fn is_due_for_memory(&self, size: usize) -> bool {
-        let worth = RELEASED_BYTES.max(usize::try_from(self.last_bytes / 8).unwrap_or(usize::MAX));
+    /// Returns true if a checkpoint releases much memory of the store: 64 KiB and a share of the bytes of the last
+    /// checkpoint, `is_short` an eighth and otherwise half.
+    pub(super) fn is_due_for_memory(&self, size: usize, is_short: bool) -> bool {
+        let share = self.last_bytes / if is_short { 8 } else { 2 };
+        let worth = RELEASED_BYTES.max(usize::try_from(share).unwrap_or(usize::MAX));
         self.pending.is_none() && self.released(size) >= worth
     }
 

@@ -29,7 +29,7 @@ use super::streams::PartitionStreams;
 use crate::memory_level::MemoryLevel;
 use crate::state::{BlobContext, Record, encode_entry};
 use crate::store::{Claimed, Epoch, StoreError};
-use crate::stream::{Effects, Output};
+use crate::stream::{Effects, Millis, Output};
 
 /// Mails of one turn: enough for large appends under load, few enough for short turns.
 const TURN_MAILS: usize = 1000;
@@ -50,6 +50,8 @@ pub struct Partition {
     deferred: DeferredRecords,
     pub(super) gate: Gate,
     checkpoints: Checkpoints,
+    /// Begin of the last checkpoint, or of the service.
+    checkpoint_at: Millis,
     lease: Lease,
     claims: ClaimHistory,
     timer: LazyTimer,
@@ -126,6 +128,7 @@ impl Partition {
             deferred,
             gate,
             checkpoints,
+            checkpoint_at: now,
             lease,
             claims,
             timer,

@@ -10,6 +10,9 @@ use crate::partition::stored_damage::StoredDamage;
 use crate::state::Meta;
 use crate::store::StoreError;
 
+/// Time since the last checkpoint after which one may begin for the memory of the store alone, in milliseconds.
+const MEMORY_PAUSE_MS: u64 = 30_000;
+
 impl Partition {
     /// Writes a checkpoint of the changed streams, which include all quarantined ones, and trims the log.
     ///
@@ -41,9 +44,13 @@ impl Partition {
     }
 
     pub(super) fn is_checkpoint_due(&self) -> bool {
+        if self.checkpoints.is_due(&self.setup.options) {
+            return true;
+        }
         let is_short = self.setup.memory.is_store_half_used();
-        self.checkpoints.is_due(&self.setup.options)
-            || is_short && self.checkpoints.is_due_for_memory(self.streams.size())
+        let may_begin =
+            is_short || (self.setup.clock)() >= self.checkpoint_at.after(MEMORY_PAUSE_MS);
+        may_begin && self.checkpoints.is_due_for_memory(self.streams.size(), is_short)
     }
 
     /// While the store is full, writes a checkpoint in place of the refused appends if the store is smaller afterwards.
@@ -77,6 +84,7 @@ impl Partition {
     }
 
     pub(super) fn begin_checkpoint(&mut self, meta: &Meta) {
+        self.checkpoint_at = (self.setup.clock)();
         let (covers, streams) = (self.gate.next_index(), &self.streams);
         let size = streams.size();
         let blobs = (self.context, meta);

@@ -125,7 +125,28 @@ async fn a_checkpoint_is_due_for_memory_when_much_is_released() {
         let mut checkpoints = Checkpoints::new(store, 0, epoch, LogIndex(0), BTreeMap::new());
         checkpoints.set_stored_size(5000);
         checkpoints.note_append([StreamNumber(1)].into_iter(), released, 1);
-        assert_eq!(checkpoints.is_due_for_memory(5000), is_due, "{released}");
-        assert!(!checkpoints.is_due_for_memory(5000 + released), "all bytes are needed");
+        for is_short in [false, true] {
+            assert_eq!(checkpoints.is_due_for_memory(5000, is_short), is_due, "{released}");
+            let needed = 5000 + released;
+            assert!(!checkpoints.is_due_for_memory(needed, is_short), "all bytes are needed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_for_memory_releases_a_share_of_the_last_one() {
+    let (store, epoch) = claimed(1).await;
+    let mut checkpoints = Checkpoints::new(store, 0, epoch, LogIndex(0), BTreeMap::new());
+    checkpoints.note_append([StreamNumber(1)].into_iter(), 0, 1);
+    let blobs = (BlobContext::default(), &Meta::default());
+    checkpoints.begin(LogIndex(1), 2 << 20, blobs, |_| Some(stream(2)));
+    assert!(checkpoints.next(LogIndex(1)).await.unwrap());
+    for (left, due, due_if_short) in
+        [(1 << 20, true, true), (1_800_000, false, true), (1_900_000, false, false)]
+    {
+        // The blob is slightly larger than the messages.
+        let size = left - 1000;
+        assert_eq!(checkpoints.is_due_for_memory(size, false), due, "{left}");
+        assert_eq!(checkpoints.is_due_for_memory(size, true), due_if_short, "{left}");
     }
 }

@@ -6,8 +6,9 @@ use minerva_proto::link::{Attach, TransportId};
 use tokio::time::{Duration, sleep};
 
 use super::assignment::with_streams;
-use super::harness::{Harness, LINK, hello, messages, run_until_idle};
+use super::harness::{Harness, LINK, hello, messages, options, run_until_idle};
 use super::store::TestStore;
+use crate::limits::Limits;
 use crate::partition::Mail;
 use crate::store::StoreFill;
 use crate::stream::LinkId;
@@ -92,10 +93,12 @@ async fn the_held_bytes_of_the_process_include_all_queues() {
 
 /// The log of an idle partition is too short for a regular checkpoint.
 #[tokio::test]
-async fn an_ended_stream_is_removed_from_a_half_used_memory() {
+async fn the_memory_of_an_ended_stream_is_released_at_once_if_half_is_used_and_later_otherwise() {
     for (used, has_checkpoint) in [(499, false), (500, true), (501, true)] {
         let store = TestStore::free();
-        let harness = with_streams(&store, 1).await;
+        let limits = Limits { max_idle: Duration::from_secs(10), ..Limits::default() };
+        let harness = Harness::start_with(&store, limits, options(), false).await;
+        harness.attach(hello(1, "stream1"));
         harness.batch(1, messages(0, 1, vec![vec![b'x'; 100_000].into()]));
         run_until_idle().await;
         fill(&harness, used);
@@ -103,7 +106,14 @@ async fn an_ended_stream_is_removed_from_a_half_used_memory() {
         assert!(store.checkpoints.lock().unwrap().is_empty(), "all bytes are needed");
         harness.send(Mail::Detach { link: LINK, transport: TransportId(1) });
         run_until_idle().await;
-        harness.wait(120_000).await;
+        harness.wait(10_000).await;
         assert_eq!(!store.checkpoints.lock().unwrap().is_empty(), has_checkpoint, "{used}");
+        harness.wait(19_999).await;
+        assert_eq!(!store.checkpoints.lock().unwrap().is_empty(), has_checkpoint, "{used}");
+        harness.wait(1).await;
+        assert_eq!(store.checkpoints.lock().unwrap().len(), 1, "{used}");
+        harness.batch(1, messages(1, 1, vec!["small".into()]));
+        harness.wait(300_000).await;
+        assert_eq!(store.checkpoints.lock().unwrap().len(), 1, "{used}: nothing is released");
     }
 }
