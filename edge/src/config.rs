@@ -20,6 +20,9 @@ use crate::tls;
 /// Default of `--listen-backlog`, equal to the default of `net.core.somaxconn` since Linux 5.4.
 const DEFAULT_BACKLOG: u32 = 4096;
 
+/// Default of `--max-waiting-bytes`: 1,000 transports at their limit of 256 KiB.
+const DEFAULT_WAITING: u32 = 256 << 20;
+
 /// Default of `--max-unfinished-bytes`: 64 frames of the maximum length.
 const DEFAULT_UNFINISHED: u32 = 64 << 20;
 
@@ -117,6 +120,13 @@ pub struct Config {
         default_value_t = DEFAULT_UNFINISHED,
         value_parser = clap::value_parser!(u32).range(1 << 20..))]
     pub max_unfinished_bytes: u32,
+
+    /// Maximum memory for messages of all clients that wait for the core or for a slow client, in bytes. Beyond it each
+    /// transport keeps at most 16 KiB and one read; sockets with more are not read meanwhile.
+    #[arg(long, env = "MINERVA_MAX_WAITING_BYTES", value_name = "BYTES",
+        default_value_t = DEFAULT_WAITING,
+        value_parser = clap::value_parser!(u32).range(1 << 20..))]
+    pub max_waiting_bytes: u32,
 
     /// Length of the queue of each client port, in which connections wait until they are accepted. The kernel caps
     /// the length at net.core.somaxconn.
@@ -217,6 +227,7 @@ impl Default for Config {
             max_unknown_streams: 20,
             max_takeovers: 5,
             max_unfinished_bytes: DEFAULT_UNFINISHED,
+            max_waiting_bytes: DEFAULT_WAITING,
             listen_backlog: DEFAULT_BACKLOG,
             max_frame: minerva_proto::MAX_FRAME as u32,
             hold_time: Duration::from_secs(30),

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::access::{Hosts, Origins, TrustedProxies};
 use crate::admission::{Admission, AdmissionLimits};
+use crate::buffer_budget::BufferBudget;
 use crate::clock;
 use crate::config::{Config, Port};
 use crate::files;
@@ -234,6 +235,7 @@ fn shared_state(
     Ok(Shared {
         limits,
         admission: Arc::new(admission),
+        buffers: Arc::new(BufferBudget::new(config.max_waiting_bytes as usize)),
         origins,
         hosts,
         proxies,

@@ -7,6 +7,7 @@
 
 mod access;
 mod admission;
+mod buffer_budget;
 mod cached_watch;
 mod clock;
 mod config;

@@ -13,12 +13,13 @@ use minerva_proto::{KillReason, TransportKind};
 use tokio::time::Sleep;
 
 use crate::admission::{AddressPermit, FrameMemory, PrimaryPermit};
+use crate::buffer_budget::BufferShare;
 use crate::cached_watch::CachedWatch;
 use crate::clock;
 use crate::link::{Route, RouteEvent};
 use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
 use crate::shared::{Phase, Shared};
-use crate::transport::{Ending, Input, Output, Transport, TransportProtocol};
+use crate::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol};
 
 /// Core messages handled in a row before the socket gets a turn.
 const CORE_BATCH: usize = 64;
@@ -41,6 +42,8 @@ pub(crate) struct Session {
     address: Arc<AddressPermit>,
     /// Memory of the frame that is being received.
     frame_memory: FrameMemory,
+    /// Memory of the waiting messages.
+    buffers: BufferShare,
     /// Counts an open transport that wants messages.
     primary: Option<PrimaryPermit>,
     /// Set by the hello, which names the stream.
@@ -72,10 +75,14 @@ impl Session {
     ) -> Self {
         let now = clock::now();
         let caller = Arc::new(Caller { address: address.shared_key(), ..caller });
-        let machine = Transport::new(now, kind, caller, shared.limits.clone());
+        let buffers = BufferShare::new(&shared.buffers);
+        let s2c_window = buffers.s2c_window(shared.limits.s2c_window);
+        let limits = Limits { s2c_window, ..shared.limits.clone() };
+        let machine = Transport::new(now, kind, caller, limits);
         let mut session = Self {
             machine,
             frame_memory: FrameMemory::new(Arc::clone(&address)),
+            buffers,
             address,
             primary: None,
             route: None,
@@ -96,7 +103,6 @@ impl Session {
         session
     }
 
-    /// Passes a socket event to the machine.
     pub(crate) fn input(&mut self, input: Input) {
         self.machine.handle_input(clock::now(), input);
         self.run_machine();
@@ -111,7 +117,6 @@ impl Session {
         self.machine.wants_input()
     }
 
-    /// The next chunk to write.
     pub(crate) fn chunk(&self) -> Option<&Bytes> {
         self.writes.front()
     }
@@ -127,7 +132,6 @@ impl Session {
         self.ending.as_ref()
     }
 
-    /// Whether the machine has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.machine.is_over()
     }
@@ -165,8 +169,7 @@ impl Session {
     }
 
     fn on_core(&mut self, event: CoreMessage) {
-        let now = clock::now();
-        let mut next = Some(event);
+        let (now, mut next) = (clock::now(), Some(event));
         for _ in 0..CORE_BATCH {
             let Some(event) = next else { break };
             self.count_event(&event);
@@ -262,6 +265,8 @@ impl Session {
                 Output::End(ending) => self.on_ending(ending),
             }
         }
+        let is_pressed = self.buffers.set(self.machine.waiting_bytes());
+        self.machine.set_pressed(clock::now(), is_pressed);
         let dues = [self.machine.poll_timeout(), self.drain_at, self.attach_at];
         let due = dues.into_iter().flatten().min();
         if due != self.armed {
@@ -381,7 +386,6 @@ impl Drop for Session {
             // The client may reconnect long after the attachment.
             self.note_stream(true);
         }
-        let metrics = &self.shared.metrics;
         let how = match self.ending {
             None => "gone",
             Some(Ending::Complete) => "complete",
@@ -391,6 +395,6 @@ impl Drop for Session {
             Some(Ending::Failed { .. }) => "failed",
             Some(Ending::NoHello) => "no_hello",
         };
-        metrics.ended.get_or_create(&Outcome { how }).inc();
+        self.shared.metrics.ended.get_or_create(&Outcome { how }).inc();
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::access::{Hosts, Origins, TrustedProxies};
 use crate::admission::Admission;
+use crate::buffer_budget::BufferBudget;
 use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) origins: Origins,
     pub(crate) hosts: Hosts,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) buffers: Arc<BufferBudget>,
     pub(crate) proxies: TrustedProxies,
     /// Request headers that are passed to applications.
     pub(crate) pass_headers: Vec<http::HeaderName>,

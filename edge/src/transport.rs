@@ -11,6 +11,7 @@ mod attachment;
 mod event;
 mod frame_deadline;
 mod inbound;
+mod limits;
 mod outbound;
 mod protocol;
 mod reading;
@@ -23,11 +24,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use minerva_proto::link::{Attach, Caller, EdgeMessage, End};
-use minerva_proto::{ClaimTag, Frame, KillReason, MAX_FRAME, StreamNumber};
+use minerva_proto::{ClaimTag, Frame, KillReason, StreamNumber};
 
 pub use event::{Ending, Input, Output};
 use frame_deadline::FrameDeadline;
 use inbound::Inbound;
+pub use limits::Limits;
 use outbound::Outbound;
 pub use protocol::TransportProtocol;
 
@@ -46,29 +48,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unwritten bytes at which the client is no longer read, since the client does not read its responses.
 const MAX_UNWRITTEN: usize = 256 * 1024;
 
-/// Limits of a transport.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Longest frame in bytes, including the type byte.
-    pub max_frame: usize,
-    /// Untaken c2s bytes at which reading pauses. One frame is always accepted.
-    pub untaken: usize,
-    /// s2c bytes of messages that the core may have under way.
-    pub s2c_window: u64,
-    /// Maximum time without an owner of the stream.
-    pub hold_time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_frame: MAX_FRAME,
-            untaken: 256 * 1024,
-            s2c_window: 256 * 1024,
-            hold_time: Duration::from_secs(30),
-        }
-    }
-}
+/// Waiting bytes at which a transport is no longer read while the edge has little memory for waiting messages.
+const PRESSED_WAITING: usize = 16 * 1024;
 
 /// One transport; see the module documentation.
 #[derive(Debug)]
@@ -110,6 +91,8 @@ pub struct Transport {
     frame_deadline: FrameDeadline,
     /// Time of the next heartbeat; set after the initial one.
     heartbeat_due: Option<Instant>,
+    /// The edge has little memory for waiting messages.
+    is_pressed: bool,
     /// Whether a frame was written since the last update of `heartbeat_due`.
     wrote: bool,
     outputs: VecDeque<Output>,
@@ -168,6 +151,7 @@ impl Transport {
             input_due: None,
             frame_deadline: FrameDeadline::default(),
             heartbeat_due: None,
+            is_pressed: false,
             wrote: false,
             outputs: VecDeque::new(),
         }
@@ -267,6 +251,7 @@ impl Transport {
                 self.inbound.has_room()
                     && !self.inbound.is_complete()
                     && self.outbound.unwritten_bytes() < MAX_UNWRITTEN
+                    && !(self.is_pressed && self.waiting_bytes() >= PRESSED_WAITING)
             }
             State::Ending { .. } | State::Closing { .. } => true,
             State::Over => false,
@@ -287,6 +272,19 @@ impl Transport {
     /// Bytes of the frame that is being received.
     pub fn unfinished_bytes(&self) -> usize {
         self.inbound.unfinished_bytes()
+    }
+
+    /// Bytes of messages that wait at the transport: not taken by the core, or not read by the client.
+    pub fn waiting_bytes(&self) -> usize {
+        self.inbound.outstanding() + self.outbound.unwritten_bytes()
+    }
+
+    /// Sets whether the edge has little memory for waiting messages, so that this transport may keep few bytes only.
+    pub fn set_pressed(&mut self, now: Instant, is_pressed: bool) {
+        if is_pressed != self.is_pressed {
+            self.is_pressed = is_pressed;
+            self.update_deadlines(now);
+        }
     }
 
     /// Content of the hello, if received.

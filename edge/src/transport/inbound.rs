@@ -195,7 +195,7 @@ impl Inbound {
         self.untaken.iter().map(|(batch, _)| batch)
     }
 
-    #[cfg(test)]
+    /// Cost of the untaken batches.
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding
     }

@@ -126,3 +126,37 @@ fn long_runs_are_written_in_chunks_of_whole_frames() {
     assert!(rig.chunks >= 3, "{}", rig.chunks);
     assert_eq!(rig.written.len(), 101);
 }
+
+#[test]
+fn a_pressed_transport_is_read_while_few_bytes_wait() {
+    for (cost, reads) in [(PRESSED_WAITING - 1, true), (PRESSED_WAITING, false)] {
+        let mut rig = Rig::attached();
+        rig.frames(&[&message_of_cost(cost)], false);
+        let now = rig.now;
+        assert!(rig.machine.wants_input(), "{cost}");
+        rig.machine.set_pressed(now, true);
+        assert_eq!(rig.machine.wants_input(), reads, "{cost}");
+        rig.machine.set_pressed(now, false);
+        assert!(rig.machine.wants_input(), "{cost}");
+        rig.machine.set_pressed(now, true);
+        rig.core(CoreMessage::Taken(BatchNumber(0)));
+        assert!(rig.machine.wants_input(), "{cost}");
+    }
+}
+
+#[test]
+fn a_pressed_transport_is_not_closed_for_missing_input() {
+    let mut rig = Rig::without_link(TransportProtocol::Tcp, Limits::default());
+    rig.input(Input::OwnerFound);
+    rig.hello(",\"maxia\":0,\"beat\":10");
+    rig.core(stream_opened(false));
+    rig.frames(&[&message_of_cost(PRESSED_WAITING)], false);
+    let now = rig.now;
+    rig.machine.set_pressed(now, true);
+    rig.pass(Duration::from_secs(100));
+    assert_eq!(rig.ending, None, "the client is not read");
+    let now = rig.now;
+    rig.machine.set_pressed(now, false);
+    rig.pass(Duration::from_secs(100));
+    assert_eq!(rig.ending, Some(Ending::Closed));
+}

@@ -1,6 +1,6 @@
 //! Hello, frames, batches, answers, closing.
 
-use minerva_proto::{KillReason, Reset, Sack};
+use minerva_proto::{KillReason, MAX_FRAME, Reset, Sack};
 
 use super::*;
 
