@@ -145,7 +145,7 @@ impl ServeCall {
             () = session.outputs.closed() => (SessionEnd::Died, Ok(())),
             () = on_replaced(replaced) => {
                 let error = Status::aborted("another call registered the same instance_id");
-                (SessionEnd::Died, Err(error))
+                (SessionEnd::Replaced, Err(error))
             }
             () = stopping.stopped() => {
                 (SessionEnd::Left, Err(Status::unavailable("the core is stopping")))

@@ -45,13 +45,14 @@ impl InstanceRegistry {
         if let Some(earlier) = sessions.insert(identity(&session), registered) {
             // The earlier call may have ended just now.
             let _ = earlier.replaced.send(());
-            self.partitions.remove_session(earlier.id, SessionEnd::Died);
+            self.partitions.remove_session(earlier.id, SessionEnd::Replaced);
         }
         self.partitions.add_session(session, held);
         on_replaced
     }
 
-    /// Removes a session from every partition; `end` decides whether streams in delivery are suspects. No effect on a replaced session.
+    /// Removes a session from every partition; `end` decides whether streams in delivery are suspects. No effect on a
+    /// replaced session.
     pub(super) fn unregister(&self, session: &SessionHandle, end: SessionEnd) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(registered) = sessions.entry(identity(session))

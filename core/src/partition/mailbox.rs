@@ -155,6 +155,9 @@ pub enum SessionEnd {
     Left,
     /// The call broke off: the process or the connection died.
     Died,
+    /// The instance has registered again while the call was open. Streams that the new call does not hold were in
+    /// delivery at a process that died.
+    Replaced,
 }
 
 /// A change of the label or the groups of a stream.

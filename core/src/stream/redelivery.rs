@@ -1,7 +1,7 @@
 //! Count of app instances that died while events of a stream were in delivery.
 //!
-//! Used by assignments: the count of this file becomes durable with the next `Assigned` record. The partition decides
-//! when and where a suspect stream is delivered again.
+//! A death is recorded at once, so that the death of the core does not hide it; the return of the instance takes the
+//! count back. The partition decides when and where a suspect stream is delivered again.
 
 use minerva_proto::{EventNumber, Reset};
 
@@ -13,22 +13,45 @@ use crate::state::{Ended, EndedBy, Record, StreamState};
 /// The deliveries before the current one, as far as they are not durable.
 #[derive(Debug, Default)]
 pub(super) struct Redelivery {
-    /// An instance died since the last assignment, with unacknowledged events in delivery.
-    has_died: bool,
+    change: Change,
     /// End of the events that were delivered to an earlier instance.
     end: EventNumber,
+}
+
+/// Change of the count since the last assignment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Change {
+    #[default]
+    None,
+    /// An instance died with unacknowledged events in delivery; the next assignment records the death.
+    Died,
+    /// The same, and the death is recorded.
+    Recorded,
+    /// The recorded death was none: the instance has returned. The next assignment takes the count back.
+    Returned,
+}
+
+/// What the end of a session means for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unassigned {
+    /// No event of this stream is the cause.
+    Blameless,
+    /// The instance died, and this stream may be the cause.
+    Suspect,
+    /// The same, but the instance has registered again, so that the next assignment follows at once.
+    Replaced,
 }
 
 impl Redelivery {
     /// After a recovery every event may have been delivered.
     pub(super) fn recover(state: &StreamState) -> Self {
         let end = if state.redeliveries > 0 { state.inbox().next() } else { EventNumber(0) };
-        Self { has_died: false, end }
+        Self { change: Change::None, end }
     }
 
     /// The next assignment is recorded.
     pub(super) fn on_recorded(&mut self) {
-        self.has_died = false;
+        self.change = Change::None;
     }
 
     /// First event after `event` that has another count of deliveries, if any.
@@ -39,25 +62,36 @@ impl Redelivery {
 
 impl Stream {
     /// The session ended, or the stream is withdrawn.
-    ///
-    /// `has_died`: the instance died, and this stream may be the cause.
-    pub fn on_unassigned(&mut self, has_died: bool) {
-        if let Some(app) = self.app.take().filter(|_| has_died)
-            && self.state.inbox().base() < app.delivered
-        {
-            self.redelivery.has_died = true;
-            self.redelivery.end = self.redelivery.end.max(app.delivered);
+    pub fn on_unassigned(&mut self, why: Unassigned, turn: &mut Turn<'_>) {
+        let Some(app) = self.app.take() else { return };
+        if why == Unassigned::Blameless || self.state.inbox().base() >= app.delivered {
+            return;
+        }
+        self.redelivery.change = Change::Died;
+        self.redelivery.end = self.redelivery.end.max(app.delivered);
+        if let (Unassigned::Suspect, Some(instance)) = (why, self.state.instance().cloned()) {
+            let redeliveries = self.redeliveries();
+            self.commit(Record::Assigned { instance, redeliveries }, turn);
+            self.redelivery.change = Change::Recorded;
         }
     }
 
     /// App instances that died since the first unacknowledged event was delivered. 0 after an acknowledgement.
     pub fn redeliveries(&self) -> u32 {
-        self.state.redeliveries.saturating_add(u32::from(self.redelivery.has_died))
+        let recorded = self.state.redeliveries;
+        match self.redelivery.change {
+            Change::None | Change::Recorded => recorded,
+            Change::Died => recorded.saturating_add(1),
+            Change::Returned => recorded.saturating_sub(1),
+        }
     }
 
     /// The instance of the ended session is alive and holds the stream: nothing is delivered again.
     pub(super) fn on_instance_returned(&mut self) {
-        self.redelivery.has_died = false;
+        self.redelivery.change = match self.redelivery.change {
+            Change::None | Change::Died => Change::None,
+            Change::Recorded | Change::Returned => Change::Returned,
+        };
     }
 
     /// Deliveries of the events from `event` on, the next one included: 1 for the first delivery.

@@ -7,7 +7,7 @@ use minerva_proto::StreamNumber;
 use super::super::assignment::{ISOLATED, delay_ms};
 use super::super::mailbox::{SessionEnd, SessionHandle};
 use super::PartitionStreams;
-use crate::stream::{Effects, Millis, SessionId};
+use crate::stream::{Effects, Millis, SessionId, Unassigned};
 
 impl PartitionStreams {
     /// Handles the end of a session. The streams wait for the instance during the grace time.
@@ -21,14 +21,19 @@ impl PartitionStreams {
         now: Millis,
         effects: &mut Effects,
     ) {
-        let has_died = end == SessionEnd::Died;
-        let suspect = self.assignment.suspect_of(session).filter(|_| has_died);
+        let blame = match end {
+            SessionEnd::Left => Unassigned::Blameless,
+            SessionEnd::Died => Unassigned::Suspect,
+            SessionEnd::Replaced => Unassigned::Replaced,
+        };
+        let suspect = self.assignment.suspect_of(session).filter(|_| end != SessionEnd::Left);
         let grace = now.after(self.app_grace_ms);
         let of_others = if suspect.is_some() { now } else { grace };
         for stream in self.assignment.leave(session, of_others) {
-            let is_blamed = has_died && suspect.is_none_or(|suspect| suspect == stream);
-            let deaths = self.with_stream(stream, now, effects, |stream, _| {
-                stream.on_unassigned(is_blamed);
+            let is_blamed = suspect.is_none_or(|suspect| suspect == stream);
+            let blame = if is_blamed { blame } else { Unassigned::Blameless };
+            let deaths = self.with_stream(stream, now, effects, |stream, turn| {
+                stream.on_unassigned(blame, turn);
                 stream.redeliveries()
             });
             self.delay_suspect(stream, deaths.unwrap_or_default(), grace);

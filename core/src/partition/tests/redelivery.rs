@@ -183,6 +183,35 @@ async fn the_count_survives_a_recovery_from_the_log_and_from_a_checkpoint() {
 }
 
 #[tokio::test]
+async fn a_death_counts_although_the_core_dies_before_the_next_assignment() {
+    let store = TestStore::free();
+    let (harness, one) = with_poison(&store, options()).await;
+    harness.stored_version.raise(STORED_VERSION);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.task.abort();
+    let harness = Harness::start(&store).await;
+    let mut two = harness.join(2, "two", &[]);
+    harness.wait(2_250).await;
+    assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
+}
+
+#[tokio::test]
+async fn the_return_of_an_instance_takes_the_recorded_death_back() {
+    let store = TestStore::free();
+    let (harness, one) = with_poison(&store, options()).await;
+    harness.stored_version.raise(STORED_VERSION);
+    end(&harness, &one, SessionEnd::Died).await;
+    let mut back = harness.join(2, "one", &[POISON, OTHER]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut back), [(POISON, 1), (OTHER, 1)]);
+    harness.task.abort();
+    let harness = Harness::start(&store).await;
+    let mut two = harness.join(3, "two", &[]);
+    harness.wait(2_000).await;
+    assert_eq!(attempts(&mut two), [(POISON, 1), (OTHER, 1)]);
+}
+
+#[tokio::test]
 async fn below_version_3_the_count_is_kept_in_memory_only() {
     let store = TestStore::free();
     let (harness, one) = with_poison(&store, options()).await;

@@ -2,10 +2,8 @@
 
 #[derive(Default)]
 pub(super) struct Deliveries {
-    /// Deaths up to the last assignment since the last acknowledgement.
+    /// Deaths since the last acknowledgement.
     recorded: u32,
-    /// An instance died since the last assignment.
-    has_died: bool,
     /// First unacknowledged event.
     base: u64,
 }
@@ -13,11 +11,10 @@ pub(super) struct Deliveries {
 impl Deliveries {
     /// The instance died after it had received the events below `end`.
     pub(super) fn on_death(&mut self, end: u64) {
-        self.has_died |= self.base < end;
+        self.recorded += u32::from(self.base < end);
     }
 
-    pub(super) fn on_started(&mut self, attempts: u32) {
-        self.recorded += u32::from(std::mem::take(&mut self.has_died));
+    pub(super) fn on_started(&self, attempts: u32) {
         assert_eq!(attempts, self.recorded + 1, "deliveries of the first event");
     }
 
@@ -30,10 +27,5 @@ impl Deliveries {
         if base > self.base {
             (self.base, self.recorded) = (base, 0);
         }
-    }
-
-    /// A death without a later assignment is forgotten.
-    pub(super) fn on_crash(&mut self) {
-        self.has_died = false;
     }
 }

@@ -11,7 +11,7 @@ use super::super::harness::{Harness, batch, key, poll, primary, push, secondary,
 use super::deliveries::Deliveries;
 use super::{Step, c2s, ending, limits, s2c};
 use crate::state::{BlobContext, OutboxLimits, STORED_VERSION, Snapshot, StreamState};
-use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
+use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn, Unassigned};
 
 /// The client and the application of one stream.
 pub(super) struct World {
@@ -145,7 +145,6 @@ impl World {
                 self.turn(|stream, turn| stream.on_timeout(turn));
             }
             Step::Crash => {
-                self.deliveries.on_crash();
                 self.harness.crash();
                 self.session = None;
                 self.open.clear();
@@ -193,7 +192,8 @@ impl World {
                 if has_died {
                     self.deliveries.on_death(self.expects);
                 }
-                self.turn(|stream, _| stream.on_unassigned(has_died));
+                let why = if has_died { Unassigned::Suspect } else { Unassigned::Blameless };
+                self.turn(|stream, turn| stream.on_unassigned(why, turn));
             }
             Step::Acknowledge { behind, beyond } => {
                 let event = match self.expects.checked_sub(1 + u64::from(behind)) {
@@ -273,7 +273,7 @@ impl World {
         let session = SessionId(self.sessions);
         self.session = Some(session);
         self.turn(|stream, turn| {
-            stream.on_unassigned(false);
+            stream.on_unassigned(Unassigned::Blameless, turn);
             stream.on_assigned(session, &"a".into(), window, turn);
         });
     }
