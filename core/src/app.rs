@@ -110,6 +110,7 @@ impl ServeCall {
                     instance_id: registration.instance_id,
                     window: registration.window,
                     load: Arc::new(AtomicUsize::new(0)),
+                    has_returned: !registration.held.is_empty(),
                     suspect: SuspectSlot::default(),
                     outputs,
                 };
@@ -145,7 +146,7 @@ impl ServeCall {
             () = session.outputs.closed() => (SessionEnd::Died, Ok(())),
             () = on_replaced(replaced) => {
                 let error = Status::aborted("another call registered the same instance_id");
-                (SessionEnd::Replaced, Err(error))
+                (SessionEnd::Died, Err(error))
             }
             () = stopping.stopped() => {
                 (SessionEnd::Left, Err(Status::unavailable("the core is stopping")))

@@ -46,7 +46,7 @@ pub(crate) use end::{ABOVE_BUDGET, FAILED, IDLE, SILENT, SLOW};
 pub use held::HeldStream;
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;
-pub use redelivery::Unassigned;
+pub use redelivery::{Blame, START_MS};
 pub use reply::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
 pub use subprotocol::Services;
 pub use transports::TransportKey;

@@ -45,7 +45,7 @@ impl InstanceRegistry {
         if let Some(earlier) = sessions.insert(identity(&session), registered) {
             // The earlier call may have ended just now.
             let _ = earlier.replaced.send(());
-            self.partitions.remove_session(earlier.id, SessionEnd::Replaced);
+            self.partitions.remove_session(earlier.id, SessionEnd::Died);
         }
         self.partitions.add_session(session, held);
         on_replaced

@@ -1,12 +1,13 @@
 //! Assignment of streams to sessions: the least loaded session of the service, and the same one as long as the instance
 //! lives or reconnects within the grace time.
 //!
-//! Streams in delivery at the death of an instance are suspects: they follow the other streams, one at a time per
+//! Streams in delivery at the death of an instance are suspects: they follow the other streams, few at a time per
 //! instance, see `isolation.rs`.
 //!
 //! Pure bookkeeping of one partition. The streams and their sessions are notified by the caller.
 
 mod isolation;
+mod recent_deaths;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use std::sync::atomic::Ordering;
 use minerva_proto::StreamNumber;
 use minerva_proto::mutation::{self, Mutation};
 
-use self::isolation::{BATCH, Probation, RETRY_MS, Suspect, batch_offset};
+use self::isolation::{BATCH, Probation, Suspect, batch_offset};
+use self::recent_deaths::RecentDeaths;
 use super::mailbox::SessionHandle;
 use crate::stream::{Millis, SessionId};
 
+pub(super) use self::isolation::ISOLATED;
 pub use self::isolation::SuspectSlot;
-pub(super) use self::isolation::{ISOLATED, delay_ms};
+pub(super) use self::isolation::Suspicion;
 
 /// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
@@ -31,6 +34,7 @@ pub(super) struct Assignment {
     /// The waiting streams with a grace time, by end of the grace time.
     grace: BTreeSet<(Millis, StreamNumber)>,
     probation: Probation,
+    deaths: RecentDeaths,
     /// Services that have, or have had, an instance; at most [`MAX_SERVICES`].
     known: BTreeSet<Arc<str>>,
 }
@@ -49,8 +53,19 @@ struct Waiting {
     instance_id: Option<Arc<str>>,
     /// Until then the stream is reserved for that instance, or for a session that reports to hold the stream.
     grace: Option<Millis>,
+    /// From then on another instance may get the stream.
+    free_at: Option<Millis>,
     /// Set if the stream was in delivery when an instance died.
     suspect: Option<Suspect>,
+}
+
+/// How long the streams of an ended session wait for their instance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grace {
+    /// Until then without another instance.
+    pub(super) longest: Millis,
+    /// Until then with another instance, also one that joins later.
+    pub(super) with_others: Millis,
 }
 
 /// The streams concerned by a new session.
@@ -103,7 +118,7 @@ impl Assignment {
             self.note_service(&service);
         }
         let (instance_id, grace) = instance.unzip();
-        self.wait(stream, Waiting { service, instance_id, grace, suspect: None });
+        self.wait(stream, Waiting { service, instance_id, grace, free_at: grace, suspect: None });
         if grace.is_none() { self.assign(stream) } else { None }
     }
 
@@ -125,9 +140,8 @@ impl Assignment {
         from: SessionId,
     ) -> Option<SessionHandle> {
         let service = self.session(from)?.service.clone();
-        let others = self.sessions.values().map(|session| &session.handle);
-        let others = others.filter(|other| other.id != from && other.service == service);
-        let other = others.min_by_key(|other| other.load.load(Ordering::Relaxed))?.clone();
+        let other = self.least_loaded(&service, Some(from))?;
+        let other = self.session(other)?.clone();
         self.remove(stream, Some(from));
         self.assign_to(stream, other.id);
         Some(other)
@@ -149,13 +163,16 @@ impl Assignment {
         let held_set: BTreeSet<StreamNumber> = held.iter().copied().collect();
         let gets = |(stream, waiting): (&StreamNumber, &Waiting)| {
             let is_eligible = waiting.grace.is_none()
+                || waiting.free_at.is_some_and(|at| at <= now)
                 || held_set.contains(stream)
                 || waiting.instance_id.as_ref() == Some(&handle.instance_id);
             (waiting.service == handle.service && is_eligible).then_some(*stream)
         };
         let eligible: BTreeSet<StreamNumber> = self.waiting.iter().filter_map(gets).collect();
         let released = held_set.difference(&eligible).copied().collect();
-        let assigned = self.first_batch(eligible, (&handle.instance_id, &held_set), now);
+        self.deaths.on_joined(&handle);
+        self.free_after_join(&handle.service, &eligible);
+        let assigned = self.first_batch(eligible, &held_set, now);
         self.sessions.insert(id, SessionStreams { handle, streams: BTreeSet::new() });
         for &stream in &assigned {
             self.assign_to(stream, id);
@@ -167,7 +184,7 @@ impl Assignment {
     fn first_batch(
         &mut self,
         eligible: BTreeSet<StreamNumber>,
-        (instance_id, held): (&Arc<str>, &BTreeSet<StreamNumber>),
+        held: &BTreeSet<StreamNumber>,
         now: Millis,
     ) -> BTreeSet<StreamNumber> {
         let mut others = 0;
@@ -175,10 +192,13 @@ impl Assignment {
             if held.contains(stream) {
                 return true;
             }
-            let Some(waiting) = self.waiting.get(stream) else { return false };
-            let is_back = waiting.instance_id.as_ref() == Some(instance_id);
-            let due = match waiting.suspect.filter(|suspect| !is_back || suspect.is_isolated()) {
-                Some(suspect) => suspect.due_after_join(now).max(waiting.grace.unwrap_or(now)),
+            let Some(waiting) = self.waiting.get_mut(stream) else { return false };
+            let suspect = waiting.suspect.as_mut();
+            let due = match suspect {
+                Some(suspect) => {
+                    let due = suspect.restart(now);
+                    if suspect.is_isolated() { due.max(waiting.grace.unwrap_or(now)) } else { due }
+                }
                 None if others < BATCH => {
                     others += 1;
                     return true;
@@ -194,17 +214,18 @@ impl Assignment {
         eligible.into_iter().filter(is_first).collect()
     }
 
-    /// Delays a waiting stream that was in delivery at the death of `deaths` instances.
-    pub(super) fn suspect(&mut self, stream: StreamNumber, deaths: u32, due: Millis) {
+    /// Delays a waiting stream that was in delivery at the deaths of instances, by an additional time.
+    pub(super) fn suspect(&mut self, stream: StreamNumber, suspicion: Suspicion, ms: u64) {
+        let Some(waiting) = self.waiting.get(&stream) else { return };
+        let (free_at, grace) = (waiting.free_at, waiting.grace);
+        let had_other = self.is_served(&waiting.service);
+        let suspect = Suspect::new(suspicion, had_other);
+        let delayed = |at: Option<Millis>| at.map(|at| at.after(suspect.delay_ms() + ms));
+        let (free_at, grace) = (delayed(free_at), delayed(grace));
         if let Some(waiting) = self.waiting.get_mut(&stream) {
-            waiting.suspect = Some(Suspect::new(deaths, due));
-            self.reschedule(stream, due);
+            (waiting.suspect, waiting.free_at) = (Some(suspect), free_at);
         }
-    }
-
-    /// The suspect in delivery at the instance of a session.
-    pub(super) fn suspect_of(&self, session: SessionId) -> Option<StreamNumber> {
-        self.session(session)?.suspect.current()
+        grace.into_iter().for_each(|at| self.reschedule(stream, at));
     }
 
     /// Whether a suspect occupies the slot of the instance.
@@ -224,18 +245,39 @@ impl Assignment {
         self.probation.end(stream);
     }
 
-    /// Removes a session. Returns the streams, which wait for the instance until `grace`, in batches.
-    pub(super) fn leave(&mut self, id: SessionId, grace: Millis) -> BTreeSet<StreamNumber> {
+    /// Removes a session. Returns the streams, which wait for the instance, and move in batches.
+    pub(super) fn leave(&mut self, id: SessionId, grace: Grace) -> BTreeSet<StreamNumber> {
         let Some(session) = self.sessions.remove(&id) else { return BTreeSet::new() };
         self.probation.leave(id);
         let SessionHandle { service, instance_id, load, .. } = session.handle;
+        let has_others = self.is_served(&service);
         for (index, &stream) in session.streams.iter().enumerate() {
             load.fetch_sub(1, Ordering::Relaxed);
             let (service, instance_id) = (service.clone(), Some(instance_id.clone()));
-            let grace = Some(grace.after(batch_offset(index)));
-            self.wait(stream, Waiting { service, instance_id, grace, suspect: None });
+            let offset = batch_offset(index);
+            let free_at = grace.with_others.after(offset);
+            let grace = if has_others { free_at } else { grace.longest.after(offset) };
+            let (grace, free_at) = (Some(grace), Some(free_at));
+            self.wait(stream, Waiting { service, instance_id, grace, free_at, suspect: None });
         }
         session.streams
+    }
+
+    /// Whether another instance of the service has died lately. Notes the death of this one.
+    pub(super) fn note_death(&mut self, session: SessionId, now: Millis) -> bool {
+        let Some(handle) = self.session(session).cloned() else { return false };
+        self.deaths.on_died(&handle.service, &handle.instance_id, now)
+    }
+
+    /// Shortens the grace time of other streams of a service, which now has an instance.
+    fn free_after_join(&mut self, service: &Arc<str>, eligible: &BTreeSet<StreamNumber>) {
+        let is_concerned = |(stream, waiting): (&StreamNumber, &Waiting)| {
+            let free_at = waiting.free_at.filter(|_| waiting.service == *service)?;
+            let is_earlier = waiting.grace.is_some_and(|grace| free_at < grace);
+            (is_earlier && !eligible.contains(stream)).then_some((*stream, free_at))
+        };
+        let concerned: Vec<_> = self.waiting.iter().filter_map(is_concerned).collect();
+        concerned.into_iter().for_each(|(stream, at)| self.reschedule(stream, at));
     }
 
     /// Earlier sessions of the same instance, which the new session replaces.
@@ -268,38 +310,44 @@ impl Assignment {
 
     /// Assigns a waiting stream; returns the session.
     ///
-    /// Without a session of the service the stream waits for any instance, and a suspect waits while each instance has
-    /// another one.
+    /// Without a session of the service the stream waits for any instance. A suspect waits while each instance has other
+    /// suspects, and for a while if there is only one instance.
     pub(super) fn place(&mut self, stream: StreamNumber, now: Millis) -> Option<&SessionHandle> {
-        let waiting = self.waiting.get(&stream)?;
-        let Some(suspect) = waiting.suspect.filter(|suspect| now < suspect.patience_ends) else {
-            return self.assign(stream);
-        };
-        let session = &self.sessions.get(&self.least_loaded(&waiting.service)?)?.handle;
+        let waiting = self.waiting.get_mut(&stream)?;
+        let Some(suspect) = &mut waiting.suspect else { return self.assign(stream) };
+        suspect.on_due(now);
+        let (suspect, service) = (*suspect, waiting.service.clone());
+        let session = &self.sessions.get(&self.least_loaded(&service, None)?)?.handle;
         let (id, slot) = (session.id, session.suspect.clone());
+        let is_last = self.least_loaded(&service, Some(id)).is_none();
+        if is_last && suspect.spares_last_instance(now) {
+            self.reschedule(stream, suspect.retry(now));
+            return None;
+        }
         if self.probation.begin(stream, suspect, (id, &slot), now) {
             self.assign_to(stream, id);
             return self.session(id);
         }
-        self.reschedule(stream, now.after(RETRY_MS));
+        self.reschedule(stream, suspect.retry(now));
         None
     }
 
     /// Assigns a waiting stream to the least loaded session of the service.
     fn assign(&mut self, stream: StreamNumber) -> Option<&SessionHandle> {
-        let id = self.least_loaded(&self.waiting.get(&stream)?.service)?;
+        let id = self.least_loaded(&self.waiting.get(&stream)?.service, None)?;
         self.assign_to(stream, id);
         self.session(id)
     }
 
     /// The least loaded session of a service; one without a suspect in delivery comes first.
-    fn least_loaded(&self, service: &str) -> Option<SessionId> {
+    fn least_loaded(&self, service: &str, except: Option<SessionId>) -> Option<SessionId> {
         let serves = |session: &&SessionStreams| {
-            *session.handle.service == *service || mutation::is(Mutation::MixServices)
+            Some(session.handle.id) != except
+                && (*session.handle.service == *service || mutation::is(Mutation::MixServices))
         };
         let rank = |session: &&SessionStreams| {
             let handle = &session.handle;
-            (handle.suspect.current().is_some(), handle.load.load(Ordering::Relaxed))
+            (handle.suspect.is_taken(), handle.load.load(Ordering::Relaxed))
         };
         let least = self.sessions.values().filter(serves).min_by_key(rank);
         least.map(|session| session.handle.id)

@@ -54,7 +54,9 @@ pub struct SessionHandle {
     pub window: usize,
     /// Streams assigned to the session by all partitions; the least loaded session gets the next stream.
     pub load: Arc<AtomicUsize>,
-    /// The suspect stream in delivery at the instance; shared by all partitions.
+    /// Whether the instance holds streams from an earlier session.
+    pub has_returned: bool,
+    /// The suspect streams in delivery at the instance; shared by all partitions.
     pub suspect: SuspectSlot,
     /// Events for the instance; closed when the call has ended.
     pub outputs: OutputSender<AppOutput>,
@@ -155,9 +157,6 @@ pub enum SessionEnd {
     Left,
     /// The call broke off: the process or the connection died.
     Died,
-    /// The instance has registered again while the call was open. Streams that the new call does not hold were in
-    /// delivery at a process that died.
-    Replaced,
 }
 
 /// A change of the label or the groups of a stream.

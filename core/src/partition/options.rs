@@ -18,6 +18,12 @@ pub struct PartitionOptions {
         help_heading = "App services")]
     pub app_grace: Duration,
 
+    /// The same if the connection of the instance broke off, and another instance of the service is there; at most
+    /// --app-grace. An instance of an SDK reconnects within 100 ms and the time of a handshake.
+    #[arg(long, env = "MINERVA_APP_CRASH_GRACE", default_value = "400ms", value_name = "TIME",
+        value_parser = positive_duration, help_heading = "App services")]
+    pub app_crash_grace: Duration,
+
     /// Deliveries of a stream after which the stream ends with the reason `application failed`, if each of these
     /// deliveries ended with the death of the app instance. 0: never; the stream is delivered again at growing intervals.
     #[arg(
@@ -70,6 +76,7 @@ impl Default for PartitionOptions {
     fn default() -> Self {
         Self {
             app_grace: Duration::from_secs(2),
+            app_crash_grace: Duration::from_millis(400),
             max_attempts: 0,
             subprotocols: Vec::new(),
             checkpoint_bytes: 1 << 20,

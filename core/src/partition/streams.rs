@@ -26,6 +26,7 @@ mod waiting_mail;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use minerva_proto::link::{CoreFrame, CoreMessage};
 use minerva_proto::mutation::{self, Mutation};
@@ -68,6 +69,8 @@ pub(super) struct PartitionStreams {
     limits: Limits,
     /// Time that a stream waits for the instance to reconnect, in milliseconds.
     app_grace_ms: u64,
+    /// The same after a broken connection, with another instance.
+    app_crash_grace_ms: u64,
     /// Deliveries after which a stream at which each instance died ends; 0: never.
     max_attempts: u32,
     counters: Arc<Counters>,
@@ -123,13 +126,15 @@ impl PartitionStreams {
         meta: Meta,
         now: Millis,
     ) -> Self {
-        let app_grace_ms = u64::try_from(setup.options.app_grace.as_millis()).unwrap_or(u64::MAX);
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let app_grace_ms = ms(setup.options.app_grace);
         let max_idle_ms = setup.limits.max_idle_ms();
         let mut this = Self {
             partition: setup.partition,
             epoch,
             limits: setup.limits.clone(),
             app_grace_ms,
+            app_crash_grace_ms: ms(setup.options.app_crash_grace),
             max_attempts: setup.options.max_attempts,
             counters: setup.counters.clone(),
             memory: Arc::clone(&setup.memory),
@@ -188,11 +193,11 @@ impl PartitionStreams {
             self.placeholders.insert(number);
         } else if !self.selection.offer(&mut stream) {
             self.assignment.add(number, service, instance);
-            self.delay_suspect(number, stream.redeliveries(), grace);
         }
         self.deadlines.set(number, stream.next_deadline(&self.limits));
         let stream = self.budgets.restored(stream);
         self.streams.insert(number, Box::new(stream));
+        self.delay_suspect(number, 0);
         add(&self.counters.streams, 1);
     }
 

@@ -43,7 +43,7 @@ impl Stream {
             groups: self.state.attributes().groups.iter().cloned().collect(),
         };
         turn.effects.app(session, AppOutput::Started(Box::new(started)));
-        self.app = Some(AppSide::new(session, window, next_event, send_state));
+        self.app = Some(AppSide::new((session, turn.now), window, next_event, send_state));
     }
 
     /// The instance acknowledges all events up to `event`. Refused if there is no such event.

@@ -11,6 +11,8 @@ use crate::state::SendState;
 #[derive(Debug)]
 pub(super) struct AppSide {
     pub(super) session: SessionId,
+    /// Time of the assignment.
+    pub(super) assigned: Millis,
     /// Bytes of unacknowledged messages that may be delivered.
     pub(super) window: usize,
     /// The next event to deliver in this session.
@@ -31,13 +33,14 @@ pub(super) struct AppSide {
 impl AppSide {
     /// Starts a session. Delivery begins at `next_event`, or behind Started.
     pub(super) fn new(
-        session: SessionId,
+        (session, assigned): (SessionId, Millis),
         window: usize,
         next_event: EventNumber,
         reported: SendState,
     ) -> Self {
         Self {
             session,
+            assigned,
             window,
             delivered: next_event.max(EventNumber(1)),
             in_flight: 0,

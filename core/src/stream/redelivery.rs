@@ -10,48 +10,49 @@ use super::end::FAILED;
 use super::machine::Stream;
 use crate::state::{Ended, EndedBy, Record, StreamState};
 
-/// The deliveries before the current one, as far as they are not durable.
+/// Time from an assignment in which a death of the instance may be due to `Started`, which is not acknowledged.
+pub const START_MS: u64 = 250;
+
+/// Earlier deliveries and the suspicion against the stream.
 #[derive(Debug, Default)]
 pub(super) struct Redelivery {
-    change: Change,
+    /// Deaths with the stream as the probable cause; not stored.
+    suspicion: u32,
+    last_death: LastDeath,
     /// End of the events that were delivered to an earlier instance.
     end: EventNumber,
 }
 
-/// Change of the count since the last assignment.
+/// The recorded death since the last assignment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Change {
+enum LastDeath {
     #[default]
     None,
-    /// An instance died with unacknowledged events in delivery; the next assignment records the death.
-    Died,
-    /// The same, and the death is recorded.
-    Recorded,
-    /// The recorded death was none: the instance has returned. The next assignment takes the count back.
-    Returned,
+    Counted,
+    /// The instance has returned: the next assignment takes the count back.
+    Revoked,
 }
 
-/// What the end of a session means for a stream.
+/// The part of a stream in the end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unassigned {
-    /// No event of this stream is the cause.
-    Blameless,
-    /// The instance died, and this stream may be the cause.
-    Suspect,
-    /// The same, but the instance has registered again, so that the next assignment follows at once.
-    Replaced,
+pub enum Blame {
+    None,
+    /// An instance died, and each stream in delivery may be the cause.
+    Possible,
+    /// An instance died with this stream among few suspects.
+    Probable,
 }
 
 impl Redelivery {
-    /// After a recovery every event may have been delivered.
+    /// After a recovery every event may have been delivered, and each counted death was due to this stream.
     pub(super) fn recover(state: &StreamState) -> Self {
         let end = if state.redeliveries > 0 { state.inbox().next() } else { EventNumber(0) };
-        Self { change: Change::None, end }
+        Self { suspicion: state.redeliveries, last_death: LastDeath::None, end }
     }
 
     /// The next assignment is recorded.
     pub(super) fn on_recorded(&mut self) {
-        self.change = Change::None;
+        self.last_death = LastDeath::None;
     }
 
     /// First event after `event` that has another count of deliveries, if any.
@@ -62,36 +63,42 @@ impl Redelivery {
 
 impl Stream {
     /// The session ended, or the stream is withdrawn.
-    pub fn on_unassigned(&mut self, why: Unassigned, turn: &mut Turn<'_>) {
-        let Some(app) = self.app.take() else { return };
-        if why == Unassigned::Blameless || self.state.inbox().base() >= app.delivered {
+    ///
+    /// A death counts if the stream was in delivery: with unacknowledged events, or shortly after `Started`.
+    pub fn on_unassigned(&mut self, blame: Blame, turn: &mut Turn<'_>) {
+        let (Some(app), Some(instance)) = (self.app.take(), self.state.instance().cloned()) else {
+            return;
+        };
+        let is_started = turn.now < app.assigned.after(START_MS);
+        let is_in_delivery = is_started || self.state.inbox().base() < app.delivered;
+        if blame == Blame::None || !is_in_delivery {
             return;
         }
-        self.redelivery.change = Change::Died;
+        let earlier = self.suspicion();
+        let probable = earlier.saturating_add(u32::from(blame == Blame::Probable));
+        self.redelivery.suspicion = probable.max(1);
+        self.redelivery.last_death = LastDeath::Counted;
         self.redelivery.end = self.redelivery.end.max(app.delivered);
-        if let (Unassigned::Suspect, Some(instance)) = (why, self.state.instance().cloned()) {
-            let redeliveries = self.redeliveries();
-            self.commit(Record::Assigned { instance, redeliveries }, turn);
-            self.redelivery.change = Change::Recorded;
-        }
+        let redeliveries = self.redeliveries().saturating_add(1);
+        self.commit(Record::Assigned { instance, redeliveries }, turn);
     }
 
     /// App instances that died since the first unacknowledged event was delivered. 0 after an acknowledgement.
     pub fn redeliveries(&self) -> u32 {
-        let recorded = self.state.redeliveries;
-        match self.redelivery.change {
-            Change::None | Change::Recorded => recorded,
-            Change::Died => recorded.saturating_add(1),
-            Change::Returned => recorded.saturating_sub(1),
-        }
+        let returned = self.redelivery.last_death == LastDeath::Revoked;
+        self.state.redeliveries.saturating_sub(u32::from(returned))
+    }
+
+    /// The deaths among the redeliveries that are probably due to this stream; at least 1 of any.
+    pub fn suspicion(&self) -> u32 {
+        self.redelivery.suspicion.min(self.redeliveries())
     }
 
     /// The instance of the ended session is alive and holds the stream: nothing is delivered again.
     pub(super) fn on_instance_returned(&mut self) {
-        self.redelivery.change = match self.redelivery.change {
-            Change::None | Change::Died => Change::None,
-            Change::Recorded | Change::Returned => Change::Returned,
-        };
+        if self.redelivery.last_death == LastDeath::Counted {
+            self.redelivery.last_death = LastDeath::Revoked;
+        }
     }
 
     /// Deliveries of the events from `event` on, the next one included: 1 for the first delivery.

@@ -148,6 +148,7 @@ impl Plan {
         let partition_options = PartitionOptions {
             max_attempts: 0,
             app_grace: Duration::from_millis(random.between(500, 3000)),
+            app_crash_grace: Duration::from_millis(400),
             checkpoint_bytes: 1 << 20,
             checkpoint_entries: random.between(3, 60),
             lease: Duration::from_secs(2),

@@ -152,7 +152,7 @@ impl PartitionStreams {
         effects: &mut Effects,
     ) {
         for other in self.assignment.others_of(&session) {
-            self.on_left(other, SessionEnd::Replaced, now, effects);
+            self.on_left(other, SessionEnd::Died, now, effects);
         }
         let (id, window, instance) = (session.id, session.window, session.instance_id.clone());
         let numbers: Vec<StreamNumber> = held.iter().map(|held| held.stream).collect();

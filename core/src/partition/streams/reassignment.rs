@@ -4,16 +4,16 @@
 
 use minerva_proto::StreamNumber;
 
-use super::super::assignment::{ISOLATED, delay_ms};
+use super::super::assignment::{Grace, ISOLATED, Suspicion};
 use super::super::mailbox::{SessionEnd, SessionHandle};
 use super::PartitionStreams;
-use crate::stream::{Effects, Millis, SessionId, Unassigned};
+use crate::stream::{Blame, Effects, Millis, SessionId};
 
 impl PartitionStreams {
     /// Handles the end of a session. The streams wait for the instance during the grace time.
     ///
-    /// If the instance died with a suspect in delivery, only that suspect is blamed. The other streams move at once,
-    /// because a return of the instance is unlikely.
+    /// If the instance died with new suspects in delivery, only these are blamed. Then, and if another instance of the
+    /// service has died lately, the other streams move at once, because a return of the instance is unlikely.
     pub(super) fn on_left(
         &mut self,
         session: SessionId,
@@ -21,31 +21,42 @@ impl PartitionStreams {
         now: Millis,
         effects: &mut Effects,
     ) {
-        let blame = match end {
-            SessionEnd::Left => Unassigned::Blameless,
-            SessionEnd::Died => Unassigned::Suspect,
-            SessionEnd::Replaced => Unassigned::Replaced,
+        let has_died = end == SessionEnd::Died;
+        let culprits = self.assignment.session(session).map(|handle| handle.suspect.to_blame());
+        let culprits = culprits.filter(|_| has_died).unwrap_or_default();
+        let is_repeated = has_died && self.assignment.note_death(session, now);
+        let longest = now.after(self.app_grace_ms);
+        let crash_grace_ms = self.app_grace_ms.min(self.app_crash_grace_ms);
+        let moves_at_once = is_repeated || !culprits.streams.is_empty();
+        let with_others = match has_died {
+            true if moves_at_once => now,
+            true => now.after(crash_grace_ms),
+            false => longest,
         };
-        let suspect = self.assignment.suspect_of(session).filter(|_| end != SessionEnd::Left);
-        let grace = now.after(self.app_grace_ms);
-        let of_others = if suspect.is_some() { now } else { grace };
-        for stream in self.assignment.leave(session, of_others) {
-            let is_blamed = suspect.is_none_or(|suspect| suspect == stream);
-            let blame = if is_blamed { blame } else { Unassigned::Blameless };
-            let deaths = self.with_stream(stream, now, effects, |stream, turn| {
+        let suspects_wait_ms = if moves_at_once { crash_grace_ms } else { 0 };
+        for stream in self.assignment.leave(session, Grace { longest, with_others }) {
+            let blame = match culprits.streams.contains(&stream) {
+                _ if !has_died => Blame::None,
+                true => Blame::Probable,
+                false if culprits.are_all => Blame::None,
+                false => Blame::Possible,
+            };
+            self.with_stream(stream, now, effects, |stream, turn| {
                 stream.on_unassigned(blame, turn);
-                stream.redeliveries()
             });
-            self.delay_suspect(stream, deaths.unwrap_or_default(), grace);
+            self.delay_suspect(stream, suspects_wait_ms);
         }
     }
 
-    /// Delays a waiting stream that was in delivery at the death of instances.
-    pub(super) fn delay_suspect(&mut self, stream: StreamNumber, deaths: u32, grace: Millis) {
+    /// Delays a waiting stream that was in delivery at the death of instances, by an additional time.
+    pub(super) fn delay_suspect(&mut self, number: StreamNumber, ms: u64) {
+        let Some(stream) = self.streams.get(&number) else { return };
+        let (deaths, probable) = (stream.redeliveries(), stream.suspicion());
         if deaths > 0 {
-            // A failed stream ends without a delay.
-            let delay = if self.has_failed(deaths) { 0 } else { delay_ms(deaths) };
-            self.assignment.suspect(stream, deaths, grace.after(delay));
+            let has_failed = self.has_failed(deaths);
+            let is_idle = stream.state().inbox().base() >= stream.state().inbox().next();
+            let suspicion = Suspicion { deaths, probable, has_failed, is_idle };
+            self.assignment.suspect(number, suspicion, ms);
         }
     }
 

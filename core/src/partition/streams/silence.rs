@@ -9,7 +9,7 @@ use minerva_runtime::recurring::LineBudget;
 
 use super::PartitionStreams;
 use crate::clock;
-use crate::stream::{AppOutput, Effects, Millis, SessionId, Unassigned};
+use crate::stream::{AppOutput, Blame, Effects, Millis, SessionId};
 
 /// Log lines of the process about silent instances: 20 streams a minute are named, the others counted.
 static LINES: LineBudget = LineBudget::new(20, Duration::from_secs(60));
@@ -67,7 +67,7 @@ impl PartitionStreams {
         };
         effects.app(session, AppOutput::Released { stream: number });
         self.with_stream(number, now, effects, |stream, turn| {
-            stream.on_unassigned(Unassigned::Blameless, turn);
+            stream.on_unassigned(Blame::None, turn);
             stream.on_assigned(other.id, &other.instance_id, other.window, turn);
             stream.set_moved_overdue();
         });

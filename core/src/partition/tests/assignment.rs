@@ -103,6 +103,7 @@ async fn a_new_session_of_an_instance_replaces_the_old_one() {
     first.outputs();
     let mut again = harness.join(2, "one", &[]);
     run_until_idle().await;
+    harness.wait(100).await;
     harness.send(Mail::InstanceLeft(first.handle.id, SessionEnd::Left));
     harness.batch(1, messages(0, 0, vec!["a".into()]));
     run_until_idle().await;

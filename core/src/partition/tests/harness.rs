@@ -133,6 +133,7 @@ impl Harness {
             instance_id: instance.into(),
             window: 1000,
             load: Arc::new(AtomicUsize::new(0)),
+            has_returned: !held.is_empty(),
             suspect: SuspectSlot::default(),
             outputs,
         };

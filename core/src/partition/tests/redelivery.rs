@@ -1,5 +1,7 @@
 //! Deaths of app instances: redeliveries are counted, suspects follow the other streams, and failed streams end.
 
+use std::sync::atomic::Ordering;
+
 use minerva_proto::link::CloseCause;
 use minerva_proto::{EventNumber, Reset, StreamNumber};
 
@@ -14,6 +16,8 @@ use crate::stream::AppOutput;
 /// A stream that is deadly for the instance, and a stream without events in delivery.
 const POISON: u64 = 1;
 const OTHER: u64 = 2;
+/// `--app-crash-grace` in milliseconds.
+const CRASH_GRACE: u64 = 400;
 
 /// Two streams at the instance `one`, which has acknowledged all but a message of POISON.
 async fn with_poison(store: &TestStore, options: PartitionOptions) -> (Harness, TestSession) {
@@ -25,7 +29,8 @@ async fn with_poison(store: &TestStore, options: PartitionOptions) -> (Harness, 
         acknowledge(&harness, &one, stream, 0).await;
     }
     harness.batch(POISON, messages(0, 0, vec!["poison".into()]));
-    run_until_idle().await;
+    // A death is no longer due to the start of the streams.
+    harness.wait(250).await;
     one.outputs();
     (harness, one)
 }
@@ -54,13 +59,20 @@ fn attempts(session: &mut TestSession) -> Vec<(u64, u32)> {
 async fn a_stream_in_delivery_at_a_death_follows_the_other_streams() {
     let (harness, one) = with_poison(&TestStore::free(), options()).await;
     let mut two = harness.join(2, "two", &[]);
+    let three = harness.join(3, "three", &[]);
+    run_until_idle().await;
     end(&harness, &one, SessionEnd::Died).await;
-    harness.wait(2_000).await;
-    assert_eq!(attempts(&mut two), [(OTHER, 1)]);
-    harness.wait(249).await;
+    harness.wait(CRASH_GRACE - 1).await;
     assert_eq!(attempts(&mut two), []);
     harness.wait(1).await;
-    let outputs = two.outputs();
+    assert_eq!(attempts(&mut two), [(OTHER, 1)]);
+    end(&harness, &three, SessionEnd::Left).await;
+    let mut four = harness.join(4, "four", &[]);
+    run_until_idle().await;
+    harness.wait(99).await;
+    assert_eq!(attempts(&mut four), []);
+    harness.wait(1).await;
+    let outputs = four.outputs();
     let [
         AppOutput::Started(started),
         AppOutput::Messages { attempts, first_event: EventNumber(1), .. },
@@ -71,45 +83,94 @@ async fn a_stream_in_delivery_at_a_death_follows_the_other_streams() {
     assert_eq!((started.attempts, *attempts), (2, 2));
     harness.batch(POISON, messages(1, 1, vec!["a new message".into()]));
     run_until_idle().await;
-    let outputs = two.outputs();
+    let outputs = four.outputs();
     assert!(matches!(outputs[..], [AppOutput::Messages { attempts: 1, .. }]), "{outputs:?}");
+}
+
+#[tokio::test]
+async fn a_suspect_spares_the_last_instance_until_a_second_one_joins() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    let mut two = harness.join(2, "two", &[]);
+    end(&harness, &one, SessionEnd::Died).await;
+    harness.wait(CRASH_GRACE + 100).await;
+    harness.wait(999).await;
+    assert_eq!(attempts(&mut two), [(OTHER, 1)]);
+    harness.wait(1).await;
+    assert_eq!(attempts(&mut two), [(POISON, 2)], "after a second");
+    end(&harness, &two, SessionEnd::Died).await;
+    let mut three = harness.join(3, "three", &[]);
+    let mut four = harness.join(4, "four", &[]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut three), [(OTHER, 1)]);
+    harness.wait(CRASH_GRACE + 1_000).await;
+    assert_eq!(attempts(&mut four), [(POISON, 3)], "beside a second instance");
 }
 
 #[tokio::test]
 async fn only_the_suspect_in_delivery_is_blamed_and_the_others_move_at_once() {
     let (harness, one) = with_poison(&TestStore::free(), options()).await;
-    let two = harness.join(2, "two", &[]);
+    let mut two = harness.join(2, "two", &[]);
     let mut three = harness.join(3, "three", &[]);
+    for stream in [3, 4] {
+        harness.attach(hello(stream, &format!("stream{stream}")));
+    }
+    for (session, stream) in [(&two, 3), (&three, 4)] {
+        acknowledge(&harness, session, stream, 0).await;
+    }
+    harness.wait(250).await;
     end(&harness, &one, SessionEnd::Died).await;
-    harness.wait(2_250).await;
-    assert_eq!(attempts(&mut three), [(POISON, 2)], "the other stream is at `two`");
-    harness.attach(hello(3, "stream3"));
-    harness.attach(hello(4, "stream4"));
+    harness.wait(CRASH_GRACE).await;
+    harness.wait(100).await;
+    assert_eq!(attempts(&mut two), [(3, 1), (OTHER, 1)]);
+    assert_eq!(attempts(&mut three), [(4, 1), (POISON, 2)]);
+    harness.attach(hello(5, "stream5"));
+    harness.attach(hello(6, "stream6"));
     run_until_idle().await;
     assert_eq!(attempts(&mut three), [], "new streams avoid an instance with a suspect");
+    assert_eq!(attempts(&mut two), [(5, 1), (6, 1)]);
     end(&harness, &three, SessionEnd::Died).await;
+    assert_eq!(attempts(&mut two), [(4, 1)], "without a grace time");
     let mut four = harness.join(4, "four", &[]);
     run_until_idle().await;
-    end(&harness, &two, SessionEnd::Died).await;
-    drop(two);
-    harness.wait(2_250).await;
-    assert_eq!(attempts(&mut four), [(OTHER, 1), (3, 2)], "one suspect at a time");
-    acknowledge(&harness, &four, 3, 0).await;
-    harness.wait(100).await;
-    assert_eq!(attempts(&mut four), [(4, 2)]);
-    acknowledge(&harness, &four, 4, 0).await;
-    harness.wait(649).await;
+    harness.wait(CRASH_GRACE + 999).await;
     assert_eq!(attempts(&mut four), []);
     harness.wait(1).await;
-    assert_eq!(attempts(&mut four), [(POISON, 3)], "one second after the grace time");
+    assert_eq!(attempts(&mut four), [(POISON, 3)], "a second later");
     let mut five = harness.join(5, "five", &[]);
-    run_until_idle().await;
     end(&harness, &four, SessionEnd::Died).await;
-    assert_eq!(attempts(&mut five), [(OTHER, 1), (3, 1), (4, 1)], "without a grace time");
-    harness.wait(2_000 + 1_999).await;
+    harness.wait(CRASH_GRACE + 1_999).await;
     assert_eq!(attempts(&mut five), []);
     harness.wait(1).await;
-    assert_eq!(attempts(&mut five), [(POISON, 4)], "after two seconds more");
+    assert_eq!(attempts(&mut five), [(POISON, 4)], "two seconds later");
+    assert_eq!(attempts(&mut two), []);
+}
+
+#[tokio::test]
+async fn the_streams_of_killed_healthy_instances_wait_for_less_than_a_second() {
+    let harness = with_streams(&TestStore::free(), 40).await;
+    let mut dead = harness.join(1, "one", &[]);
+    run_until_idle().await;
+    harness.wait(10).await;
+    let mut others = [harness.join(2, "two", &[]), harness.join(3, "three", &[])];
+    run_until_idle().await;
+    // Nothing is acknowledged, so all streams are in delivery at each death.
+    for death in 1..=5 {
+        let streams = dead.handle.load.load(Ordering::Relaxed);
+        end(&harness, &dead, SessionEnd::Died).await;
+        let (mut moved, mut ms) = (0, 0);
+        while moved < streams {
+            harness.wait(10).await;
+            ms += 10;
+            moved += others.iter_mut().map(|other| attempts(other).len()).sum::<usize>();
+            assert!(ms < 1_000, "death {death}: {moved} of {streams} streams after a second");
+        }
+        // The next instance dies of another cause.
+        harness.wait(60_000).await;
+        let next = harness.join(10 + death, &format!("next {death}"), &[]);
+        run_until_idle().await;
+        dead = std::mem::replace(&mut others[0], next);
+        others.rotate_left(1);
+    }
 }
 
 #[tokio::test]
@@ -118,8 +179,11 @@ async fn the_only_instance_serves_the_other_streams_first() {
     let (harness, one) = with_poison(&store, options()).await;
     end(&harness, &one, SessionEnd::Died).await;
     let mut again = harness.join(2, "two", &[]);
-    harness.wait(2_250).await;
-    assert_eq!(attempts(&mut again), [(OTHER, 1), (POISON, 2)]);
+    run_until_idle().await;
+    harness.wait(CRASH_GRACE).await;
+    assert_eq!(attempts(&mut again), [(OTHER, 1)]);
+    harness.wait(100).await;
+    assert_eq!(attempts(&mut again), [(POISON, 2)]);
     end(&harness, &again, SessionEnd::Died).await;
     harness.wait(60_000).await;
     let mut again = harness.join(3, "three", &[]);
@@ -132,6 +196,32 @@ async fn the_only_instance_serves_the_other_streams_first() {
 }
 
 #[tokio::test]
+async fn a_death_shortly_after_started_counts_for_streams_without_messages() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    acknowledge(&harness, &one, POISON, 1).await;
+    end(&harness, &one, SessionEnd::Left).await;
+    harness.wait(2_000).await;
+    let mut two = harness.join(2, "two", &[]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut two), [(POISON, 1), (OTHER, 1)]);
+    harness.wait(249).await;
+    end(&harness, &two, SessionEnd::Died).await;
+    let mut three = harness.join(3, "three", &[]);
+    run_until_idle().await;
+    harness.wait(CRASH_GRACE + 100).await;
+    harness.wait(50).await;
+    assert_eq!(attempts(&mut three), [(POISON, 2), (OTHER, 2)]);
+    harness.wait(250).await;
+    acknowledge(&harness, &three, POISON, 0).await;
+    end(&harness, &three, SessionEnd::Died).await;
+    let mut four = harness.join(4, "four", &[]);
+    run_until_idle().await;
+    harness.wait(CRASH_GRACE + 100).await;
+    harness.wait(50).await;
+    assert_eq!(attempts(&mut four), [(POISON, 2), (OTHER, 2)], "later deaths have other causes");
+}
+
+#[tokio::test]
 async fn an_instance_that_returns_with_its_streams_has_not_died() {
     let (harness, one) = with_poison(&TestStore::free(), options()).await;
     end(&harness, &one, SessionEnd::Died).await;
@@ -140,6 +230,7 @@ async fn an_instance_that_returns_with_its_streams_has_not_died() {
     assert_eq!(attempts(&mut back), [(POISON, 1), (OTHER, 1)]);
     end(&harness, &back, SessionEnd::Left).await;
     let mut other = harness.join(3, "two", &[]);
+    run_until_idle().await;
     harness.wait(2_000).await;
     assert_eq!(attempts(&mut other), [(POISON, 1), (OTHER, 1)], "a call that ended in order");
 }
@@ -149,14 +240,16 @@ async fn an_acknowledgement_ends_the_suspicion() {
     let (harness, one) = with_poison(&TestStore::free(), options()).await;
     let mut two = harness.join(2, "two", &[]);
     end(&harness, &one, SessionEnd::Died).await;
-    harness.wait(2_250).await;
+    harness.wait(CRASH_GRACE + 100).await;
+    harness.wait(1_000).await;
     assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
-    assert_eq!(two.handle.suspect.current(), Some(StreamNumber(POISON)));
+    assert_eq!(two.handle.suspect.to_blame().streams, [StreamNumber(POISON)].into());
     acknowledge(&harness, &two, POISON, 1).await;
-    assert_eq!(two.handle.suspect.current(), None);
+    assert!(two.handle.suspect.to_blame().streams.is_empty());
+    harness.wait(250).await;
     end(&harness, &two, SessionEnd::Died).await;
     let mut three = harness.join(3, "three", &[]);
-    harness.wait(2_000).await;
+    run_until_idle().await;
     assert_eq!(attempts(&mut three), [(POISON, 1), (OTHER, 1)]);
 }
 
@@ -167,7 +260,7 @@ async fn the_count_survives_a_recovery_from_the_log_and_from_a_checkpoint() {
     harness.stored_version.raise(STORED_VERSION);
     let two = harness.join(2, "two", &[]);
     end(&harness, &one, SessionEnd::Died).await;
-    harness.wait(2_250).await;
+    harness.wait(CRASH_GRACE).await;
     drop(two);
     harness.task.abort();
     let harness = Harness::start(&store).await;
@@ -178,6 +271,7 @@ async fn the_count_survives_a_recovery_from_the_log_and_from_a_checkpoint() {
     harness.stop().await.unwrap();
     let harness = Harness::start(&store).await;
     let mut three = harness.join(3, "three", &[]);
+    run_until_idle().await;
     harness.wait(2_250).await;
     assert_eq!(attempts(&mut three), [(OTHER, 1), (POISON, 2)], "from the checkpoint");
 }
@@ -191,6 +285,7 @@ async fn a_death_counts_although_the_core_dies_before_the_next_assignment() {
     harness.task.abort();
     let harness = Harness::start(&store).await;
     let mut two = harness.join(2, "two", &[]);
+    run_until_idle().await;
     harness.wait(2_250).await;
     assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
 }
@@ -207,6 +302,7 @@ async fn the_return_of_an_instance_takes_the_recorded_death_back() {
     harness.task.abort();
     let harness = Harness::start(&store).await;
     let mut two = harness.join(3, "two", &[]);
+    run_until_idle().await;
     harness.wait(2_000).await;
     assert_eq!(attempts(&mut two), [(POISON, 1), (OTHER, 1)]);
 }
@@ -218,7 +314,8 @@ async fn below_version_3_the_count_is_kept_in_memory_only() {
     harness.stored_version.raise(2);
     let mut two = harness.join(2, "two", &[]);
     end(&harness, &one, SessionEnd::Died).await;
-    harness.wait(2_250).await;
+    harness.wait(CRASH_GRACE + 100).await;
+    harness.wait(1_000).await;
     assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
     harness.task.abort();
     let harness = Harness::start(&store).await;
@@ -233,13 +330,14 @@ async fn a_stream_ends_after_the_greatest_count_of_attempts() {
     let (mut harness, one) = with_poison(&TestStore::free(), options).await;
     let mut two = harness.join(2, "two", &[]);
     end(&harness, &one, SessionEnd::Died).await;
-    harness.wait(2_250).await;
+    harness.wait(CRASH_GRACE + 100).await;
+    harness.wait(1_000).await;
     assert_eq!(attempts(&mut two), [(OTHER, 1), (POISON, 2)]);
     harness.edge_outputs();
     let mut three = harness.join(3, "three", &[]);
     end(&harness, &two, SessionEnd::Died).await;
     assert_eq!(attempts(&mut three), [(OTHER, 1)]);
-    harness.wait(2_000).await;
+    harness.wait(CRASH_GRACE).await;
     let mut outputs = three.outputs();
     outputs.retain(|output| !matches!(output, AppOutput::TransportChanged { .. }));
     let [AppOutput::Started(started), AppOutput::Ended { event: EventNumber(2), end: ended, .. }] =
@@ -253,7 +351,7 @@ async fn a_stream_ends_after_the_greatest_count_of_attempts() {
     let edge = harness.edge_outputs();
     let is_reset = |cause: Option<&CloseCause>| cause == Some(&CloseCause::Reset(reset.clone()));
     assert!(edge.iter().any(|frame| is_reset(frame.close_cause())), "{edge:?}");
-    assert_eq!(harness.counters.ended[8].load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(harness.counters.ended[8].load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

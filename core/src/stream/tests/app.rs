@@ -6,7 +6,7 @@ use minerva_proto::{EventNumber, MessageNumber};
 use super::harness::{Harness, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
 use crate::state::OutboxLimits;
-use crate::stream::{MAX_TRANSPORT_CHANGES, PushOutcome, SessionId, Unassigned};
+use crate::stream::{Blame, MAX_TRANSPORT_CHANGES, PushOutcome, SessionId};
 
 #[test]
 fn events_and_transport_changes_are_delivered_in_order() {
@@ -57,7 +57,7 @@ fn a_new_session_gets_all_unacknowledged_events() {
     harness.batch(batch(0, &["a", "b"]));
     harness.acknowledge(1);
     harness.send(0, &["x"]);
-    harness.outputs_of(|stream, turn| stream.on_unassigned(Unassigned::Blameless, turn));
+    harness.outputs_of(|stream, turn| stream.on_unassigned(Blame::None, turn));
     let other = SessionId(10);
     assert_eq!(
         harness.outputs_of(|stream, turn| stream.on_assigned(other, &"b".into(), 1000, turn)),

@@ -66,6 +66,7 @@ impl Session {
             instance_id: registration.instance_id,
             window: registration.window,
             load: Arc::new(AtomicUsize::new(0)),
+            has_returned: !registration.held.is_empty(),
             suspect: SuspectSlot::default(),
             outputs,
         };

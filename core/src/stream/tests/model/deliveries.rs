@@ -6,15 +6,18 @@ pub(super) struct Deliveries {
     recorded: u32,
     /// First unacknowledged event.
     base: u64,
+    /// Time of the last assignment.
+    assigned: u64,
 }
 
 impl Deliveries {
     /// The instance died after it had received the events below `end`.
-    pub(super) fn on_death(&mut self, end: u64) {
-        self.recorded += u32::from(self.base < end);
+    pub(super) fn on_death(&mut self, end: u64, now: u64) {
+        self.recorded += u32::from(self.base < end || now < self.assigned + 250);
     }
 
-    pub(super) fn on_started(&self, attempts: u32) {
+    pub(super) fn on_started(&mut self, attempts: u32, now: u64) {
+        self.assigned = now;
         assert_eq!(attempts, self.recorded + 1, "deliveries of the first event");
     }
 

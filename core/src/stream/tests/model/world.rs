@@ -11,7 +11,7 @@ use super::super::harness::{Harness, batch, key, poll, primary, push, secondary,
 use super::deliveries::Deliveries;
 use super::{Step, c2s, ending, limits, s2c};
 use crate::state::{BlobContext, OutboxLimits, STORED_VERSION, Snapshot, StreamState};
-use crate::stream::{AppOutput, LinkId, Output, PushOutcome, SessionId, Stream, Turn, Unassigned};
+use crate::stream::{AppOutput, Blame, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
 
 /// The client and the application of one stream.
 pub(super) struct World {
@@ -190,9 +190,9 @@ impl World {
             Step::Unassign { has_died } => {
                 self.session = None;
                 if has_died {
-                    self.deliveries.on_death(self.expects);
+                    self.deliveries.on_death(self.expects, self.harness.now.0);
                 }
-                let why = if has_died { Unassigned::Suspect } else { Unassigned::Blameless };
+                let why = if has_died { Blame::Possible } else { Blame::None };
                 self.turn(|stream, turn| stream.on_unassigned(why, turn));
             }
             Step::Acknowledge { behind, beyond } => {
@@ -273,7 +273,7 @@ impl World {
         let session = SessionId(self.sessions);
         self.session = Some(session);
         self.turn(|stream, turn| {
-            stream.on_unassigned(Unassigned::Blameless, turn);
+            stream.on_unassigned(Blame::None, turn);
             stream.on_assigned(session, &"a".into(), window, turn);
         });
     }
@@ -309,7 +309,7 @@ impl World {
         match output {
             AppOutput::Started(started) => {
                 self.expects = started.next_event.0.max(1);
-                self.deliveries.on_started(started.attempts);
+                self.deliveries.on_started(started.attempts, self.harness.now.0);
             }
             AppOutput::Messages { first_event, messages, attempts, .. } => {
                 self.deliveries.on_messages(attempts);

@@ -8,7 +8,7 @@ use minerva_proto::{ClaimTag, EventNumber, MessageNumber};
 use proptest::prelude::*;
 
 use super::{Owners, STREAM, differ};
-use crate::stream::{AppOutput, HeldStream, Output, SessionId, Stream, Turn, Unassigned};
+use crate::stream::{AppOutput, Blame, HeldStream, Output, SessionId, Stream, Turn};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -131,11 +131,11 @@ impl World {
         let messages = (0..sends).map(|_| self.owners.message()).collect();
         // The other instance gets the outputs.
         self.owners.turn(|stream, turn| {
-            stream.on_unassigned(Unassigned::Blameless, turn);
+            stream.on_unassigned(Blame::None, turn);
             stream.on_assigned_again(other, &"b".into(), 1000, None, turn);
             let first = stream.state().next_send();
             stream.on_send(other, first, messages, None, turn);
-            stream.on_unassigned(Unassigned::Blameless, turn);
+            stream.on_unassigned(Blame::None, turn);
         });
     }
 
@@ -165,7 +165,7 @@ impl World {
         self.session = SessionId(self.session.0 + 1);
         let (session, held) = (self.session, self.held());
         self.turn(|stream, turn| {
-            stream.on_unassigned(Unassigned::Blameless, turn);
+            stream.on_unassigned(Blame::None, turn);
             stream.on_assigned_again(session, &"a".into(), 1000, Some(&held), turn);
         });
         self.check();
