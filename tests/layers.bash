@@ -161,6 +161,7 @@ short_faults() {
   # Short measurements on a busy machine vary: only the long form compares them with the limits.
   target/release/minerva-faults hostile --clients 140 --seconds 5s --baseline 2s --healthy 20 --rate 5 --ratio 200 --growth 10
   target/release/minerva-faults half-open --handshakes 300 --seconds 8s
+  target/release/minerva-faults poison --deaths message --baseline 2s --seconds 5s --ratio 200
   need gcc gcc
   target/release/minerva-faults clock --streams 20
   target/release/minerva-faults damage --places redis --count 12 --streams 200 --partitions 64 --lanes 1
@@ -180,6 +181,8 @@ long_faults() {
   need_nginx
   target/release/minerva-faults hostile --through-nginx
   target/release/minerva-faults half-open
+  target/release/minerva-faults poison --instances 2
+  target/release/minerva-faults poison --instances 3
   target/release/minerva-faults run --duration 30m --store sentinel
   target/release/minerva-faults run --duration 5m --store redb
   target/release/minerva-faults rollback --age 15s

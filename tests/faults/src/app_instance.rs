@@ -2,7 +2,8 @@
 //!
 //! An instance appends each event to the event log (`event_log.rs`), answers the event with one message, and
 //! acknowledges only some events; the others are delivered again to the next owner of the stream. Answer N - 1 belongs
-//! to event N, so a successor derives the answered events from the number of the next send.
+//! to event N, so a successor derives the answered events from the number of the next send. The streams of `poison` kill
+//! the instance.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,9 +17,7 @@ use tokio::sync::oneshot;
 use crate::app;
 use crate::event_log::{Entry, EventLogWriter};
 use crate::message::{self, Direction, Length};
-
-/// An instance acknowledges every fourth event, together with its answer and all earlier events.
-const ACKNOWLEDGED: u64 = 4;
+use crate::poison::Death;
 
 /// Options of `answer`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +37,9 @@ pub(crate) struct Config {
     /// Maximum padding of a message, in bytes.
     #[arg(long)]
     padding: usize,
+    /// Acknowledge the events whose number is a multiple of this one, together with all earlier events.
+    #[arg(long, default_value_t = 4)]
+    acknowledge_every: u64,
 }
 
 struct Work {
@@ -45,6 +47,7 @@ struct Work {
     instance: u64,
     streams: usize,
     length: Length,
+    acknowledge_every: u64,
 }
 
 /// Serves until the process is killed, receives SIGTERM, or its input is closed.
@@ -62,6 +65,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         instance: std::process::id().into(),
         streams: config.streams,
         length: Length::UpTo(config.padding),
+        acknowledge_every: config.acknowledge_every,
     });
     let handle = service.handle();
     let serving = service.run(move |stream| attend(stream, Arc::clone(&work)));
@@ -88,7 +92,13 @@ fn input_ended() -> oneshot::Receiver<()> {
     ended
 }
 
-async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
+async fn attend(mut stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
+    if let Some(death) = Death::of(stream.credentials()) {
+        if death == Death::Start || stream.recv().await.is_some() {
+            std::process::abort();
+        }
+        return Ok(());
+    }
     let Some(number) = app::number_of(&stream, work.streams) else { return Ok(()) };
     work.attend(number, stream).await
 }
@@ -109,7 +119,7 @@ impl Work {
                         self.answer(number, event, next, &stream).await?;
                         next += 1;
                     }
-                    if event % ACKNOWLEDGED == 0 {
+                    if event.is_multiple_of(self.acknowledge_every) {
                         stream.acknowledge(event);
                     }
                 }

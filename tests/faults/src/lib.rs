@@ -39,6 +39,7 @@ mod ledger;
 mod load;
 mod message;
 mod outage;
+mod poison;
 mod pressure;
 mod report;
 mod reset_proofs;
@@ -87,6 +88,9 @@ enum Program {
     /// Hold thousands of unfinished handshakes open. Clients must be able to connect, and every handshake must be closed
     /// at its deadline.
     HalfOpen(half_open::Config),
+    /// Let one stream kill each application instance that processes it. Other streams must be served as before, and the
+    /// deaths must become rare.
+    Poison(poison::Config),
     /// Send messages through a deployment of somebody else, with `answer` as its application.
     Load(external_load::Config),
     /// Read slowly from a fast application, through a deployment of somebody else. The application must be paused, and
@@ -151,6 +155,7 @@ async fn run(program: Program) -> anyhow::Result<ExitCode> {
         Program::Pressure(config) => pressure::run(config).await,
         Program::Hostile(config) => hostile::run(config).await,
         Program::HalfOpen(config) => half_open::run(config).await,
+        Program::Poison(config) => poison::run(config).await,
         Program::Attack(config) => hostile::attack(config).await,
         Program::Flood(config) => hostile::flood(config).await,
         Program::Load(config) => external_load::run(config).await,

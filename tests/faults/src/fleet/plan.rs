@@ -80,6 +80,8 @@ pub(crate) struct Plan {
     pub(crate) core_option: Vec<OsString>,
     /// Additional options of every edge.
     pub(crate) edge_option: Vec<OsString>,
+    /// Additional options of every application instance.
+    pub(crate) app_option: Vec<OsString>,
     /// Ports of every edge in addition to the one for clients.
     pub(crate) edge_ports: EdgePorts,
     /// Additional configuration lines of a single Redis server.
@@ -111,6 +113,7 @@ impl Options {
             apps: self.apps,
             core_option: self.core_option.clone(),
             edge_option: Vec::new(),
+            app_option: Vec::new(),
             edge_ports: EdgePorts::default(),
             redis_settings: Vec::new(),
             sources: Sources::default(),
@@ -171,6 +174,7 @@ impl Plan {
         if number % 2 == 1 {
             arguments.extend(["--name".into(), format!("app-{number}").into()]);
         }
+        arguments.extend_from_slice(&self.app_option);
         arguments
     }
 }
