@@ -238,6 +238,33 @@ async fn a_damaged_name_in_the_quarantine_is_readable() {
 }
 
 #[tokio::test]
+async fn a_damaged_page_of_the_quarantine_stops_no_partition() {
+    let disk = filled().await;
+    let pages = disk.len() / 4096;
+    let has_name = |page: &usize| {
+        let content = disk.content.lock().unwrap();
+        content[page * 4096..][..4096].windows(12).any(|it| it == b"stream 5kept")
+    };
+    let mut refused = 0;
+    for page in (0..pages).filter(has_name).collect::<Vec<_>>() {
+        // The offsets behind type and number of the rows: a debug build of redb reads the types when it opens a file.
+        let damaged = disk.damaged(|content| content[page * 4096..][4..64].fill(0xEE));
+        let store = damaged.store().unwrap();
+        for partition in 0..PARTITIONS {
+            let claimed = store.claim(partition, "me", Epoch(0)).await.unwrap();
+            let kept = vec![("entry 1".to_owned(), Bytes::new())];
+            let quarantined = store.quarantine(partition, claimed.epoch, kept).await;
+            let is_refused = matches!(quarantined, Err(StoreError::Corrupt(_)));
+            assert!(is_refused || quarantined.is_ok(), "{quarantined:?}");
+            refused += u32::from(is_refused);
+            let (owner, next) = (claimed.epoch.into(), claimed.next_index());
+            store.append(partition, owner, next, blob(1)).await.unwrap();
+        }
+    }
+    assert_eq!(refused, PARTITIONS);
+}
+
+#[tokio::test]
 async fn other_log_bounds_than_the_entries_are_damage_of_one_partition() {
     let disk = filled().await;
     // Epoch, first index and next index.
