@@ -127,7 +127,9 @@ fn a_foreign_file_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("minerva.redb"), vec![b'x'; 100_000]).unwrap();
     let opened = RedbStore::open(directory.path());
-    assert!(matches!(opened, Err(StoreError::Corrupt(_))), "{opened:?}");
+    let Err(StoreError::Config(text)) = opened else { panic!("{opened:?}") };
+    let file = format!("redb:{}: minerva.redb is damaged", directory.path().display());
+    assert!(text.starts_with(&file) && text.contains("restore a backup"), "{text}");
 }
 
 #[test]
@@ -140,10 +142,21 @@ fn a_damaged_file_never_causes_a_panic() {
         let mut damaged = whole.clone();
         damaged[at..at + 40].fill(0xEE);
         std::fs::write(&path, damaged).unwrap();
-        drop(RedbStore::open(directory.path()));
+        assert_orderly(&RedbStore::open(directory.path()));
     }
     std::fs::write(&path, &whole[..whole.len() / 3]).unwrap();
-    drop(RedbStore::open(directory.path()));
+    assert_orderly(&RedbStore::open(directory.path()));
+}
+
+/// A start succeeds or ends with an error for the operator.
+fn assert_orderly(opened: &Result<RedbStore, StoreError>) {
+    let is_named = |text: &str| text.contains("minerva.redb is damaged");
+    let is_orderly = match opened {
+        Ok(_) => true,
+        Err(StoreError::Config(text)) => is_named(text),
+        Err(_) => false,
+    };
+    assert!(is_orderly, "{opened:?}");
 }
 
 #[test]

@@ -56,18 +56,21 @@ impl RedbStore {
     ///
     /// # Errors
     /// [`StoreError::Config`] if the directory is unusable or in use by another process, or if the file has another
-    /// format version; [`StoreError::Corrupt`] if the file is unreadable.
+    /// format version or is unreadable.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let directory = directory.as_ref().to_owned();
         let failure = SyncFailure::default();
         let opened = failure.clone();
-        Self::start(Box::new(move || file::open(&directory, &opened)), failure)
+        let unreadable = {
+            let directory = directory.clone();
+            move |error| file::unreadable(&directory, error)
+        };
+        Self::start(Box::new(move || file::open(&directory, &opened)), failure).map_err(unreadable)
     }
 
     fn start(open: Open, failure: SyncFailure) -> Result<Self, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let (opened, is_open) = std::sync::mpsc::channel();
-        // redb can panic on a damaged file. The panic ends the writer thread and closes the channel without a reply.
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || match Writer::new(open, failure) {
@@ -80,8 +83,7 @@ impl RedbStore {
                 }
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
-        let damaged = |_| Err(StoreError::Corrupt(format!("{} is damaged", file::NAME)));
-        is_open.recv().unwrap_or_else(damaged)?;
+        is_open.recv().unwrap_or_else(|_| Err(writer_stopped()))?;
         Ok(Self { queue: Some(queue), writer: Some(writer) })
     }
 

@@ -30,8 +30,7 @@ pub enum StoreUrl {
 /// A Redis store connects at the first call, which must happen within a Tokio runtime.
 ///
 /// # Errors
-/// [`StoreError::Config`] if the directory is unusable or in use by another process,
-/// [`StoreError::Corrupt`] if the file is unreadable.
+/// [`StoreError::Config`] if the directory is unusable or in use by another process, or if the file is unreadable.
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn OperatorStore>, StoreError> {
     Ok(match url {
         StoreUrl::Memory => Arc::new(MemoryStore::new()),

@@ -52,6 +52,16 @@ pub(super) fn open(directory: &Path, failure: &SyncFailure) -> Result<Database, 
     Ok(database)
 }
 
+/// The error of a start on an unreadable file: an operator must replace the file.
+pub(super) fn unreadable(directory: &Path, error: StoreError) -> StoreError {
+    let StoreError::Corrupt(problem) = error else { return error };
+    StoreError::Config(format!(
+        "redb:{}: {NAME} is damaged: {problem}; keep a copy of the file, then restore a backup, or start with an empty \
+         directory, which loses all streams",
+        directory.display()
+    ))
+}
+
 /// Begins a transaction whose commit is synced to disk.
 pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
     let mut transaction = database.begin_write().map_err(classify)?;
@@ -60,7 +70,6 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError>
 }
 
 fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
-    let path = directory.join(NAME);
     if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
         return StoreError::Config(format!(
             "redb:{}: another process is using this directory; stop it or choose another one",
@@ -70,14 +79,14 @@ fn open_error(directory: &Path, error: DatabaseError) -> StoreError {
     if let DatabaseError::Storage(redb::StorageError::Io(error)) = &error {
         // redb reports a foreign file as InvalidData.
         if error.kind() == io::ErrorKind::InvalidData {
-            return StoreError::Corrupt(format!("{} is not a store: {error}", path.display()));
+            return StoreError::Corrupt(format!("the file is not a store: {error}"));
         }
         return StoreError::Config(format!(
             "redb:{}: {NAME} cannot be opened: {error}",
             directory.display()
         ));
     }
-    StoreError::Corrupt(format!("{}: {error}", path.display()))
+    StoreError::Corrupt(error.to_string())
 }
 
 /// Stores the format version in a new file; rejects a file of another version.
