@@ -207,6 +207,17 @@ fn frames_follow_the_hello_at_once() {
 }
 
 #[test]
+fn the_protocol_page_has_the_table_of_refusals() {
+    let page = include_str!("../../../docs/protocol.md");
+    for code in RefusalCode::ALL {
+        let repeated = if code.ends_when_repeated() { ", the second in a row: `end`" } else { "" };
+        let (status, action) = (code.status(), code.action().as_str());
+        let row = format!("| `{code}` | {status} | `{action}`{repeated} |");
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn an_answer_of_version_2_is_no_frame() {
     for entry in entries("version2_answers") {
         let first = bytes(&entry["hex"]).slice(..1);
