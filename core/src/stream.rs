@@ -21,6 +21,7 @@ mod call_ids;
 mod close;
 mod delayed_ack;
 mod end;
+mod finish;
 mod flush;
 mod held;
 mod machine;

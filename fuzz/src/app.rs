@@ -54,6 +54,7 @@ pub mod app_command {
             Command::Acknowledge(acknowledge) => acknowledge.stream,
             Command::Send(send) => send.stream,
             Command::Reset(reset) => reset.stream,
+            Command::Finish(finish) => finish.stream,
             Command::SetLimits(limits) => limits.stream,
             Command::SetLabel(label) => label.stream,
             Command::JoinGroup(join) => join.stream,

@@ -97,6 +97,7 @@ pub mod log_entry {
             Record::JoinedGroup { group: "group".into() },
             Record::LeftGroup { group: "group".into() },
             Record::ServiceSelected { service: "chat".into() },
+            Record::Finishing { reason: "finished".into() },
         ];
         let first = (7 << 48) + 1;
         let mut records: Vec<_> = (first..).map(StreamNumber).zip(records).collect();
@@ -153,6 +154,7 @@ pub mod snapshot {
                 pushed: 2,
                 keys: [Bytes::from("key")].into(),
                 outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
+                finish: Some("finished".into()),
             },
             ended: None,
             tags: TagHistory::default(),

@@ -12,10 +12,12 @@ pub enum Feature {
     ClaimTags,
     /// Application API: `SetLimits.ack_timeout_ms` limits the time without an acknowledgement.
     AckTimeout,
+    /// Application API: `Finish` ends a stream behind the messages for the client.
+    Finish,
 }
 
 impl Feature {
-    const ALL: [Self; 3] = [Self::KeyedPartitions, Self::ClaimTags, Self::AckTimeout];
+    const ALL: [Self; 4] = [Self::KeyedPartitions, Self::ClaimTags, Self::AckTimeout, Self::Finish];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
     pub const fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Feature {
             Self::KeyedPartitions => "keyed-partitions",
             Self::ClaimTags => "claim-tags",
             Self::AckTimeout => "ack-timeout",
+            Self::Finish => "finish",
         }
     }
 }
@@ -37,7 +40,8 @@ impl Features {
     /// The features of the link that this build supports, as edge and as core.
     pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions).with(Feature::ClaimTags);
     /// The features of the application API that this build supports, as core and as application SDK.
-    pub const APP: Self = Self::NONE.with(Feature::ClaimTags).with(Feature::AckTimeout);
+    pub const APP: Self =
+        Self::NONE.with(Feature::ClaimTags).with(Feature::AckTimeout).with(Feature::Finish);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

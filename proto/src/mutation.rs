@@ -85,11 +85,13 @@ pub enum Mutation {
     DropDamaged,
     /// Store: a call of an owner succeeds although the store lacks state that the owner expects.
     IgnoreExpected,
+    /// Core: a finished stream ends before the client has acknowledged all messages.
+    FinishDropsTail,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -130,6 +132,7 @@ impl Mutation {
         Self::ForgetTags,
         Self::DropDamaged,
         Self::IgnoreExpected,
+        Self::FinishDropsTail,
     ];
 }
 

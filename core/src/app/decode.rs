@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{
-    Acknowledge, Command, Held, JoinGroup, LeaveGroup, Register, Reset, Send, SetLabel, SetLimits,
+    Acknowledge, Command, Finish, Held, JoinGroup, LeaveGroup, Register, Reset, Send, SetLabel,
+    SetLimits,
 };
 use minerva_proto::{ClaimTag, EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
 
@@ -85,6 +86,7 @@ pub(crate) fn command(
             (stream, Some(first), self::send(session, send))
         }
         Kind::Reset(reset) => (StreamNumber(reset.stream), None, self::reset(session, reset)),
+        Kind::Finish(finish) => (StreamNumber(finish.stream), None, self::finish(session, finish)),
         Kind::SetLimits(limits) => {
             (StreamNumber(limits.stream), None, set_limits(session, &limits))
         }
@@ -111,6 +113,11 @@ fn reset(session: SessionId, reset: Reset) -> Result<Mail, FieldError> {
     let reset = validation::reset("reset.reason", reset.reason, reset.application_level)?;
     let (reason, application_level) = (reset.reason, reset.application_level);
     Ok(Mail::Reset { session, stream, reason, application_level })
+}
+
+fn finish(session: SessionId, finish: Finish) -> Result<Mail, FieldError> {
+    let reset = validation::reset("finish.reason", finish.reason, true)?;
+    Ok(Mail::Finish { session, stream: StreamNumber(finish.stream), reason: reset.reason.into() })
 }
 
 fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {
@@ -222,6 +229,15 @@ mod tests {
         assert_eq!(rejected_field(send(0, b"\n")), "send.messages");
         let reset = Reset { stream: 1, reason: "é".to_owned(), application_level: true };
         assert_eq!(rejected_field(Some(Kind::Reset(reset))), "reset.reason");
+        for (reason, field) in [
+            ("", "none"),
+            ("bye", "none"),
+            ("\n", "finish.reason"),
+            (&"x".repeat(256), "finish.reason"),
+        ] {
+            let finish = Finish { stream: 1, reason: reason.to_owned() };
+            assert_eq!(rejected_field(Some(Kind::Finish(finish))), field, "{reason}");
+        }
     }
 
     #[test]

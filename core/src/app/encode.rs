@@ -147,6 +147,7 @@ fn started(started: stream::Started) -> Started {
         epoch: started.epoch.0,
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),
+        finishing: started.is_finishing,
     }
 }
 
@@ -179,6 +180,9 @@ fn send_refused(
         RefusedReason::ResourceExhausted => (SendRefusedReason::ResourceExhausted, String::new()),
         RefusedReason::OutOfOrder => (SendRefusedReason::OutOfOrder, String::new()),
         RefusedReason::Ended => (SendRefusedReason::Ended, String::new()),
+        RefusedReason::Finished => {
+            (SendRefusedReason::Ended, "send: behind the finish of the stream".to_owned())
+        }
         RefusedReason::Invalid(detail) => (SendRefusedReason::Invalid, detail),
     };
     let (stream, first, next_send) = (stream.0, first.0, next_send.0);

@@ -120,7 +120,7 @@ impl Partition {
             ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);
         let (deferred, timer) = (DeferredRecords::default(), LazyTimer::new());
         let context = setup.blob_context(epoch);
-        streams.set_tag(context.tag);
+        streams.set_context(&context);
         let memory_level = setup.memory.subscribe();
         Self {
             setup,
@@ -258,7 +258,7 @@ impl Partition {
     fn update_context(&mut self, epoch: u64) {
         if epoch != self.context.epoch || self.setup.stored_version.get() != self.context.version {
             self.context = self.setup.blob_context(Epoch(epoch));
-            self.streams.set_tag(self.context.tag);
+            self.streams.set_context(&self.context);
         }
     }
 

@@ -126,6 +126,13 @@ pub enum Mail {
         /// The application decided the end.
         application_level: bool,
     },
+    /// End a stream once the client has acknowledged all messages.
+    Finish {
+        session: SessionId,
+        stream: StreamNumber,
+        /// Validated reason; empty for the default.
+        reason: Arc<str>,
+    },
     /// Change the limits of a stream; `None` keeps a limit.
     SetLimits {
         session: SessionId,
@@ -299,6 +306,7 @@ impl Mail {
             | Self::KnownServices(_)
             | Self::Acknowledge { .. }
             | Self::Reset { .. }
+            | Self::Finish { .. }
             | Self::SetLimits { .. }
             | Self::ChangeAttributes { .. }
             | Self::InvalidCommand { .. }

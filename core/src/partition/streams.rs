@@ -51,7 +51,7 @@ use super::subprotocols::Subprotocols;
 use crate::limits::Limits;
 use crate::memory_budget::MemoryBudget;
 use crate::memory_level::MemoryLevel;
-use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
+use crate::state::{BlobContext, CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::{Claim, Epoch};
 use crate::stream::{
     AppOutput, Effects, Intake, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
@@ -95,6 +95,8 @@ pub(super) struct PartitionStreams {
     created_tags: CreatedTags,
     /// Tag of the owner's claim.
     tag: ClaimTag,
+    /// Whether the finish of a stream may be stored.
+    stores_finish: bool,
     known_claims: KnownClaims,
     losses: LossReport,
     tombstones: Tombstones,
@@ -148,6 +150,7 @@ impl PartitionStreams {
             streams_made: meta.streams_made,
             created_tags: meta.created_tags.clone(),
             tag: ClaimTag::UNKNOWN,
+            stores_finish: false,
             known_claims: KnownClaims::default(),
             losses: LossReport::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
@@ -211,9 +214,9 @@ impl PartitionStreams {
         self.epoch = epoch;
     }
 
-    /// Sets the tag of the claim under which the next records are made.
-    pub(super) fn set_tag(&mut self, tag: ClaimTag) {
-        self.tag = tag;
+    /// Sets the context under which the next records are made.
+    pub(super) fn set_context(&mut self, context: &BlobContext) {
+        (self.tag, self.stores_finish) = (context.tag, context.has_finishing());
     }
 
     /// Sets the end of the log that the claim of this owner has found.
@@ -344,7 +347,14 @@ impl PartitionStreams {
         let before = Held::of(stream);
         let budgets = stream.intake(&self.limits);
         let intake = self.memory.level().intake().min(budgets);
-        let mut turn = Turn { now, tag: self.tag, limits: &self.limits, intake, effects };
+        let mut turn = Turn {
+            now,
+            tag: self.tag,
+            stores_finish: self.stores_finish,
+            limits: &self.limits,
+            intake,
+            effects,
+        };
         let result = run(stream, &mut turn);
         self.gauges.change(before, Held::of(stream));
         stream.update(&self.budgets.usage);

@@ -29,6 +29,8 @@ pub struct Attributes {
     pub keys: VecDeque<Bytes>,
     /// Limits of this stream that override the limits of the core.
     pub outbox: OutboxLimits,
+    /// Reason of the pending end of a finished stream. Stored from version 4 on.
+    pub finish: Option<Arc<str>>,
 }
 
 /// Outbox limits of one stream; `None` stands for the limit of the core.
@@ -84,7 +86,8 @@ impl Attributes {
 
     /// Upper bound of the stored size of the texts in bytes.
     pub(crate) fn size(&self) -> usize {
-        let texts = self.groups.iter().chain(&self.label).map(|text| text.len() + 4);
+        let texts =
+            self.groups.iter().chain(&self.label).chain(&self.finish).map(|text| text.len() + 4);
         texts.sum::<usize>() + self.keys.iter().map(|key| key.len() + 4).sum::<usize>()
     }
 }

@@ -11,6 +11,7 @@ mod meta;
 mod seal;
 mod snapshot;
 mod stored;
+mod stored_origin;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -98,6 +99,12 @@ pub enum Record {
         /// Name of the group.
         group: Arc<str>,
     },
+    /// The application has finished the stream, which ends once the client has acknowledged all messages. Stored from
+    /// version 4 on.
+    Finishing {
+        /// Reason of the end.
+        reason: Arc<str>,
+    },
 }
 
 /// Messages pushed by a caller other than the assigned instance. Many streams may share one push, so each message
@@ -130,6 +137,7 @@ impl Record {
             Self::ServiceSelected { service } => service.len(),
             Self::JoinedGroup { group } | Self::LeftGroup { group } => group.len(),
             Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),
+            Self::Finishing { reason } => reason.len(),
             Self::Sacked(_)
             | Self::Acknowledged { .. }
             | Self::Ended(_)

@@ -122,9 +122,15 @@ impl StreamState {
             | Record::Sacked(_)
             | Record::Sent { .. }
             | Record::Pushed(_)
+            | Record::Finishing { .. }
                 if over =>
             {
                 return Err(InconsistentError("record after the end"));
+            }
+            Record::Sent { .. } | Record::Pushed(_) | Record::Finishing { .. }
+                if self.is_finishing() =>
+            {
+                return Err(InconsistentError("message or finish behind the finish"));
             }
             Record::Received { first, messages } => self.receive(*first, messages),
             Record::ServiceSelected { .. } if self.is_service_fixed() => {
@@ -147,6 +153,7 @@ impl StreamState {
             Record::Labelled { label } => self.attributes.label.clone_from(label),
             Record::JoinedGroup { group } => drop(self.attributes.groups.insert(group.clone())),
             Record::LeftGroup { group } => drop(self.attributes.groups.remove(group)),
+            Record::Finishing { reason } => self.attributes.finish = Some(reason.clone()),
         }
         Ok(())
     }
@@ -293,6 +300,11 @@ impl StreamState {
     /// Whether the stream has ended. The application may not have acknowledged the end yet.
     pub fn is_ended(&self) -> bool {
         self.inbox.ended().is_some()
+    }
+
+    /// Whether the application has finished the stream: the stream takes no more messages for the client.
+    pub fn is_finishing(&self) -> bool {
+        self.attributes.finish.is_some()
     }
 
     /// Decides whether to accept a received c2s message.

@@ -83,6 +83,8 @@ pub struct Started {
     pub origin: Arc<Origin>,
     /// Whether the stream was assigned to any instance before.
     pub resumed: bool,
+    /// Whether an instance has finished the stream.
+    pub is_finishing: bool,
     /// The first unacknowledged event.
     pub next_event: EventNumber,
     pub send_state: SendState,
@@ -131,6 +133,8 @@ pub enum RefusedReason {
     OutOfOrder,
     /// The stream has ended, or is not assigned to the instance.
     Ended,
+    /// An instance has finished the stream.
+    Finished,
     /// The send is invalid: the wrong field and the rule.
     Invalid(String),
 }

@@ -32,6 +32,7 @@ impl Stream {
             stream: self.number,
             origin: self.state.origin().clone(),
             resumed,
+            is_finishing: self.state.is_finishing(),
             next_event,
             send_state,
             assignment: self.state.assignments,
@@ -183,6 +184,10 @@ impl Stream {
     ) -> Result<Vec<Bytes>, RefusedReason> {
         if self.state.is_ended() {
             return Err(RefusedReason::Ended);
+        }
+        if self.state.is_finishing() {
+            let is_repeated = first.0 + messages.len() as u64 <= self.state.next_send().0;
+            return if is_repeated { Ok(Vec::new()) } else { Err(RefusedReason::Finished) };
         }
         let room = self.state.send_state(turn.limits);
         let repeated = room.next_send.checked_sub(first).ok_or(RefusedReason::OutOfOrder)?;

@@ -15,7 +15,7 @@ use crate::state::{Ended, EndedBy, OutboxLimits, Push, Record};
 impl Stream {
     /// Queues messages from outside of the session for the client: all of them or none.
     pub fn on_push(&mut self, push: &Arc<Push>, turn: &mut Turn<'_>) -> PushOutcome {
-        if self.state.is_ended() {
+        if self.state.is_ended() || self.state.is_finishing() {
             return PushOutcome::Ended;
         }
         if push.keys.iter().any(|key| self.state.attributes().has_key(key)) {

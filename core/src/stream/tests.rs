@@ -3,6 +3,7 @@
 mod app;
 mod claim_tags;
 mod delayed_ack;
+mod finish;
 mod harness;
 mod limits;
 mod model;

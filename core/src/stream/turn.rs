@@ -15,6 +15,8 @@ pub struct Turn<'a> {
     pub now: Millis,
     /// Tag of the owner's claim.
     pub tag: ClaimTag,
+    /// Whether the finish of a stream may be stored: every live core reads this content.
+    pub stores_finish: bool,
     /// Limits of the core; a stream may have limits of its own.
     pub limits: &'a Limits,
     /// C2s messages that the budgets outside of the stream admit.

@@ -79,6 +79,9 @@ pub enum SendError {
     /// The stream is over for this instance: it has ended, was reset, or moved to another instance.
     #[error("the stream is over")]
     Over,
+    /// This instance has finished the stream.
+    #[error("the stream is finished and accepts no more messages")]
+    Finished,
 }
 
 /// A message was not queued at once. See [`Sender`](crate::Sender) for an example.
@@ -92,7 +95,7 @@ pub enum TrySendError {
     Refused(#[from] SendError),
 }
 
-/// A reset reason is too long or contains a forbidden byte. See [`Sender::reset`](crate::Sender::reset) for
+/// The reason of a finish or a reset is too long or contains a forbidden byte. See [`Sender`](crate::Sender) for
 /// an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a reason has at most {max} bytes, 0x20-0x7E only", max = minerva_proto::MAX_REASON)]

@@ -16,11 +16,13 @@ pub(crate) mod shared;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use minerva_proto::ServiceName;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
+use tracing::subscriber::NoSubscriber;
 
 pub(crate) use self::addresses::Address;
 pub use self::addresses::Addresses;
@@ -130,9 +132,10 @@ impl Service {
     /// Runs `handler` for each stream in a separate task, until the service is stopped. Then waits for the
     /// handlers within the deadline of the stop.
     ///
-    /// A stream ends with the handler. A handler that returns `Ok` resets the stream at application level. An
-    /// error or a panic resets the stream with the reason `the application failed` and `application_level`
-    /// false; the error is logged, not sent to the client. See [`Service`] for an example.
+    /// A stream ends with the handler. A handler that returns `Ok` finishes the stream: the client receives all sent
+    /// messages first, see [`Sender::finish`](crate::Sender::finish). An error or a panic resets the stream at once
+    /// with the reason `the application failed` and `application_level` false. The error is not sent to the client
+    /// but logged, or written to stderr in a program without a `tracing` subscriber. See [`Service`] for an example.
     pub async fn run<F, Fut, E>(mut self, handler: F)
     where
         F: Fn(AppStream) -> Fut,
@@ -209,7 +212,7 @@ impl ServiceHandle {
     /// Stops the service as a crash does, without any further command to a core.
     #[cfg(feature = "testing")]
     pub(crate) fn crash(&self) {
-        self.shared.finish();
+        self.shared.stop_now();
     }
 }
 
@@ -297,13 +300,26 @@ fn on_handler_returned<E: Display>(
     match outcome {
         Ok((_, Ok(()))) => supervisor.close_stream(true),
         Ok((_, Err(error))) => {
-            tracing::warn!(stream = %supervisor.stream_hash(), %error, "a handler failed");
+            report_failure(&supervisor, "failed", &error);
             supervisor.close_stream(false);
         }
         Err(error) => {
-            tracing::error!(stream = %supervisor.stream_hash(), %error, "a handler panicked");
+            report_failure(&supervisor, "panicked", &error);
             supervisor.close_stream(false);
         }
+    }
+}
+
+/// Logs the end of a handler, or writes to stderr in a program without a `tracing` subscriber.
+fn report_failure(supervisor: &Supervisor, how: &str, error: &dyn Display) {
+    let stream = supervisor.stream_hash();
+    let is_logged = tracing::dispatcher::get_default(|current| !current.is::<NoSubscriber>());
+    if is_logged {
+        tracing::error!(%stream, %error, "a handler {how}");
+    } else {
+        // An error of stderr has no consequence for the service.
+        let _ =
+            writeln!(std::io::stderr(), "minerva: the handler of stream {stream} {how}: {error}");
     }
 }
 

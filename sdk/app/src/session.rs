@@ -147,7 +147,7 @@ impl Session {
                 budget = budget.saturating_sub(cost(&command));
                 commands.push(command);
             }
-            if stream.is_finished() {
+            if stream.is_end_acknowledged() {
                 let attachment = stream.attachment();
                 self.streams.remove(&number);
                 self.tombstones.insert(number, attachment);
@@ -218,6 +218,7 @@ impl Session {
     pub(crate) fn is_ready(&self, number: StreamNumber) -> Result<(), QueueError> {
         match self.streams.get(&number) {
             Some(stream) if stream.is_over() => Err(QueueError::Over),
+            Some(stream) if stream.is_finishing() => Err(QueueError::Finished),
             Some(stream) if stream.has_room(true) => Ok(()),
             Some(_) => Err(QueueError::NoRoom),
             None => Err(QueueError::Over),
@@ -237,6 +238,22 @@ impl Session {
     /// Ends a stream.
     pub(crate) fn reset(&mut self, number: StreamNumber, reason: String, application_level: bool) {
         self.change(number, |stream| stream.reset(reason, application_level));
+    }
+
+    /// Ends a stream once the client has acknowledged all queued messages.
+    pub(crate) fn finish_stream(&mut self, number: StreamNumber, reason: String) {
+        self.change(number, |stream| stream.finish(reason));
+    }
+
+    /// Whether the core of a call has no Finish.
+    pub(crate) fn needs_probes(&self, call: CallId) -> bool {
+        !self.calls.traits(call).has_finish
+    }
+
+    /// Commands to send now and then on a call to a core without Finish, as long as finished streams wait there.
+    pub(crate) fn probes(&self, call: CallId) -> Vec<Command> {
+        let streams = self.streams.values().filter(|stream| stream.is_attached_to(call));
+        streams.filter_map(Stream::probe).collect()
     }
 
     /// Changes the limits that are set in `limits`.

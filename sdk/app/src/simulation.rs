@@ -173,6 +173,17 @@ impl Machine {
         self.session.reset(number, reason.to_owned(), true);
     }
 
+    /// Ends a stream once the client has acknowledged all messages.
+    pub fn finish(&mut self, number: StreamNumber, reason: &str) {
+        self.session.finish_stream(number, reason.to_owned());
+    }
+
+    /// Commands that find out whether finished streams may end, at a core of release 0.1.
+    pub fn probes(&self, call: u64) -> Vec<Command> {
+        let call = self.calls.get(&call).filter(|call| self.session.needs_probes(**call));
+        call.map_or_else(Vec::new, |call| self.session.probes(*call))
+    }
+
     /// Adds a stream to a group.
     pub fn join(&mut self, number: StreamNumber, group: &str) {
         // The limit of 64 groups is not reached.

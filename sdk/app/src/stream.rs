@@ -199,7 +199,15 @@ impl AppStream {
         self.sender.durable().await
     }
 
-    /// Ends the stream. See [`Sender::reset`], also for an example.
+    /// Ends the stream once the client has acknowledged all messages. See [`Sender::finish`], also for an example.
+    ///
+    /// # Errors
+    /// Those of [`Sender::finish`].
+    pub fn finish(&self, reason: impl Into<String>) -> Result<(), ReasonError> {
+        self.sender.finish(reason)
+    }
+
+    /// Ends the stream at once and drops messages. See [`Sender::reset`], also for an example.
     ///
     /// # Errors
     /// Those of [`Sender::reset`].

@@ -14,6 +14,7 @@ use self::handler::Handler;
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::connection::{ConnId, Side};
+use crate::end::{FINISHED, FINISHED_BY_OLD_APP};
 use crate::event::{Content, Event, Life};
 use crate::faults::Fault;
 use crate::messages::{client_of, service_name};
@@ -262,6 +263,26 @@ impl App {
         let Some(stream) = stream.map(|(stream, _)| *stream) else { return false };
         checker.on_app_reset(client);
         self.machine.reset(stream, "app had enough");
+        self.flush(net);
+        true
+    }
+
+    /// Finishes the stream of a client, if assigned to this instance.
+    pub(crate) fn finish(
+        &mut self,
+        client: usize,
+        net: &mut Network,
+        checker: &mut Checker,
+    ) -> bool {
+        let is_live = |h: &Handler| h.client == client && !h.has_ended;
+        let stream = self.handlers.iter_mut().find(|(_, h)| is_live(h));
+        let Some((&stream, handler)) = stream else { return false };
+        let Some(sent) = self.machine.next_send(stream) else { return false };
+        handler.is_finishing = true;
+        net.trace.record(net.now, "app finishes", [self.index as u64, stream.0, sent.0]);
+        checker.on_app_finish(client, sent.0);
+        self.machine.finish(stream, if self.is_old { FINISHED_BY_OLD_APP } else { FINISHED });
+        self.wake(stream, net);
         self.flush(net);
         true
     }

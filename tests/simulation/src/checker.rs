@@ -52,6 +52,8 @@ struct ClientRecord {
     pushed: PushedMessages,
     has_reset: bool,
     app_has_reset: bool,
+    /// Messages of the app before a finish; the fewest of several finishes.
+    finished_after: Option<u64>,
     caller_has_reset: bool,
     /// Whether the client was offline for longer than half the idle limit.
     may_idle: bool,
@@ -172,6 +174,11 @@ impl Checker {
 
     pub(crate) fn on_app_reset(&mut self, client: usize) {
         self.clients[client].app_has_reset = true;
+    }
+
+    pub(crate) fn on_app_finish(&mut self, client: usize, sent: u64) {
+        let finished = &mut self.clients[client].finished_after;
+        *finished = Some(finished.map_or(sent, |before| before.min(sent)));
     }
 
     pub(crate) fn on_caller_reset(&mut self, client: usize) {

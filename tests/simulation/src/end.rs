@@ -1,5 +1,10 @@
 //! The end of a stream in the terms of the checker: reason, level and side.
 
+/// Reason of a stream that an application has finished: all s2c messages are acknowledged.
+pub(crate) const FINISHED: &str = "app is done";
+/// Reason of a stream that an instance without Finish has reset after its own messages were acknowledged.
+pub(crate) const FINISHED_BY_OLD_APP: &str = "old app is done";
+
 /// The end of a stream, as stored or as one side receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {

@@ -73,6 +73,8 @@ pub enum Fault {
     ClientResets,
     /// An application resets a stream.
     AppResets,
+    /// An application finishes a stream.
+    AppFinishes,
     /// A program outside the services resets a stream.
     CallerResets,
     /// A partition drops a call from outside; the outcome is unknown.
@@ -83,7 +85,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -119,6 +121,7 @@ impl Fault {
         Self::ClientSlow,
         Self::ClientResets,
         Self::AppResets,
+        Self::AppFinishes,
         Self::CallerResets,
         Self::CallInterrupted,
         Self::CallReplyLost,

@@ -58,7 +58,7 @@ pub(crate) fn event(event: &mut Event) {
             (registered.max_version, registered.features) = (0, Vec::new());
         }
         Some(event::Event::Started(started)) => {
-            started.created_tag = 0;
+            (started.created_tag, started.finishing) = (0, false);
             if let Some(state) = &mut started.send_state {
                 state.tag = 0;
             }

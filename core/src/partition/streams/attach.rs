@@ -263,8 +263,14 @@ impl PartitionStreams {
         self.streams_made += 1;
         self.created_tags.note(self.streams_made, self.tag);
         let number = StreamNumber::new(self.partition as u16, self.streams_made);
-        let mut turn =
-            Turn { now, tag: self.tag, limits: &self.limits, intake: Intake::All, effects };
+        let mut turn = Turn {
+            now,
+            tag: self.tag,
+            stores_finish: self.stores_finish,
+            limits: &self.limits,
+            intake: Intake::All,
+            effects,
+        };
         let started_at = (self.wall_clock)().0;
         let mut stream = Stream::create(number, attach, started_at, &mut turn);
         let (service, stream_id) = stream_key(attach);

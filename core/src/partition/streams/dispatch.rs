@@ -60,6 +60,11 @@ impl PartitionStreams {
                 let reset = Reset { reason, application_level };
                 self.with_stream(stream, now, effects, |s, turn| s.on_reset(session, reset, turn));
             }
+            Mail::Finish { session, stream, reason } => {
+                self.with_stream(stream, now, effects, |s, turn| {
+                    s.on_finish(session, reason, turn)
+                });
+            }
             Mail::SetLimits { session, stream, max_idle_ms, outbox, ack_timeout_ms } => {
                 self.with_stream(stream, now, effects, |s, turn| {
                     if s.is_assigned_to(session) {

@@ -45,6 +45,7 @@ impl PushBatch {
             | Mail::Acknowledge { .. }
             | Mail::Send { .. }
             | Mail::Reset { .. }
+            | Mail::Finish { .. }
             | Mail::SetLimits { .. }
             | Mail::ChangeAttributes { .. }
             | Mail::InvalidCommand { .. }

@@ -136,7 +136,14 @@ impl PartitionStreams {
         now: Millis,
         effects: &mut Effects,
     ) -> Vec<StreamInfo> {
-        let turn = Turn { now, tag: self.tag, limits: &self.limits, intake: Intake::All, effects };
+        let turn = Turn {
+            now,
+            tag: self.tag,
+            stores_finish: self.stores_finish,
+            limits: &self.limits,
+            intake: Intake::All,
+            effects,
+        };
         let behind = self.streams.range(after.saturating_add(1)..).map(|(_, stream)| stream);
         let of_service = behind.filter(|stream| stream.state().service() == service);
         of_service.take(limit).map(|stream| stream.info(&turn)).collect()

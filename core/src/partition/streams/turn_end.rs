@@ -173,7 +173,8 @@ impl PartitionStreams {
             | Record::LimitsSet { .. }
             | Record::Labelled { .. }
             | Record::JoinedGroup { .. }
-            | Record::LeftGroup { .. } => {}
+            | Record::LeftGroup { .. }
+            | Record::Finishing { .. } => {}
         }
     }
 

@@ -69,6 +69,7 @@ impl PartitionStreams {
             | Mail::KnownServices(_)
             | Mail::Send { .. }
             | Mail::Reset { .. }
+            | Mail::Finish { .. }
             | Mail::SetLimits { .. }
             | Mail::ChangeAttributes { .. }
             | Mail::InvalidCommand { .. }

@@ -143,15 +143,9 @@ impl Header {
     fn of(context: &BlobContext, records: &[(StreamNumber, Record)]) -> Self {
         let mut bytes = [0; 11];
         bytes[0] = VERSION_KEY;
-        let is_redelivered =
-            |(_, record): &_| matches!(record, Record::Assigned { redeliveries: 1.., .. });
-        let has_redeliveries = context.has_redeliveries() && records.iter().any(is_redelivered);
         if context.has_tags() && context.tag.is_known() {
-            let version = if has_redeliveries {
-                context.redeliveries_version()
-            } else {
-                context.tags_version()
-            };
+            let versions = records.iter().map(|(_, record)| reader_version(context, record));
+            let version = versions.fold(context.tags_version(), u32::max);
             bytes[1] = version as u8;
             bytes[2] = TAG_KEY;
             bytes[3..].copy_from_slice(&context.tag.0.to_le_bytes());
@@ -164,6 +158,17 @@ impl Header {
 
     fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
+    }
+}
+
+/// The oldest reader version of a record in an entry with claim tags.
+fn reader_version(context: &BlobContext, record: &Record) -> u32 {
+    match record {
+        Record::Assigned { redeliveries: 1.., .. } if context.has_redeliveries() => {
+            context.redeliveries_version()
+        }
+        Record::Finishing { .. } => context.finishing_version(),
+        _ => context.tags_version(),
     }
 }
 

@@ -10,7 +10,8 @@ use super::super::attributes::{Attributes, OutboxLimits};
 use super::super::facts::{Ended, Origin};
 use super::super::tag_history::{NextNumbers, TagHistory, TagLine};
 use super::seal::{self, Position};
-use super::stored::{StoredEnded, StoredOrigin};
+use super::stored::StoredEnded;
+use super::stored_origin::StoredOrigin;
 use super::version::BASE_VERSION;
 use super::{BlobContext, DecodeError};
 
@@ -77,6 +78,10 @@ impl Snapshot {
             stored.version = context.redeliveries_version();
             stored.redeliveries = self.redeliveries;
         }
+        if let (Some(finish), true) = (&self.attributes.finish, context.has_finishing()) {
+            stored.version = context.finishing_version();
+            stored.finish = Some(finish.to_string());
+        }
         let position = Position::Snapshot(stream);
         seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
     }
@@ -114,6 +119,7 @@ impl Snapshot {
             tags: tags.map(Into::into),
             assignments: tags.map_or(0, |_| self.assignments),
             redeliveries: 0,
+            finish: None,
         }
     }
 
@@ -135,7 +141,8 @@ impl Snapshot {
 impl StoredSnapshot {
     /// Whether a reader of the base version knows all content.
     fn is_base(&self) -> bool {
-        self.tags.is_none() && self.assignments == 0 && self.redeliveries == 0
+        let Self { tags, assignments, redeliveries, finish, .. } = self;
+        tags.is_none() && *assignments == 0 && *redeliveries == 0 && finish.is_none()
     }
 
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
@@ -163,7 +170,10 @@ impl StoredSnapshot {
             outbox_base: MessageNumber(stored.outbox_base),
             outbox_next: MessageNumber(stored.outbox_next),
             outbox: numbered(stored.outbox),
-            attributes: stored.attributes.unwrap_or_default().into(),
+            attributes: Attributes {
+                finish: stored.finish.map(Into::into),
+                ..stored.attributes.unwrap_or_default().into()
+            },
             ended: stored.ended.map(TryInto::try_into).transpose()?,
             tags,
         };
@@ -213,6 +223,9 @@ struct StoredSnapshot {
     /// Version 3.
     #[prost(uint32, tag = "19")]
     redeliveries: u32,
+    /// Version 4.
+    #[prost(string, optional, tag = "20")]
+    finish: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -300,6 +313,7 @@ impl From<StoredAttributes> for Attributes {
             // Copies, because a slice would retain the whole checkpoint.
             keys: stored.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
             outbox: OutboxLimits { bytes: stored.outbox_bytes, messages: stored.outbox_messages },
+            finish: None,
         }
     }
 }

@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{
-    EventNumber, MAX_NUMBER, MessageNumber, Reset, Sack, StreamId, StreamNumber, TransportKind,
-};
+use minerva_proto::{EventNumber, MAX_NUMBER, MessageNumber, Reset, Sack, StreamNumber};
 use prost::Message;
 
 use super::super::attributes::OutboxLimits;
 use super::super::facts::{Ended, EndedBy, Origin};
 use super::super::message_bytes::unshared;
+use super::stored_origin::StoredOrigin;
 use super::{Push, Record};
 
 /// Why stored bytes cannot be decoded.
@@ -60,7 +59,7 @@ pub(super) fn is_same_push(a: &Record, b: &Record) -> bool {
 pub(super) struct StreamRecord {
     #[prost(uint64, tag = "1")]
     pub(super) stream: u64,
-    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15")]
+    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16")]
     record: Option<Content>,
     /// Further streams with the same record, each as the difference from the previous stream number.
     #[prost(uint64, repeated, tag = "14")]
@@ -135,6 +134,9 @@ enum Content {
     LeftGroup(String),
     #[prost(string, tag = "15")]
     ServiceSelected(String),
+    /// Version 4.
+    #[prost(string, tag = "16")]
+    Finishing(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -210,32 +212,6 @@ pub(super) struct StoredEnded {
     by: u32,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct StoredOrigin {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(string, tag = "2")]
-    service: String,
-    #[prost(string, tag = "3")]
-    credentials: String,
-    #[prost(message, repeated, tag = "4")]
-    headers: Vec<StoredHeader>,
-    #[prost(string, tag = "5")]
-    peer_address: String,
-    #[prost(uint32, tag = "6")]
-    kind: u32,
-    #[prost(uint64, tag = "7")]
-    started_at_ms: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredHeader {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
 impl From<&Record> for Content {
     fn from(record: &Record) -> Self {
         match record {
@@ -271,6 +247,7 @@ impl From<&Record> for Content {
             Record::JoinedGroup { group } => Self::JoinedGroup(group.to_string()),
             Record::LeftGroup { group } => Self::LeftGroup(group.to_string()),
             Record::ServiceSelected { service } => Self::ServiceSelected(service.to_string()),
+            Record::Finishing { reason } => Self::Finishing(reason.to_string()),
         }
     }
 }
@@ -314,6 +291,7 @@ impl TryFrom<Content> for Record {
             Content::JoinedGroup(group) => Self::JoinedGroup { group: group.into() },
             Content::LeftGroup(group) => Self::LeftGroup { group: group.into() },
             Content::ServiceSelected(service) => Self::ServiceSelected { service: service.into() },
+            Content::Finishing(reason) => Self::Finishing { reason: reason.into() },
         })
     }
 }
@@ -342,59 +320,5 @@ impl TryFrom<StoredEnded> for Ended {
         };
         let reset = Reset { reason: stored.reason, application_level: stored.application_level };
         Ok(Self { reset, by })
-    }
-}
-
-impl From<&Origin> for StoredOrigin {
-    fn from(origin: &Origin) -> Self {
-        let header = |(name, value): &(String, String)| StoredHeader {
-            name: name.clone(),
-            value: value.clone(),
-        };
-        Self {
-            id: origin.id.as_str().to_owned(),
-            service: origin.service.to_string(),
-            credentials: origin.credentials.clone(),
-            headers: origin.headers.iter().map(header).collect(),
-            peer_address: origin.peer_address.clone(),
-            kind: kind_number(origin.kind),
-            started_at_ms: origin.started_at_ms,
-        }
-    }
-}
-
-impl TryFrom<StoredOrigin> for Origin {
-    type Error = DecodeError;
-
-    fn try_from(stored: StoredOrigin) -> Result<Self, DecodeError> {
-        Ok(Self {
-            id: StreamId::parse(&stored.id).map_err(|_| DecodeError::Field("id"))?,
-            service: stored.service.into(),
-            credentials: stored.credentials,
-            headers: stored.headers.into_iter().map(|header| (header.name, header.value)).collect(),
-            peer_address: stored.peer_address,
-            kind: kind_of(stored.kind),
-            started_at_ms: stored.started_at_ms,
-        })
-    }
-}
-
-fn kind_number(kind: Option<TransportKind>) -> u32 {
-    match kind {
-        None => 0,
-        Some(TransportKind::Tcp) => 1,
-        Some(TransportKind::WebSocket) => 2,
-        Some(TransportKind::HttpStream) => 3,
-        Some(TransportKind::LongPoll) => 4,
-    }
-}
-
-fn kind_of(number: u32) -> Option<TransportKind> {
-    match number {
-        1 => Some(TransportKind::Tcp),
-        2 => Some(TransportKind::WebSocket),
-        3 => Some(TransportKind::HttpStream),
-        4 => Some(TransportKind::LongPoll),
-        _ => None,
     }
 }

@@ -100,6 +100,7 @@ fn snapshot() -> Snapshot {
             groups: ["a".into(), "b".into()].into(),
             pushed: 2,
             keys: [Bytes::from("key")].into(),
+            finish: None,
             outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
         },
         ended: None,
@@ -216,6 +217,7 @@ fn size_bounds_the_encoded_length_of_a_snapshot() {
             pushed: 1 << 53,
             keys: (0..count.min(32)).map(|_| Bytes::from(vec![b'k'; 64])).collect(),
             outbox: OutboxLimits { bytes: Some(u32::MAX), messages: Some(u32::MAX) },
+            finish: (count > 0).then(|| "f".repeat(255).into()),
         };
         let base = Snapshot { attributes, selected_service: Some("s".repeat(64).into()), ..base };
         let full = Snapshot {
@@ -225,8 +227,23 @@ fn size_bounds_the_encoded_length_of_a_snapshot() {
             max_idle_ms: u64::MAX,
             ..base
         };
-        let length = full.encode(&context(2), STREAM, LogIndex(u64::MAX)).len();
+        let length = full.encode(&context(STORED_VERSION), STREAM, LogIndex(u64::MAX)).len();
         assert!(length <= full.size(), "{length} bytes, size {}", full.size());
+    }
+}
+
+#[test]
+fn a_finish_is_stored_from_version_4_on() {
+    let finishing = || Record::Finishing { reason: "bye".into() };
+    let entry = encoded(4, &[(STREAM, finishing())]);
+    assert_eq!(decoded(entry.clone()).records, [(STREAM, finishing())]);
+    assert!(entry.windows(3).any(|bytes| bytes == [0x08, 4, 0x19]), "version 4 in the header");
+    let mut finished = snapshot();
+    finished.attributes.finish = Some("bye".into());
+    for (version, finish) in [(2, None), (3, None), (4, Some("bye".into()))] {
+        let blob = finished.encode(&context(version), STREAM, LogIndex(1));
+        let (again, _) = Snapshot::decode(PARTITION, STREAM, blob).unwrap();
+        assert_eq!(again.attributes.finish, finish, "version {version}");
     }
 }
 

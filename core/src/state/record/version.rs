@@ -15,10 +15,11 @@ use super::DecodeError;
 /// - 1: the content of release 0.1.
 /// - 2: claim tags of log entries, streams and the stream count; summaries of checkpoints.
 /// - 3: redeliveries of streams.
-pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 4 } else { 3 };
+/// - 4: finished streams with messages that the client has not acknowledged.
+pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 5 } else { 4 };
 
 /// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim
-/// tags need a reader of version 4, although their content is that of version 2 or 3.
+/// tags need a reader of version 5, although their content is that of an older version.
 const STANDS_FOR_NEXT: bool = option_env!("MINERVA_NEXT_STORED_VERSION").is_some();
 
 /// The version of content without claim tags.
@@ -29,6 +30,9 @@ const TAGS_VERSION: u32 = 2;
 
 /// The first version with redeliveries.
 const REDELIVERIES_VERSION: u32 = 3;
+
+/// The first version with finished streams.
+const FINISHING_VERSION: u32 = 4;
 
 /// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
 #[derive(Clone, Debug)]
@@ -86,6 +90,16 @@ impl BlobContext {
     /// The oldest reader version of a blob with redeliveries.
     pub(super) fn redeliveries_version(&self) -> u32 {
         self.tags_version().max(REDELIVERIES_VERSION)
+    }
+
+    /// Whether finished streams may be written.
+    pub(crate) fn has_finishing(&self) -> bool {
+        self.version >= FINISHING_VERSION
+    }
+
+    /// The oldest reader version of a blob with finished streams.
+    pub(super) fn finishing_version(&self) -> u32 {
+        self.tags_version().max(FINISHING_VERSION)
     }
 
     /// Whether claim tags may be written.

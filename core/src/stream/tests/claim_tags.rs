@@ -77,7 +77,14 @@ impl World {
     fn turn(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>)) {
         let mut effects = Effects::default();
         let (tag, limits) = (self.tag, &self.limits);
-        let mut turn = Turn { now: NOW, tag, limits, intake: Intake::All, effects: &mut effects };
+        let mut turn = Turn {
+            now: NOW,
+            tag,
+            stores_finish: true,
+            limits,
+            intake: Intake::All,
+            effects: &mut effects,
+        };
         run(&mut self.stream, &mut turn);
         self.stream.flush(&mut turn);
         for output in effects.outputs {

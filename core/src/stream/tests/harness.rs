@@ -28,6 +28,7 @@ pub(super) struct Harness {
     pub(super) stream: Stream,
     pub(super) limits: Limits,
     pub(super) intake: Intake,
+    pub(super) stores_finish: bool,
     pub(super) now: Millis,
     pub(super) records: Vec<Record>,
 }
@@ -42,13 +43,26 @@ impl Harness {
     pub(super) fn open(attach: Attach, limits: Limits) -> (Self, Vec<String>) {
         let mut effects = Effects::default();
         let now = Millis(1_000_000);
-        let mut turn =
-            Turn { now, tag: TAG, limits: &limits, intake: Intake::All, effects: &mut effects };
+        let mut turn = Turn {
+            now,
+            tag: TAG,
+            stores_finish: true,
+            limits: &limits,
+            intake: Intake::All,
+            effects: &mut effects,
+        };
         let mut stream =
             Stream::create(StreamNumber(NUMBER), &attach, 1_700_000_000_000, &mut turn);
         stream.on_attach(key_of(&attach), attach, &mut turn);
         stream.flush(&mut turn);
-        let mut harness = Self { stream, limits, intake: Intake::All, now, records: Vec::new() };
+        let mut harness = Self {
+            stream,
+            limits,
+            intake: Intake::All,
+            stores_finish: true,
+            now,
+            records: Vec::new(),
+        };
         let outputs = harness.collect(effects);
         (harness, outputs.iter().map(text).collect())
     }
@@ -67,6 +81,7 @@ impl Harness {
         let mut turn = Turn {
             now: self.now,
             tag: TAG,
+            stores_finish: self.stores_finish,
             limits: &self.limits,
             intake: self.intake,
             effects: &mut effects,
@@ -135,6 +150,10 @@ impl Harness {
     pub(super) fn reset(&mut self, reason: &str) -> Vec<String> {
         let reset = Reset::new(reason, true);
         self.outputs_of(|stream, turn| stream.on_reset(APP, reset, turn))
+    }
+
+    pub(super) fn finish(&mut self, reason: &str) -> Vec<String> {
+        self.outputs_of(|stream, turn| stream.on_finish(APP, reason.into(), turn))
     }
 
     /// Advances the clock and handles the passed deadlines.
@@ -294,7 +313,11 @@ fn edge_text(frame: &CoreFrame) -> String {
 fn app_text(output: &AppOutput) -> String {
     match output {
         AppOutput::Started(started) => {
-            let how = if started.resumed { "resumed" } else { "started" };
+            let how = match (started.is_finishing, started.resumed) {
+                (true, _) => "finishing",
+                (false, true) => "resumed",
+                (false, false) => "started",
+            };
             format!("app {how} event {} send {}", started.next_event, started.send_state.next_send)
         }
         AppOutput::Messages { first_event, messages, .. } => {

@@ -44,7 +44,14 @@ impl Owners {
     fn turn<R>(&mut self, run: impl FnOnce(&mut Stream, &mut Turn<'_>) -> R) -> (R, Vec<Output>) {
         let mut effects = Effects::default();
         let (tag, limits) = (self.tag, &self.limits);
-        let mut turn = Turn { now: NOW, tag, limits, intake: Intake::All, effects: &mut effects };
+        let mut turn = Turn {
+            now: NOW,
+            tag,
+            stores_finish: true,
+            limits,
+            intake: Intake::All,
+            effects: &mut effects,
+        };
         let result = run(&mut self.stream, &mut turn);
         self.stream.flush(&mut turn);
         self.log.extend(effects.records.into_iter().map(|(_, record)| (tag, record)));

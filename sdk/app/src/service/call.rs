@@ -11,7 +11,7 @@ use minerva_proto::app::{
 use minerva_proto::{Features, StreamNumber};
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
@@ -25,6 +25,8 @@ use crate::session::ContractError;
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Deadline for the core to end a call after this side has ended its half.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause between two probes of the outboxes of finished streams, at a core of release 0.1.
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// Target size of a request in bytes. With one message of maximal length on top, a request stays below the 4 MiB that
 /// gRPC servers accept by default.
 const REQUEST_BYTES: usize = 256 * 1024;
@@ -134,6 +136,7 @@ impl RegisteredCall {
 
     /// Exchanges events and commands until the call breaks, or the service is stopped and drained.
     pub(super) async fn run(mut self) -> Result<(), CallError> {
+        let (needs_probes, mut probes) = (self.session.needs_probes(), interval(PROBE_INTERVAL));
         loop {
             if self.shared.is_drained() {
                 self.close().await;
@@ -150,6 +153,13 @@ impl RegisteredCall {
                     let commands = self.session.take_commands(REQUEST_BYTES);
                     if !commands.is_empty() {
                         permit.send(ServeRequest { commands });
+                    }
+                }
+                _ = probes.tick(), if needs_probes => {
+                    let commands = self.session.probes();
+                    if !commands.is_empty() {
+                        // Without room the next tick tries again.
+                        let _ = self.requests.try_send(ServeRequest { commands });
                     }
                 }
                 response = self.responses.message() => {

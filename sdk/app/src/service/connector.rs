@@ -52,7 +52,7 @@ impl Connector {
             if error.is_refusal() {
                 let reason = error.to_string();
                 if self.context.on_started(Err(StartError::Refused { reason })) {
-                    self.context.shared.finish();
+                    self.context.shared.stop_now();
                     return self.socket;
                 }
             }

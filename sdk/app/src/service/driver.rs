@@ -39,7 +39,7 @@ pub(super) async fn run(context: Arc<Context>, addresses: Vec<Address>) {
         () = deadline => tracing::warn!("stopped with unconfirmed messages or open streams"),
     }
     drop(resolvers);
-    shared.finish();
+    shared.stop_now();
 }
 
 /// Keeps a connector to each socket address of one configured address, until the service is drained.

@@ -160,7 +160,7 @@ impl Shared {
     }
 
     /// Ends all calls and handles at once.
-    pub(super) fn finish(&self) {
+    pub(super) fn stop_now(&self) {
         self.advance(Phase::Stopped);
     }
 
@@ -227,6 +227,12 @@ impl Shared {
     pub(crate) fn reset(&self, cell: &StreamCell, reason: String, application_level: bool) {
         self.update(cell, |session, number| session.reset(number, reason, application_level));
         // Wakes waiting senders: the stream is over for them.
+        cell.writable.notify_waiters();
+    }
+
+    pub(crate) fn finish(&self, cell: &StreamCell, reason: String) {
+        self.update(cell, |session, number| session.finish_stream(number, reason));
+        // Wakes waiting senders: the stream accepts no more messages.
         cell.writable.notify_waiters();
     }
 
@@ -389,6 +395,16 @@ impl SessionCall {
 
     pub(super) fn has_commands(&self) -> bool {
         self.shared.lock().session.has_commands(self.id)
+    }
+
+    /// Whether this core lacks Finish, so that [`Self::probes`] are required.
+    pub(super) fn needs_probes(&self) -> bool {
+        self.shared.lock().session.needs_probes(self.id)
+    }
+
+    /// Commands that find out whether finished streams may end; see [`Session::probes`].
+    pub(super) fn probes(&self) -> Vec<Command> {
+        self.shared.lock().session.probes(self.id)
     }
 
     pub(super) fn take_commands(&self, budget: usize) -> Vec<Command> {

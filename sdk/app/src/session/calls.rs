@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use minerva_proto::app::Registered;
-use minerva_proto::{MAX_MESSAGE, StreamNumber};
+use minerva_proto::{Feature, Features, MAX_MESSAGE, StreamNumber};
 
 use super::error::ContractError;
 
@@ -27,12 +27,28 @@ pub(super) struct Calls {
     begun: u64,
 }
 
+/// Limits and features of a core, from its registration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CoreTraits {
+    /// Longest message that the core accepts, in bytes.
+    pub(super) max_message: usize,
+    /// Default outbox limit of a stream, in messages.
+    pub(super) outbox_messages: u32,
+    /// Whether the core executes Finish.
+    pub(super) has_finish: bool,
+}
+
+impl Default for CoreTraits {
+    fn default() -> Self {
+        Self { max_message: MAX_MESSAGE, outbox_messages: u32::MAX, has_finish: false }
+    }
+}
+
 /// One open call.
 #[derive(Debug)]
 struct CallState {
     registered: bool,
-    /// Longest message that the core accepts, in bytes.
-    max_message: usize,
+    traits: CoreTraits,
     /// Attached streams with commands ready. A stream that has moved to another call is skipped.
     ready: VecDeque<StreamNumber>,
     /// The epoch of the last claim on this call, per partition that the core claims to own.
@@ -54,7 +70,7 @@ impl Calls {
         self.begun += 1;
         let call = CallState {
             registered: false,
-            max_message: MAX_MESSAGE,
+            traits: CoreTraits::default(),
             ready: VecDeque::new(),
             announced: BTreeMap::new(),
             competing,
@@ -71,7 +87,11 @@ impl Calls {
     pub(super) fn on_registered(&mut self, id: CallId, registered: &Registered) {
         if let Some(call) = self.live.get_mut(&id) {
             call.registered = true;
-            call.max_message = (registered.max_message_bytes as usize).min(MAX_MESSAGE);
+            call.traits = CoreTraits {
+                max_message: (registered.max_message_bytes as usize).min(MAX_MESSAGE),
+                outbox_messages: registered.outbox_messages,
+                has_finish: Features::from_names(&registered.features).contains(Feature::Finish),
+            };
         }
     }
 
@@ -79,8 +99,8 @@ impl Calls {
         self.live.get(&id).is_some_and(|call| call.registered)
     }
 
-    pub(super) fn max_message(&self, id: CallId) -> usize {
-        self.live.get(&id).map_or(MAX_MESSAGE, |call| call.max_message)
+    pub(super) fn traits(&self, id: CallId) -> CoreTraits {
+        self.live.get(&id).map(|call| call.traits).unwrap_or_default()
     }
 
     /// Applies a claim: the core of this call owns a partition under this epoch. Returns whether the claim is

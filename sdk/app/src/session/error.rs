@@ -5,6 +5,8 @@
 pub(crate) enum QueueError {
     NoRoom,
     Over,
+    /// The app has finished the stream.
+    Finished,
 }
 
 /// A core broke the contract, or a claim cannot be verified: the call must be ended.

@@ -88,25 +88,29 @@ impl Session {
         if !self.calls.on_announced(call, number.partition(), started.epoch)? {
             return Ok(());
         }
-        let max_message = self.calls.max_message(call);
+        let core = self.calls.traits(call);
         if let Some(stream) = self.streams.get_mut(&number) {
             if stream.is_lost() && stream.is_same(started) {
                 return Ok(());
             }
-            if stream.resume(started, call, max_message) == ResumeOutcome::Continues {
+            if stream.resume(started, call, core) == ResumeOutcome::Continues {
                 self.reschedule(number);
                 signals.extend([Signal::Readable(number), Signal::Writable(number)]);
                 return Ok(());
             }
             self.release(number, signals);
         }
-        if self.tombstones.remove(number) && started.resumed {
-            self.streams.insert(number, Stream::after_tombstone(started, call, max_message));
+        let had_ended = self.tombstones.remove(number);
+        if started.finishing {
+            self.streams.insert(number, Stream::new(started, call, core).finished_before());
+            self.reschedule(number);
+        } else if had_ended && started.resumed {
+            self.streams.insert(number, Stream::after_tombstone(started, call, core));
             self.reschedule(number);
         } else {
             self.assignments += 1;
             info.assignment = self.assignments;
-            let mut stream = Stream::new(started, call, max_message);
+            let mut stream = Stream::new(started, call, core);
             stream.assignment = self.assignments;
             self.streams.insert(number, stream);
             signals.push(Signal::Arrived(Box::new(info)));

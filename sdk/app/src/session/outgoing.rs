@@ -113,6 +113,11 @@ impl Outgoing {
         self.queue.bytes() < self.credit.bytes && self.queue.len() < self.credit.messages
     }
 
+    /// Number of messages that the core accepts beyond the confirmed ones.
+    pub(super) fn messages_left(&self) -> usize {
+        self.credit.messages
+    }
+
     /// Whether producers that can pause should pause.
     pub(super) fn is_paused(&self) -> bool {
         self.credit.paused

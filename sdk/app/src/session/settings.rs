@@ -42,6 +42,11 @@ impl Settings {
         self.enqueue(Setting::Limits);
     }
 
+    /// The outbox limit in messages, if set by the app.
+    pub(super) fn outbox_messages(&self) -> Option<u32> {
+        self.limits.outbox_messages
+    }
+
     pub(super) fn set_label(&mut self, label: String) {
         self.label = Some(label);
         self.enqueue(Setting::Label);
@@ -136,7 +141,8 @@ mod tests {
             command::Command::Register(_)
             | command::Command::Acknowledge(_)
             | command::Command::Send(_)
-            | command::Command::Reset(_) => panic!("no setting"),
+            | command::Command::Reset(_)
+            | command::Command::Finish(_) => panic!("no setting"),
         };
         std::iter::from_fn(|| settings.next_command(StreamNumber(1))).map(text).collect()
     }

@@ -6,6 +6,7 @@
 //! event.
 
 mod commands_out;
+mod finish;
 mod lost_numbers;
 
 use bytes::Bytes;
@@ -13,9 +14,10 @@ use minerva_proto::app::{SendRefused, SendRefusedReason, SendState, Started};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ClaimTag, EventNumber, MessageNumber, StreamNumber};
 
+use self::finish::PendingFinish;
 use self::lost_numbers::send_tag;
 use super::answers::Answers;
-use super::calls::CallId;
+use super::calls::{CallId, CoreTraits};
 use super::error::{ContractError, QueueError};
 use super::event_tags::{EventTags, differ};
 use super::incoming::Incoming;
@@ -57,8 +59,8 @@ pub(super) struct Stream {
     answers: Answers,
     /// The call on which Started arrived; `None` while detached.
     attachment: Option<Attachment>,
-    /// Longest message accepted by the current or last core, in bytes.
-    max_message: usize,
+    /// Limits and features of the current or last core.
+    core: CoreTraits,
     /// The reader is gone: events are acknowledged unread.
     abandoned: bool,
     /// All events below are acknowledged by the handler; at most `incoming.expected()`.
@@ -74,6 +76,7 @@ pub(super) struct Stream {
     /// No core knows the stream any more.
     lost: bool,
     reset: Option<PendingReset>,
+    finish: Option<PendingFinish>,
     settings: Settings,
     /// Is in the session's list of streams with commands ready.
     pub(super) scheduled: bool,
@@ -106,7 +109,7 @@ pub(super) enum ResumeOutcome {
 }
 
 impl Stream {
-    pub(super) fn new(started: &Started, call: CallId, max_message: usize) -> Self {
+    pub(super) fn new(started: &Started, call: CallId, core: CoreTraits) -> Self {
         let next_event = EventNumber(started.next_event);
         let next_send = MessageNumber(started.next_send);
         Self {
@@ -123,7 +126,7 @@ impl Stream {
             has_lost_events: false,
             answers: Answers::default(),
             attachment: Some(Attachment { call, epoch: started.epoch }),
-            max_message,
+            core,
             abandoned: false,
             handled: next_event,
             barrier: MessageNumber(0),
@@ -132,6 +135,7 @@ impl Stream {
             closing: false,
             lost: false,
             reset: None,
+            finish: None,
             settings: Settings::default(),
             scheduled: false,
         }
@@ -140,8 +144,8 @@ impl Stream {
     /// Restores a stream from a tombstone, after the core has started the stream again. If the acknowledgement
     /// of the end was lost, the core repeats the end. If the store has lost the end, the client may still be
     /// connected without a handler to read the messages, so the stream is reset.
-    pub(super) fn after_tombstone(started: &Started, call: CallId, max_message: usize) -> Self {
-        let mut stream = Self::new(started, call, max_message);
+    pub(super) fn after_tombstone(started: &Started, call: CallId, core: CoreTraits) -> Self {
+        let mut stream = Self::new(started, call, core);
         stream.abandoned = true;
         stream.reset(STATE_LOST.to_owned(), false);
         stream
@@ -172,6 +176,9 @@ impl Stream {
         if let Some(reset) = &mut self.reset {
             reset.sent = false;
         }
+        if let Some(finish) = &mut self.finish {
+            finish.sent = false;
+        }
         self.settings.detach();
     }
 
@@ -180,7 +187,7 @@ impl Stream {
         &mut self,
         started: &Started,
         call: CallId,
-        max_message: usize,
+        core: CoreTraits,
     ) -> ResumeOutcome {
         let next_event = EventNumber(started.next_event);
         let next_send = MessageNumber(started.next_send);
@@ -191,7 +198,10 @@ impl Stream {
         }
         self.detach();
         self.attachment = Some(Attachment { call, epoch: started.epoch });
-        self.max_message = max_message;
+        self.core = core;
+        if let Some(finish) = self.finish.as_mut().filter(|_| started.finishing) {
+            finish.sent = true;
+        }
         self.incoming.resume(next_event);
         self.ack_sent = next_event;
         if self.ended.is_some() {
@@ -200,7 +210,7 @@ impl Stream {
             self.send_tag = send_tag(started.send_state.as_ref());
             self.outgoing.resume(next_send, started.send_state.as_ref());
             self.answers.free(self.outgoing.confirmed());
-            if self.outgoing.has_longer_than(max_message) {
+            if self.outgoing.has_longer_than(core.max_message) {
                 self.discard_sends_and_reset(TOO_LONG);
             }
         } else {
@@ -225,7 +235,7 @@ impl Stream {
         self.ended = Some(event);
         self.outgoing.clear();
         self.barrier = MessageNumber(0);
-        self.reset = None;
+        (self.reset, self.finish) = (None, None);
         Ok(self.discard_if_abandoned() && new)
     }
 
@@ -296,6 +306,9 @@ impl Stream {
         if self.is_over() {
             return Err(QueueError::Over);
         }
+        if self.is_finishing() {
+            return Err(QueueError::Finished);
+        }
         if !self.has_room(respect_pause) {
             return Err(QueueError::NoRoom);
         }
@@ -324,7 +337,7 @@ impl Stream {
     }
 
     pub(super) fn max_message(&self) -> usize {
-        self.max_message
+        self.core.max_message
     }
 
     pub(super) fn next_send(&self) -> MessageNumber {
@@ -357,11 +370,11 @@ impl Stream {
         let reset_sent = self.reset.as_ref().is_none_or(|reset| reset.sent);
         let sent = self.is_over() || self.outgoing.is_empty();
         let set = self.is_over() || !self.settings.has_pending();
-        reset_sent && sent && set && self.pending_ack().is_none()
+        reset_sent && self.has_sent_finish() && sent && set && self.pending_ack().is_none()
     }
 
     /// Whether the end is acknowledged, so the stream becomes a tombstone.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(super) fn is_end_acknowledged(&self) -> bool {
         self.attachment.is_some() && self.ended.is_some_and(|last| self.ack_sent > last)
     }
 

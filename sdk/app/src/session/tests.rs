@@ -4,6 +4,7 @@
 
 mod claim_tags;
 mod ends;
+mod finish;
 mod model_core;
 mod one_call;
 mod reattachment;

@@ -11,8 +11,6 @@ use crate::event::Event;
 use crate::service::shared::{Phase, Shared, StreamCell};
 use crate::session::Read;
 
-/// Reset reason when a handler drops a live stream.
-const CLOSED: &str = "closed by the application";
 /// Reset reason when a handler fails. Fixed, because the text of an error may be confidential.
 const FAILED: &str = "the application failed";
 
@@ -22,9 +20,9 @@ const FAILED: &str = "the application failed";
 /// acknowledges the end. Unacknowledged events are delivered again after a crash of this process, to any
 /// instance. [`Self::acknowledge_manually`] leaves acknowledgement to the app.
 ///
-/// *Dropping* the receiver of a live stream resets the stream, unless the service is stopping. The reason is
-/// `closed by the application`. While the thread panics the reason is `the application failed`, with
-/// `application_level` false.
+/// *Dropping* the receiver of a live stream finishes the stream as [`Sender::finish`](crate::Sender::finish) does, with
+/// the reason `finished`, unless the service is stopping. While the thread panics the stream is reset at once with the
+/// reason `the application failed` and `application_level` false.
 ///
 /// ```no_run
 /// # fn store(_event: minerva_app::EventNumber, _message: &[u8]) {}
@@ -124,9 +122,7 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         if !self.supervised {
-            let failed = std::thread::panicking();
-            let (reason, application_level) = if failed { (FAILED, false) } else { (CLOSED, true) };
-            close_reader(&self.cell, &self.shared, reason, application_level);
+            close_reader(&self.cell, &self.shared, !std::thread::panicking());
         }
         self.shared.on_reader_dropped();
     }
@@ -147,8 +143,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Ends the stream after the handler has returned.
     pub(crate) fn close_stream(self, succeeded: bool) {
-        let (reason, application_level) = if succeeded { (CLOSED, true) } else { (FAILED, false) };
-        close_reader(&self.cell, &self.shared, reason, application_level);
+        close_reader(&self.cell, &self.shared, succeeded);
     }
 
     /// The short hash of the stream id, for logs.
@@ -157,11 +152,15 @@ impl Supervisor {
     }
 }
 
-/// Ends a live stream without a reader, and acknowledges all later events. During a stop the stream continues
-/// elsewhere instead.
-fn close_reader(cell: &StreamCell, shared: &Shared, reason: &str, application_level: bool) {
+/// Finishes a live stream without a reader, or resets the stream of a failed handler; acknowledges all later events.
+/// During a stop the stream continues elsewhere instead.
+fn close_reader(cell: &StreamCell, shared: &Shared, succeeded: bool) {
     if shared.phase() == Phase::Running {
-        shared.reset(cell, reason.to_owned(), application_level);
+        if succeeded {
+            shared.finish(cell, String::new());
+        } else {
+            shared.reset(cell, FAILED.to_owned(), false);
+        }
         shared.abandon(cell);
     } else if cell.ended.get().is_some() {
         shared.abandon(cell);

@@ -47,7 +47,7 @@ const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 /// }
 /// sender.durable().await?; // survives a crash of this process from here on
 /// sender.leave("lobby")?;
-/// sender.reset("bye")?;
+/// sender.finish("bye")?; // `sender.reset("bye")?` would drop the messages that the client has not received
 /// # Ok(())
 /// # }
 /// ```
@@ -122,6 +122,7 @@ impl Sender {
             Ok(_) => Ok(()),
             Err(QueueError::NoRoom) => Err(TrySendError::Full),
             Err(QueueError::Over) => Err(TrySendError::Refused(SendError::Over)),
+            Err(QueueError::Finished) => Err(TrySendError::Refused(SendError::Finished)),
         }
     }
 
@@ -143,8 +144,24 @@ impl Sender {
         self.wait(|| self.shared.is_confirmed(&self.cell, end)).await
     }
 
-    /// Ends the stream for both sides, at application level. Undelivered messages are dropped. No effect on a
-    /// stream that is over. See [`Sender`] for an example.
+    /// Ends the stream once the client has acknowledged all messages queued before, at application level. The client
+    /// receives the reason, or `finished` if the reason is empty. From now on the stream accepts no messages from any
+    /// sender. The reader gets the messages of the client and the end as before. A client that acknowledges nothing
+    /// ends by the idle or slow-client limit. The first reason counts; no effect on a stream that is over.
+    ///
+    /// Returning `Ok` from a handler, or dropping the [`Receiver`](crate::Receiver), finishes the stream as well. See
+    /// [`Sender`] for an example.
+    ///
+    /// # Errors
+    /// If the reason is too long or has a forbidden byte.
+    pub fn finish(&self, reason: impl Into<String>) -> Result<(), ReasonError> {
+        self.shared.finish(&self.cell, checked_reason(reason.into())?);
+        Ok(())
+    }
+
+    /// Ends the stream for both sides at once, at application level. Messages that the client has not received are
+    /// dropped; [`Self::finish`] delivers them first. No effect on a stream that is over. See [`Sender`] for an
+    /// example.
     ///
     /// # Errors
     /// If the reason, which the client receives, is too long or has a forbidden byte.
@@ -162,11 +179,7 @@ impl Sender {
         reason: impl Into<String>,
         application_level: bool,
     ) -> Result<(), ReasonError> {
-        let reason = reason.into();
-        if reason.len() > MAX_REASON || !is_message_allowed(reason.as_bytes()) {
-            return Err(ReasonError);
-        }
-        self.shared.reset(&self.cell, reason, application_level);
+        self.shared.reset(&self.cell, checked_reason(reason.into())?, application_level);
         Ok(())
     }
 
@@ -268,10 +281,16 @@ impl Sender {
             match attempt() {
                 Ok(()) => return Ok(()),
                 Err(QueueError::Over) => return Err(SendError::Over),
+                Err(QueueError::Finished) => return Err(SendError::Finished),
                 Err(QueueError::NoRoom) => change.await,
             }
         }
     }
+}
+
+fn checked_reason(reason: String) -> Result<String, ReasonError> {
+    let is_valid = reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
+    if is_valid { Ok(reason) } else { Err(ReasonError) }
 }
 
 fn checked_group(group: String) -> Result<String, GroupError> {

@@ -213,6 +213,10 @@ impl State {
                 });
                 Ok(())
             }
+            command::Command::Finish(finish) => self
+                .set(StreamNumber(finish.stream), |stream, events| {
+                    stream.on_finish(finish, events)
+                }),
             command::Command::SetLimits(limits) => self
                 .set(StreamNumber(limits.stream), |stream, events| {
                     stream.on_limits(&limits, events)

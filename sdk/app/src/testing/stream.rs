@@ -5,14 +5,17 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use minerva_proto::app::{
-    Ended, EndedBy, GroupRefused, Messages, Reset, Send, SendRefused, SendRefusedReason, SendState,
-    SetLimits, Started, event,
+    Ended, EndedBy, Finish, GroupRefused, Messages, Reset, Send, SendRefused, SendRefusedReason,
+    SendState, SetLimits, Started, event,
 };
 
 use minerva_proto::labels::MAX_GROUPS;
 use minerva_proto::{EventNumber, MessageNumber};
 
 use super::validate::CommandError;
+
+/// Default reason of a finished stream.
+const FINISHED: &str = "finished";
 
 /// Bounds of a queue.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,8 @@ pub(super) struct Stream {
     /// Unacknowledged messages of the client; the first is event `next_event`, or 1.
     inbox: Buffer,
     ended: Option<Ended>,
+    /// Reason of the end that follows the outbox.
+    finish: Option<String>,
     next_send: MessageNumber,
     outbox: Buffer,
     bounds: Bounds,
@@ -68,6 +73,7 @@ impl Stream {
             next_event: EventNumber(0),
             inbox: Buffer::default(),
             ended: None,
+            finish: None,
             next_send: MessageNumber(0),
             outbox: Buffer::default(),
             bounds,
@@ -96,6 +102,7 @@ impl Stream {
     pub(super) fn take_message(&mut self, events: &mut Vec<event::Event>) -> Option<Bytes> {
         let message = self.outbox.pop()?;
         self.push_send_state(events);
+        self.end_if_drained(events);
         Some(message)
     }
 
@@ -138,6 +145,7 @@ impl Stream {
             resumed: self.was_assigned,
             next_event: self.next_event.0,
             next_send: self.next_send.0,
+            finishing: self.finish.is_some(),
             attempts: self.attempts,
             send_state: Some(self.room()),
             ..self.started.clone()
@@ -206,6 +214,20 @@ impl Stream {
         self.end(Ended { stream, event: 0, reason, application_level, by }, events);
     }
 
+    /// Ends the stream on behalf of the app once the client has received all messages.
+    pub(super) fn on_finish(&mut self, finish: Finish, events: &mut Vec<event::Event>) {
+        let reason = if finish.reason.is_empty() { FINISHED.to_owned() } else { finish.reason };
+        self.finish.get_or_insert(reason);
+        self.end_if_drained(events);
+    }
+
+    fn end_if_drained(&mut self, events: &mut Vec<event::Event>) {
+        if let Some(reason) = self.finish.clone().filter(|_| self.outbox.messages.is_empty()) {
+            let reset = Reset { stream: self.started.stream, reason, application_level: true };
+            self.on_reset(&reset, events);
+        }
+    }
+
     pub(super) fn on_limits(&mut self, limits: &SetLimits, events: &mut Vec<event::Event>) {
         self.max_idle_ms = limits.max_idle_ms.or(self.max_idle_ms);
         let set = |limit: &mut usize, to: Option<u32>| *limit = to.map_or(*limit, |to| to as usize);
@@ -246,7 +268,7 @@ impl Stream {
 
     /// Number of repeated messages in a Send, or the reason to refuse all.
     fn classify(&self, send: &Send) -> Result<usize, SendRefusedReason> {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.finish.is_some() {
             return Err(SendRefusedReason::Ended);
         }
         let repeated = self

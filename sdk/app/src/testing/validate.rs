@@ -41,11 +41,8 @@ pub(super) fn command(command: &command::Command, max_message: usize) -> Result<
         }
         command::Command::Acknowledge(_) => Ok(()),
         command::Command::Send(send) => self::send(send, max_message),
-        command::Command::Reset(reset) => {
-            let fits = reset.reason.len() <= MAX_REASON;
-            let allowed = is_message_allowed(reset.reason.as_bytes());
-            rule("reset.reason", fits && allowed, "must be at most 255 of 0x20-0x7E")
-        }
+        command::Command::Reset(reset) => reason("reset.reason", &reset.reason),
+        command::Command::Finish(finish) => reason("finish.reason", &finish.reason),
         command::Command::SetLimits(limits) => self::limits(limits),
         command::Command::SetLabel(set) => {
             rule("set_label.label", is_label(&set.label), "must be at most 256 of 0x20-0x7E")
@@ -53,6 +50,11 @@ pub(super) fn command(command: &command::Command, max_message: usize) -> Result<
         command::Command::JoinGroup(join) => group("join_group.group", &join.group),
         command::Command::LeaveGroup(leave) => group("leave_group.group", &leave.group),
     }
+}
+
+fn reason(field: &'static str, reason: &str) -> Result<(), CommandError> {
+    let is_valid = reason.len() <= MAX_REASON && is_message_allowed(reason.as_bytes());
+    rule(field, is_valid, "must be at most 255 of 0x20-0x7E")
 }
 
 fn send(send: &Send, max_message: usize) -> Result<(), CommandError> {

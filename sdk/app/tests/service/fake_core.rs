@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_proto::Features;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::{
     Command, Ended, EndedBy, Event, Messages, Register, Registered, SendState, ServeRequest,
@@ -80,6 +81,7 @@ impl FakeCore {
             outbox_bytes: 1 << 20,
             outbox_messages: 1000,
             max_message_bytes: 1 << 20,
+            features: Features::APP.names(),
             ..Registered::default()
         }))
         .await;
@@ -187,6 +189,14 @@ impl Call {
         loop {
             if let command::Command::Reset(reset) = self.command().await {
                 return (reset.reason, reset.application_level);
+            }
+        }
+    }
+
+    pub(crate) async fn finish(&mut self) -> String {
+        loop {
+            if let command::Command::Finish(finish) = self.command().await {
+                return finish.reason;
             }
         }
     }

@@ -172,7 +172,7 @@ async fn a_released_stream_has_not_ended() {
 }
 
 #[tokio::test]
-async fn a_stop_flushes_and_resets_no_stream() {
+async fn a_stop_flushes_and_ends_no_stream() {
     let (_core, mut call, mut service, mut stream) = stream().await;
     call.start(2).await;
     let handle = service.handle();
@@ -187,12 +187,14 @@ async fn a_stop_flushes_and_resets_no_stream() {
     assert_eq!(call.sent(0, 1).await, ["a"]);
     let second = service.accept().await.unwrap();
     drop(second);
-    call.reset().await;
+    call.finish().await;
     let stop = tokio::spawn(async move { handle.stop().await });
     assert_eq!(handler.await.unwrap(), None);
     assert_eq!(call.sent(1, 1).await, ["last words"]);
     let rest = call.closed().await;
-    assert!(!rest.iter().any(|command| matches!(command, command::Command::Reset(_))), "{rest:?}");
+    let is_end =
+        |command: &_| matches!(command, command::Command::Reset(_) | command::Command::Finish(_));
+    assert!(!rest.iter().any(is_end), "{rest:?}");
     drop(call);
     assert!(service.accept().await.is_none());
     timeout(Duration::from_secs(4), stop).await.unwrap().unwrap();

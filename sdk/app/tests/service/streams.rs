@@ -189,17 +189,17 @@ async fn the_idle_limit_is_clamped() {
 }
 
 #[tokio::test]
-async fn dropping_a_living_stream_resets_it() {
+async fn dropping_a_living_stream_finishes_it() {
     let (_core, mut call, _service, stream) = stream().await;
     call.messages(1, 1, &["never read"]).await;
     drop(stream);
-    assert_eq!(call.reset().await, ("closed by the application".to_owned(), true));
+    assert_eq!(call.finish().await, "");
     call.end(1, 2).await;
     call.acknowledged(2).await;
 }
 
 #[tokio::test]
-async fn the_outcome_of_a_handler_determines_the_reset() {
+async fn the_outcome_of_a_handler_determines_the_end() {
     let (_core, mut call, service) = service().await;
     let run = tokio::spawn(service.run(|stream| async move {
         match stream.number().0 {
@@ -208,12 +208,33 @@ async fn the_outcome_of_a_handler_determines_the_reset() {
             _ => panic!("asked to"),
         }
     }));
-    for (stream, well) in [(1, true), (2, false), (3, false)] {
+    call.start(1).await;
+    assert_eq!(call.finish().await, "");
+    for stream in [2, 3] {
         call.start(stream).await;
-        let reason = if well { "closed by the application" } else { "the application failed" };
-        assert_eq!(call.reset().await, (reason.to_owned(), well));
+        assert_eq!(call.reset().await, ("the application failed".to_owned(), false));
     }
     assert!(!run.is_finished());
+}
+
+#[tokio::test]
+async fn a_finish_follows_the_confirmed_messages_and_later_ones_fail() {
+    let (_core, mut call, _service, mut stream) = stream().await;
+    stream.send("a").await.unwrap();
+    stream.finish("bye").unwrap();
+    assert_eq!(stream.send("b").await, Err(SendError::Finished));
+    assert_eq!(stream.try_send("b"), Err(TrySendError::Refused(SendError::Finished)));
+    assert_eq!(stream.sender().ready().await, Err(SendError::Finished));
+    assert!(stream.finish("\n").is_err());
+    while !matches!(call.command().await, command::Command::Send(_)) {}
+    call.expect_silence().await;
+    call.confirm(1, 1).await;
+    assert_eq!(call.finish().await, "bye");
+    assert_eq!(stream.durable().await, Ok(()));
+    call.messages(1, 1, &["late"]).await;
+    assert_eq!(stream.recv().await.unwrap(), "late");
+    call.end(1, 2).await;
+    assert_eq!(stream.recv().await, None);
 }
 
 #[tokio::test]

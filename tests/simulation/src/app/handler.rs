@@ -17,6 +17,8 @@ pub(super) struct Handler {
     /// The event to answer; acknowledged with the answer.
     pub(super) answering: Option<EventNumber>,
     pub(super) has_ended: bool,
+    /// Whether the handler has finished the stream: it sends no more.
+    pub(super) is_finishing: bool,
     /// The first known claim tag of each received event.
     tags: BTreeMap<u64, u64>,
     /// Whether a turn is scheduled.
@@ -26,8 +28,16 @@ pub(super) struct Handler {
 
 impl Handler {
     pub(super) fn new(client: usize, instance: u64) -> Self {
-        let (answering, has_ended, is_scheduled, due) = (None, false, false, 0);
-        Self { client, instance, answering, has_ended, tags: BTreeMap::new(), is_scheduled, due }
+        Self {
+            client,
+            instance,
+            answering: None,
+            has_ended: false,
+            is_finishing: false,
+            tags: BTreeMap::new(),
+            is_scheduled: false,
+            due: 0,
+        }
     }
 
     /// Notes events that the machine receives. Returns the first one that was received before under another tag.

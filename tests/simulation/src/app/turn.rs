@@ -6,9 +6,14 @@ use minerva_proto::StreamNumber;
 
 use super::App;
 use crate::checker::Checker;
+use crate::connection::Side;
 use crate::end::{End, EndedBy};
+use crate::event::Content;
 use crate::messages::s2c_message;
 use crate::network::Network;
+
+/// Pause between two probes of a finished stream, in milliseconds.
+const PROBE_PAUSE: u64 = 200;
 
 impl App {
     pub(super) fn wake(&mut self, stream: StreamNumber, net: &mut Network) {
@@ -76,7 +81,7 @@ impl App {
     fn answer(&mut self, stream: StreamNumber, net: &mut Network) -> bool {
         let Some(handler) = self.handlers.get_mut(&stream) else { return true };
         let Some(event) = handler.answering else { return true };
-        if !handler.is_sender() {
+        if !handler.is_sender() && !handler.is_finishing {
             while let Some(next) = self.machine.next_send(stream)
                 && next.0 < event.0.min(self.total)
             {
@@ -98,6 +103,10 @@ impl App {
     /// Sends messages of a handler that sends on its own.
     fn send_next(&mut self, stream: StreamNumber, net: &mut Network) {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
+        if handler.is_finishing && !handler.has_ended {
+            handler.schedule(net.now + PROBE_PAUSE, self.index, self.life, stream.0, net);
+            return self.probe(net);
+        }
         if !handler.is_sender() || handler.has_ended {
             return;
         }
@@ -113,6 +122,16 @@ impl App {
         }
         let at = net.now + net.random.between(1, 2 * self.pace);
         handler.schedule(at, self.index, self.life, stream.0, net);
+    }
+
+    /// Sends the empty Sends by which an instance finds out at an old core whether finished streams may end.
+    fn probe(&self, net: &mut Network) {
+        for (conn, number) in self.calls.values().filter_map(|call| call.connection) {
+            let probes = self.machine.probes(number);
+            if !probes.is_empty() {
+                net.send(conn, Side::Caller, Content::Commands(probes));
+            }
+        }
     }
 }
 

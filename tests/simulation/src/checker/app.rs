@@ -3,7 +3,7 @@
 use minerva_proto::{EventNumber, StreamNumber};
 
 use super::{Checker, StreamRecord};
-use crate::end::End;
+use crate::end::{End, FINISHED, FINISHED_BY_OLD_APP};
 use crate::messages::{c2s_message, service_of, stream_id};
 use crate::observation::Assigned;
 
@@ -46,7 +46,8 @@ impl Checker {
         let is_answering = client.is_multiple_of(2);
         let due = next.0.saturating_sub(1).min(self.total);
         let has_ended = self.durable.has_ended(&stream_id(client));
-        if is_answering && answered < due && !has_ended && !is_lost {
+        let is_finished = self.clients[client].finished_after.is_some();
+        if is_answering && answered < due && !has_ended && !is_lost && !is_finished {
             self.violation(format!(
                 "stream {number}: {due} events are acknowledged, {answered} answers durable"
             ));
@@ -106,6 +107,7 @@ impl Checker {
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
+            FINISHED | FINISHED_BY_OLD_APP => record.finished_after.is_some(),
             "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle || is_replaced || is_lost,
             "state lost" => is_lost,

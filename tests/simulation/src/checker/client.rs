@@ -3,7 +3,7 @@
 use minerva_proto::{Frame, KillReason};
 
 use super::Checker;
-use crate::end::{End, EndedBy};
+use crate::end::{End, EndedBy, FINISHED, FINISHED_BY_OLD_APP};
 use crate::messages::{parse_pushed, s2c_message, stream_id};
 
 impl Checker {
@@ -61,7 +61,10 @@ impl Checker {
             self.violation(format!("client {client}: {ended:?}, but the stream is live"));
         }
         let record = &self.clients[client];
-        let has_reset = record.has_reset || record.app_has_reset || record.caller_has_reset;
+        let has_reset = record.has_reset
+            || record.app_has_reset
+            || record.caller_has_reset
+            || ended.reason == FINISHED_BY_OLD_APP;
         let is_loss = matches!(ended.reason.as_str(), "state lost" | "stream_attach_failure");
         if !is_loss && !has_reset {
             let mistaken = std::mem::take(&mut self.clients[client].mistaken);
@@ -71,6 +74,9 @@ impl Checker {
         let is_justified = match ended.reason.as_str() {
             "client had enough" => record.has_reset,
             "app had enough" => record.app_has_reset,
+            FINISHED | FINISHED_BY_OLD_APP => {
+                is_lost || record.finished_after.is_some_and(|sent| record.received >= sent)
+            }
             "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle,
             "stream_attach_failure" => true,

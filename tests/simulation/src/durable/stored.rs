@@ -37,6 +37,8 @@ pub(super) enum Change {
     Labelled(Option<String>),
     Joined(String),
     Left(String),
+    /// The stream takes no more s2c messages, and ends with the last acknowledgement.
+    Finishing,
     /// A change that the guarantees do not mention.
     Other,
 }
@@ -58,7 +60,7 @@ pub(super) fn entry(blob: Bytes) -> Result<Vec<(StreamNumber, Change)>, String> 
     Ok(changes)
 }
 
-/// One record: stream (1), change (2 to 13, 15), and further streams with the same change as differences (14).
+/// One record: stream (1), change (2 to 13, 15, 16), and further streams with the same change as differences (14).
 fn stream_record(bytes: Bytes, changes: &mut Vec<(StreamNumber, Change)>) -> Result<(), String> {
     let (mut stream, mut also, mut change) = (0, Vec::new(), None);
     for (field, value) in fields(bytes)? {
@@ -106,6 +108,7 @@ fn read_change(field: u64, value: Value) -> Result<Option<Change>, String> {
         12 => Change::Joined(value.text()?),
         13 => Change::Left(value.text()?),
         15 => Change::ServiceSelected,
+        16 => Change::Finishing,
         3 | 9 => Change::Other,
         _ => return Ok(None),
     }))
@@ -213,6 +216,7 @@ pub(super) fn snapshot(blob: Bytes) -> Result<(StreamModel, LogIndex), String> {
             13 => as_of = value.number()?,
             14 => attributes = value.bytes()?,
             15 => messages.service_selected = true,
+            20 => messages.is_finishing = true,
             _ => {}
         }
     }

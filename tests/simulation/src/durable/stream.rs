@@ -6,7 +6,7 @@ use bytes::Bytes;
 use minerva_proto::{EventNumber, MessageNumber};
 
 use super::stored::Change;
-use crate::end::End;
+use crate::end::{End, FINISHED};
 
 /// Idempotency keys that a stream remembers.
 const KEYS: usize = 32;
@@ -26,6 +26,7 @@ pub(crate) struct StreamModel {
     /// First unacknowledged event.
     inbox_base: u64,
     ended: Option<End>,
+    is_finishing: bool,
     outbox_next: u64,
     /// Unacknowledged s2c messages.
     outbox: BTreeMap<u64, Bytes>,
@@ -53,6 +54,7 @@ pub(super) struct StoredMessages {
     pub(super) outbox_next: u64,
     pub(super) outbox: BTreeMap<u64, Bytes>,
     pub(super) service_selected: bool,
+    pub(super) is_finishing: bool,
 }
 
 impl StreamModel {
@@ -65,6 +67,7 @@ impl StreamModel {
             service_selected: false,
             inbox_base: 0,
             ended: None,
+            is_finishing: false,
             outbox_next: 0,
             outbox: BTreeMap::new(),
             label: None,
@@ -90,6 +93,7 @@ impl StreamModel {
         self.service_selected = stored.service_selected;
         self.inbox_base = stored.inbox_base;
         self.ended = ended;
+        self.is_finishing = stored.is_finishing;
         self.outbox_next = stored.outbox_next;
         self.outbox = stored.outbox;
         let held = self.next_message_event().saturating_sub(self.inbox_base.max(1));
@@ -138,11 +142,22 @@ impl StreamModel {
             | Change::Sacked { .. }
             | Change::Sent { .. }
             | Change::Pushed { .. }
+            | Change::Finishing
             | Change::Ended(_)
                 if is_over =>
             {
                 return Err(format!("a change after the end: {change:?}"));
             }
+            Change::Sent { .. } | Change::Pushed { .. } | Change::Finishing
+                if self.is_finishing =>
+            {
+                return Err(format!("a change behind the finish: {change:?}"));
+            }
+            Change::Ended(end) if end.reason == FINISHED && !self.outbox.is_empty() => {
+                let unacknowledged = self.outbox.len();
+                return Err(format!("a finish drops {unacknowledged} messages"));
+            }
+            Change::Finishing => self.is_finishing = true,
             Change::Received { first, messages } => {
                 (*first..*first + messages.len() as u64).for_each(|number| self.receive(number));
             }

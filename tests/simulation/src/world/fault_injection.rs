@@ -56,6 +56,7 @@ impl World {
             | Fault::OldCore
             | Fault::OldPeer
             | Fault::FencedWrite
+            | Fault::AppFinishes
             | Fault::CallerResets
             | Fault::CallInterrupted
             | Fault::CallReplyLost => {}
@@ -185,7 +186,14 @@ impl World {
             self.apps[app].slow_down(net.now + net.random.between(0, 2000));
         } else if fault == Fault::ClientResets {
             self.clients[client].reset(net, checker);
-        } else if !self.apps.iter_mut().any(|app| app.reset(client, net, checker)) {
+        } else if net.now.is_multiple_of(3) {
+            if !self.apps.iter_mut().any(|app| app.reset(client, net, checker)) {
+                return;
+            }
+        } else {
+            if self.apps.iter_mut().any(|app| app.finish(client, net, checker)) {
+                self.net.faults.fire(Fault::AppFinishes);
+            }
             return;
         }
         self.net.faults.fire(fault);

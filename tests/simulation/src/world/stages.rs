@@ -71,7 +71,7 @@ impl World {
             && (self.clients[client].is_done() || self.clients[client].has_ended())
     }
 
-    /// Resets all live streams, half by their clients and half by the application.
+    /// Ends all live streams: half by their clients, a quarter by a reset and a quarter by a finish of the application.
     fn end_streams(&mut self) {
         for client in 0..self.clients.len() {
             if self.clients[client].has_ended() {
@@ -79,7 +79,16 @@ impl World {
             }
             let (net, checker) = (&mut self.net, &mut self.checker);
             let by_app = client % 4 < 2;
-            if !(by_app && self.apps.iter_mut().any(|app| app.reset(client, net, checker))) {
+            let by_finish = client % 4 == 0;
+            let is_ended = by_app
+                && self.apps.iter_mut().any(|app| {
+                    if by_finish {
+                        app.finish(client, net, checker)
+                    } else {
+                        app.reset(client, net, checker)
+                    }
+                });
+            if !is_ended {
                 self.clients[client].reset(net, checker);
             }
         }

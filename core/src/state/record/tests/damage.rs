@@ -192,19 +192,19 @@ fn a_blob_of_another_position_is_damaged() {
 
 #[test]
 fn an_intact_blob_of_a_newer_version_is_refused_with_both_versions() {
-    let error = DecodeError::Version { needs: 4, reads: STORED_VERSION };
+    let error = DecodeError::Version { needs: 5, reads: STORED_VERSION };
     assert_eq!(
         error.to_string(),
-        "needs a program that reads version 4 of the stored form; this one reads versions 1 to 3"
+        "needs a program that reads version 5 of the stored form; this one reads versions 1 to 4"
     );
     // A header with a field that this program does not know.
-    let entry = encode_with_header(&context(2), INDEX, &records(), &[8, 4, 0x22, 2, 0xff, 0xff]);
+    let entry = encode_with_header(&context(2), INDEX, &records(), &[8, 5, 0x22, 2, 0xff, 0xff]);
     assert_eq!(decode_entry(PARTITION, INDEX, entry.clone()), Err(error.clone()));
     let mut damaged = entry.to_vec();
     damaged[0] ^= 1;
     assert_eq!(decode_entry(PARTITION, INDEX, damaged.into()), Err(error.clone()));
     // Content behind the version that this program cannot decode.
-    let newer = |position| seal(&context(2), position, 4, |blob| blob.extend([8, 4, 0xff, 0xff]));
+    let newer = |position| seal(&context(2), position, 4, |blob| blob.extend([8, 5, 0xff, 0xff]));
     let stored = newer(Position::Snapshot(STREAM));
     assert_eq!(Snapshot::decode(PARTITION, STREAM, stored), Err(error.clone()));
     assert_eq!(Meta::decode(PARTITION, newer(Position::Meta)), Err(error));

@@ -16,7 +16,7 @@ use crate::state::CheckpointSummary;
 use crate::state::record::seal::read_varint;
 
 /// Number of record kinds; see [`kind_of`].
-const RECORD_KINDS: usize = 13;
+const RECORD_KINDS: usize = 14;
 
 /// The released sets, each with the CRC-32C of its files. They never change.
 const RELEASED: &[(u32, u32)] = &[(1, 0xedbb_0e88)];
@@ -37,6 +37,7 @@ fn kind_of(record: &Record) -> usize {
         Record::Labelled { .. } => 10,
         Record::JoinedGroup { .. } => 11,
         Record::LeftGroup { .. } => 12,
+        Record::Finishing { .. } => 13,
     }
 }
 
@@ -139,7 +140,7 @@ impl Content {
 }
 
 /// Writes the set of the newest version: an entry with all kinds of records, and the snapshots and meta blobs of
-/// set 1 with claim tags and redeliveries.
+/// set 1 with claim tags, redeliveries and a finish.
 fn write_newest_set() {
     let is_released = RELEASED.iter().any(|(version, _)| *version == STORED_VERSION);
     if !must_write() || is_released {
@@ -153,6 +154,7 @@ fn write_newest_set() {
     let mut every = every_record();
     let redelivered = Record::Assigned { instance: "i-2".into(), redeliveries: 3 };
     every.push((StreamNumber(first), redelivered));
+    every.push((StreamNumber(first), Record::Finishing { reason: "finished".into() }));
     for (index, records) in [every, pushes(first..first + 5, &"push".into())].iter().enumerate() {
         let blob = encode_entry(&context(STORED_VERSION), LogIndex(index as u64), records);
         write(format!("entry-{PARTITION}-{index}.bin"), blob);
@@ -163,7 +165,9 @@ fn write_newest_set() {
             Content::Snapshot(..) if golden.is_labelled => continue,
             Content::Snapshot(snapshot, as_of) => {
                 let tags = tags_of(&snapshot);
-                Content::Snapshot(Snapshot { tags, redeliveries: 2, ..*snapshot }.into(), as_of)
+                let mut snapshot = Snapshot { tags, redeliveries: 2, ..*snapshot };
+                snapshot.attributes.finish = snapshot.ended.is_none().then(|| "finished".into());
+                Content::Snapshot(snapshot.into(), as_of)
             }
             Content::Meta(mut meta) => {
                 meta.created_tags.note(1, ClaimTag(1));
@@ -276,6 +280,7 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
             &[]
         });
         parts.extend((version >= 3).then_some("redeliveries"));
+        parts.extend((version >= 4).then_some("finish"));
         let covered: BTreeSet<&str> = covered.iter().map(String::as_str).collect();
         assert_eq!(covered, parts.into_iter().collect(), "content of version {version}");
     }
@@ -333,6 +338,7 @@ fn parts_of(snapshot: &Snapshot) -> Vec<String> {
         (*outbox != OutboxLimits::default(), "limits"),
         (!snapshot.tags.is_empty(), "claim tags"),
         (snapshot.redeliveries > 0, "redeliveries"),
+        (snapshot.attributes.finish.is_some(), "finish"),
     ];
     let ended = snapshot.ended.iter().map(|ended| format!("ended by {:?}", ended.by));
     let parts = parts.into_iter().filter(|(is_there, _)| *is_there);

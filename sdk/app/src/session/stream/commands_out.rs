@@ -1,4 +1,4 @@
-//! Output of one stream: the commands for the current attachment. The order is settings, messages, reset,
+//! Output of one stream: the commands for the current attachment. The order is settings, messages, reset, finish,
 //! acknowledgement.
 
 use minerva_proto::app::{Acknowledge, Command, Reset, command};
@@ -14,10 +14,11 @@ impl Stream {
             && (self.settings.has_pending()
                 || (self.outgoing.is_ready(self.sends_below()) && !self.closing)
                 || self.reset.as_ref().is_some_and(|pending| !pending.sent)
+                || self.is_finish_ready()
                 || self.standalone_ack().is_some())
     }
 
-    /// Takes the next command: settings, messages, reset, acknowledgement, in this order. When the
+    /// Takes the next command: settings, messages, reset, finish, acknowledgement, in this order. When the
     /// acknowledgement is durable, all settings before it are durable too.
     pub(in crate::session) fn next_command(&mut self) -> Option<Command> {
         self.attachment?;
@@ -26,6 +27,7 @@ impl Stream {
             .next_command(self.number)
             .or_else(|| self.take_send())
             .or_else(|| self.take_reset())
+            .or_else(|| self.take_finish())
             .or_else(|| self.take_ack())?;
         Some(Command { command: Some(command) })
     }
@@ -72,6 +74,9 @@ impl Stream {
     /// The pending acknowledgement covers all events below this number.
     pub(super) fn pending_ack(&self) -> Option<EventNumber> {
         let mut below = self.handled.min(self.incoming.delivered());
+        if let Some(before_finish) = self.acknowledged_before_finish() {
+            below = below.min(before_finish);
+        }
         // An end numbered before received events is acknowledged together with the last of them.
         if let Some(last) = self.ended
             && self.handled < self.incoming.expected()

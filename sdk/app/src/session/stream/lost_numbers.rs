@@ -80,7 +80,7 @@ impl Stream {
             self.incoming.end_early(EventNumber(0), ended.clone());
         }
         self.outgoing.clear();
-        (self.barrier, self.reset) = (MessageNumber(0), None);
+        (self.barrier, self.reset, self.finish) = (MessageNumber(0), None, None);
         self.discard_if_abandoned();
         is_new.then_some(ended)
     }

@@ -189,6 +189,7 @@ impl Model {
             command::Command::Reset(_) if self.ended => None,
             command::Command::Register(_)
             | command::Command::Reset(_)
+            | command::Command::Finish(_)
             | command::Command::SetLimits(_)
             | command::Command::SetLabel(_)
             | command::Command::JoinGroup(_)
