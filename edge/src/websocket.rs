@@ -151,6 +151,8 @@ struct Driver<H> {
     pong_pending: bool,
     /// Reading has failed permanently; writing may still work. The code is for the close frame.
     fault: Option<CloseCode>,
+    /// A message was refused, but the input remains decodable. The code is for the close frame.
+    refused: Option<CloseCode>,
     /// Reported length of an unfinished message.
     reported: usize,
 }
@@ -171,15 +173,21 @@ enum Event {
 impl<H: MessageHandler> Driver<H> {
     /// Runs in a task of its own, without the memory of the opening.
     fn spawn(socket: WebSocketStream<Inner>, handler: H, connection: Arc<Connection>) {
-        let (flushing, pong_pending, fault, reported) = (false, false, None, 0);
-        let socket = Some(socket);
-        let mut driver = Self { socket, handler, flushing, pong_pending, fault, reported };
+        let mut driver = Self {
+            socket: Some(socket),
+            handler,
+            flushing: false,
+            pong_pending: false,
+            fault: None,
+            refused: None,
+            reported: 0,
+        };
         // A block, since an `async fn` stores its arguments twice.
         tokio::spawn(async move {
             driver.run().await;
             drop(driver.handler);
             if let Some(socket) = &mut driver.socket {
-                close(socket, driver.fault).await;
+                close(socket, driver.fault.or(driver.refused)).await;
             }
             // Releases the connection permit.
             drop(connection);
@@ -188,7 +196,7 @@ impl<H: MessageHandler> Driver<H> {
 
     /// Runs until the end of the transport.
     async fn run(&mut self) {
-        let Self { socket, handler, flushing, pong_pending, fault, reported } = self;
+        let Self { socket, handler, flushing, pong_pending, fault, refused, reported } = self;
         while !handler.is_finished() {
             let is_bloated =
                 socket.as_ref().is_some_and(|socket| socket.get_ref().has_long_buffer());
@@ -216,7 +224,7 @@ impl<H: MessageHandler> Driver<H> {
                 event = event => match event {
                     Event::Message(message) => {
                         *reported = 0;
-                        handler.received(message);
+                        *refused = handler.received(message).or(*refused);
                     }
                     Event::Partial(length) => {
                         *reported = length;

@@ -46,6 +46,22 @@ async fn frames_travel_in_websocket_messages() {
     }
 }
 
+/// A client that does not close the WebSocket itself.
+#[tokio::test]
+async fn a_binary_message_is_answered_by_a_kill_and_at_the_end_by_close_code_1003() {
+    let rig = Rig::start().await;
+    let url = format!("ws://{}/_minerva/ws", rig.address);
+    let stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    socket.send(Message::binary("binary")).await.unwrap();
+    let kill = socket.next().await.unwrap().unwrap();
+    assert_eq!(kill.into_text().unwrap(), "frame_corruptionK\nY\n");
+    // The edge waits 10 s for the close of the client.
+    let end = tokio::time::timeout(4 * SOON, socket.next()).await.unwrap().unwrap().unwrap();
+    let Message::Close(Some(close)) = end else { panic!("{end:?}") };
+    assert_eq!(u16::from(close.code), 1003);
+}
+
 #[tokio::test]
 async fn a_message_that_is_too_long_is_frame_corruption() {
     for (length, good) in

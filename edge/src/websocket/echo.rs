@@ -4,6 +4,7 @@
 use std::str::Utf8Error;
 
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::handler::MessageHandler;
 use crate::transport::Input;
@@ -28,8 +29,9 @@ impl MessageHandler for Echo {
         Ok(self.reply.clone())
     }
 
-    fn received(&mut self, message: Message) {
+    fn received(&mut self, message: Message) -> Option<CloseCode> {
         self.reply = Some(message);
+        None
     }
 
     fn input(&mut self, input: Input) {

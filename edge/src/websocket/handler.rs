@@ -2,6 +2,7 @@
 
 use std::str::Utf8Error;
 
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::session::Session;
@@ -18,8 +19,8 @@ pub(super) trait MessageHandler: Send + 'static {
     /// The next message to send. An error ends the connection.
     fn message(&self) -> Result<Option<Message>, Utf8Error>;
 
-    /// A text or binary message has been received.
-    fn received(&mut self, message: Message);
+    /// A text or binary message has been received. Returns the code for the close frame if the message is refused.
+    fn received(&mut self, message: Message) -> Option<CloseCode>;
 
     /// Any other event of the socket.
     fn input(&mut self, input: Input);
@@ -45,12 +46,13 @@ impl MessageHandler for Session {
         Ok(text.map(Message::Text))
     }
 
-    fn received(&mut self, message: Message) {
+    fn received(&mut self, message: Message) -> Option<CloseCode> {
         if let Message::Text(text) = message {
             self.received(text.into(), false);
-        } else {
-            self.input(Input::Garbled);
+            return None;
         }
+        self.input(Input::Garbled);
+        Some(CloseCode::Unsupported)
     }
 
     fn input(&mut self, input: Input) {
