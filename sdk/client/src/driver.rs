@@ -12,6 +12,7 @@ use crate::config::TransportKind;
 use crate::http::{self, HttpTarget};
 use crate::stream::{End, Output, Role};
 use crate::stream_state::{Closing, Link, State, StreamState};
+use crate::transport::TransportError;
 use crate::{tcp, websocket};
 
 pub(crate) async fn run(shared: Arc<StreamState>, targets: Vec<HttpTarget>) {
@@ -82,6 +83,9 @@ async fn run_transport(
             http::run_transport(&shared, &target, &link).await
         }
     };
+    if let Some(wait) = outcome.as_ref().err().and_then(TransportError::retry_after) {
+        shared.with(|machine, now| machine.on_refused(now, role, wait));
+    }
     let end = if outcome.is_ok() { End::Finished } else { End::Failed };
     match outcome {
         Ok(()) => debug!(%stream, transport = link.number.0, %kind, ?role, "transport ended"),

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::error::ConnectError;
 use crate::stream_state::{Link, StreamState};
 use crate::tls::Tls;
-use crate::transport::{TransportError, cut_frames, put_frames};
+use crate::transport::{TransportError, cut_frames, put_frames, retry_after};
 
 /// ALPN name of HTTP/1.1.
 pub(crate) const ALPN_HTTP: &str = "http/1.1";
@@ -82,7 +82,10 @@ impl HttpTarget {
         let response = self.client.request(request).await?;
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
-            status => Err(TransportError::Status(status)),
+            status => {
+                let retry_after = retry_after(response.headers());
+                Err(TransportError::Status { status, retry_after })
+            }
         }
     }
 }

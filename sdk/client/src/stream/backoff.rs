@@ -1,8 +1,15 @@
-//! Full-jitter back-off: each delay is random between zero and a bound that doubles with every failure. Pure.
+//! Full-jitter back-off: each delay is random between zero and a bound that doubles with every failure. A server that
+//! refuses a transport may ask for a longer delay. Pure.
 
 use std::time::Duration;
 
 use super::Time;
+
+/// Longest delay that a server may ask for.
+const MAX_HOLD: Duration = Duration::from_secs(60);
+
+/// Random addition to the delay that a server asks for, as a share of the delay.
+const HOLD_JITTER: f64 = 0.25;
 
 #[derive(Debug, Clone)]
 pub(super) struct Backoff {
@@ -12,6 +19,8 @@ pub(super) struct Backoff {
     failures: u32,
     /// Time of the next attempt.
     until: Time,
+    /// Time before which the server wants no attempt.
+    held_until: Time,
     /// State of a xorshift generator; must differ between clients, need not be secret.
     random: u64,
 }
@@ -19,7 +28,8 @@ pub(super) struct Backoff {
 impl Backoff {
     pub(super) fn new(base: Duration, cap: Duration, seed: u64) -> Self {
         // Zero is the fixed point of xorshift.
-        Self { base, cap, failures: 0, until: Time::ZERO, random: seed.max(1) }
+        let (until, held_until) = (Time::ZERO, Time::ZERO);
+        Self { base, cap, failures: 0, until, held_until, random: seed.max(1) }
     }
 
     /// Records a failure and starts a new delay.
@@ -29,10 +39,16 @@ impl Backoff {
         self.until = now + range.mul_f64(self.random_fraction());
     }
 
+    /// Delays the next attempt by the time that the server asks for, and at most a quarter more.
+    pub(super) fn hold(&mut self, now: Time, wait: Duration) {
+        let wait = wait.min(MAX_HOLD).mul_f64(1.0 + HOLD_JITTER * self.random_fraction());
+        self.held_until = self.held_until.max(now + wait);
+    }
+
     /// Records a success: ends the delay and resets the bound.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
-        self.until = Time::ZERO;
+        (self.until, self.held_until) = (Time::ZERO, Time::ZERO);
     }
 
     /// Resets the bound without ending the current delay.
@@ -42,7 +58,8 @@ impl Backoff {
 
     /// Time of the next attempt, if in the future.
     pub(super) fn waits_until(&self, now: Time) -> Option<Time> {
-        (self.until > now).then_some(self.until)
+        let until = self.until.max(self.held_until);
+        (until > now).then_some(until)
     }
 
     /// A random number from 0 to 1.
@@ -73,6 +90,24 @@ mod tests {
         }
         for (failure, longest) in longest.iter().enumerate() {
             assert!(*longest > (base * (1 << failure)).min(cap).mul_f64(0.9), "{failure}");
+        }
+    }
+
+    #[test]
+    fn the_delay_of_the_server_is_a_bounded_minimum_with_jitter() {
+        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(3));
+        for (wait, least) in [(5, 5), (60, 60), (61, 60), (1_000_000, 60)] {
+            let mut ends = Vec::new();
+            for seed in 1..100_u64 {
+                let mut backoff = Backoff::new(base, cap, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                backoff.hold(Time::ZERO, Duration::from_secs(wait));
+                backoff.fail(Time::ZERO);
+                ends.push(backoff.waits_until(Time::ZERO).unwrap());
+            }
+            let least = Duration::from_secs(least);
+            assert!(ends.iter().all(|end| *end >= least && *end <= least.mul_f64(1.25)), "{wait}");
+            let (first, last) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
+            assert!(*last - *first > least.mul_f64(0.15), "the attempts of many clients spread");
         }
     }
 

@@ -199,6 +199,14 @@ impl StreamMachine {
         }
     }
 
+    /// Notes the delay that the server asks for, which has refused a transport; the end of the transport follows.
+    pub(crate) fn on_refused(&mut self, now: Time, role: Role, wait: Time) {
+        match role {
+            Role::Primary => self.retry.hold(now, wait),
+            Role::Upload => self.upload_retry.hold(now, wait),
+        }
+    }
+
     /// Reacts to the end of a transport.
     fn after_end(&mut self, now: Time, transport: Transport, end: End) {
         if transport.has_unconfirmed_sack && end == End::Failed {

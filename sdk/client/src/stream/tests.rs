@@ -268,6 +268,23 @@ fn the_back_off_grows_to_a_cap_and_never_gives_up() {
 }
 
 #[test]
+fn the_next_attempt_follows_after_the_time_that_the_server_asks_for() {
+    let mut machine = machine(TransportKind::WebSocket);
+    let (number, ..) = opened(&mut machine);
+    machine.on_refused(Time::ZERO, Role::Primary, 5 * SECOND);
+    machine.on_end(Time::ZERO, number, End::Failed);
+    let next = machine.next_timeout(Time::ZERO).unwrap();
+    assert!(next >= 5 * SECOND && next <= 7 * SECOND, "{next:?}");
+    machine.on_timeout(next - Time::from_millis(1));
+    assert_eq!(machine.next_output(), None);
+    machine.on_timeout(next);
+    let (number, ..) = opened(&mut machine);
+    machine.on_end(next, number, End::Failed);
+    let next = machine.next_timeout(next).unwrap() - next;
+    assert!(next <= 3 * SECOND, "the regular back-off: {next:?}");
+}
+
+#[test]
 fn kills_and_ends() {
     let ended = |texts: &[&[&str]]| {
         let mut machine = machine(TransportKind::Tcp);
