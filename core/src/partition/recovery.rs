@@ -86,6 +86,10 @@ impl Recovered {
             Some(summary) => replay.check_checkpoint(&summary, claimed.first_index),
             None => replay.check_recorded_streams(claimed.streams.len() + claimed.unreadable.len()),
         }
+        if meta_damage.is_some() {
+            // Streams in front of the log may be missing, too.
+            replay.miss_created();
+        }
         for (index, blob) in (claimed.first_index.0..).map(LogIndex).zip(&claimed.log) {
             replay.replay(index, blob)?;
         }

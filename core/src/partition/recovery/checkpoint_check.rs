@@ -80,10 +80,9 @@ impl Replay<'_> {
             let covers = summary.covers;
             self.damage.add(format!("meta: as of {covers}, and the log begins at {first}"));
             self.miss_any();
-            if summary.covers > first {
-                // The first index is damaged, so the entries have other indexes.
-                self.quarantine_as_of(LogIndex(u64::MAX));
-            }
+            // With a lower first index, the entries have other indexes; with a higher one, the entries between are missing.
+            let is_lower = first < covers;
+            self.quarantine_as_of(LogIndex(if is_lower { u64::MAX } else { first.0 - 1 }));
             return;
         }
         let damaged = self.unreadable_snapshots();
