@@ -1,21 +1,17 @@
 //! The metrics of a core: every name and help text. Created once per process; clones share the values.
 
+mod counters;
 mod suspects;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::clock;
 use crate::memory_budget::MemoryBudget;
 use crate::partition::Counters;
 
@@ -143,7 +139,7 @@ impl Metrics {
         into.register("app_commands", "Commands received from app instances", app_commands);
         into.register("partitions", "Partitions served by this process", partitions);
         into.register("cores", "Live cores that share the store", cores);
-        into.register_collector(Box::new(CounterCollector(counters)));
+        into.register_collector(Box::new(counters::CounterCollector(counters)));
         into.register("store_append_seconds", "Duration of appends in seconds", append_seconds);
         into.register("store_errors", "Failed store calls", store_errors);
     }
@@ -156,7 +152,7 @@ impl Metrics {
         into.register("unreadable_partitions", unreadable, self.unreadable_partitions.clone());
         let unserved = "Partitions assigned to this core that the core does not serve";
         into.register("unserved_partitions", unserved, self.unserved_partitions.clone());
-        into.register_collector(Box::new(DurabilityCollector(self.counters.clone())));
+        into.register_collector(Box::new(counters::DurabilityCollector(self.counters.clone())));
         into.register_collector(Box::new(suspects::SuspectCollector(self.counters.clone())));
     }
 
@@ -177,142 +173,12 @@ impl Metrics {
     }
 }
 
-/// Exports the counters of the partitions.
-#[derive(Debug)]
-struct CounterCollector(Arc<Counters>);
-
-impl Collector for CounterCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.encode_gauges(&mut encoder)?;
-        let counters = &*self.0;
-        let counts = [
-            ("streams_opened", "Streams created", &counters.opened),
-            (
-                "streams_forgotten",
-                "Ended streams forgotten without an acknowledgement",
-                &counters.forgotten,
-            ),
-            (
-                "streams_freed_unserved",
-                "Ended streams freed because their service has never had an instance",
-                &counters.freed_unserved,
-            ),
-            (
-                "transports_unavailable",
-                "Transports closed with a request to retry",
-                &counters.unavailable,
-            ),
-            ("transports_killed", "Transports killed for a protocol error", &counters.killed),
-            ("sends_refused", "Sends refused for lack of room", &counters.sends_refused),
-            (
-                "commands_refused",
-                "Commands of app instances refused as invalid",
-                &counters.commands_refused,
-            ),
-            ("messages_c2s", "Messages accepted from clients", &counters.messages_c2s),
-            ("messages_s2c", "Messages accepted from applications", &counters.messages_s2c),
-            ("store_appends", "Log entries appended", &counters.appends),
-            ("store_append_bytes", "Bytes of appended log entries", &counters.append_bytes),
-            ("store_checkpoints", "Finished checkpoints", &counters.checkpoints),
-        ];
-        for (name, help, value) in counts {
-            let counter = ConstCounter::new(read(value));
-            let kind = counter.metric_type();
-            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
-        }
-        self.encode_refused(&mut encoder)?;
-        self.encode_ended(&mut encoder)
-    }
-}
-
-impl CounterCollector {
-    /// Exports the current values.
-    fn encode_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let counters = &*self.0;
-        let gauges = [
-            (
-                "streams",
-                "Current streams, ended ones with an unacknowledged end included",
-                &counters.streams,
-            ),
-            ("streams_unserved", "Current streams without an app instance", &counters.unserved),
-            (
-                "streams_unacknowledged",
-                "Current streams whose app instance acknowledges nothing although more events wait",
-                &counters.silent,
-            ),
-            (
-                "streams_blocked",
-                "Current streams whose messages wait for a budget of their address or service",
-                &counters.blocked,
-            ),
-            ("transports", "Currently attached transports", &counters.transports),
-            ("inbox_bytes", "Bytes of messages in inboxes", &counters.inbox_bytes),
-            ("outbox_bytes", "Bytes of messages in outboxes", &counters.outbox_bytes),
-        ];
-        for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(read(value));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        Ok(())
-    }
-
-    /// Exports the ended streams by cause.
-    fn encode_ended(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = MetricType::Counter;
-        let mut encoder =
-            encoder.encode_descriptor("streams_ended", "Ended streams", None, kind)?;
-        for (by, count) in Counters::ENDED_BY.iter().zip(&self.0.ended) {
-            ConstCounter::new(read(count)).encode(encoder.encode_family(&[("by", *by)])?)?;
-        }
-        Ok(())
-    }
-
-    /// Exports the refused transports by reason.
-    fn encode_refused(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Transports closed with a request to retry, by reason";
-        let mut encoder = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
-        for (reason, count) in Counters::REFUSED_FOR.iter().zip(&self.0.refused) {
-            ConstCounter::new(read(count))
-                .encode(encoder.encode_family(&[("reason", *reason)])?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Exports the age of appends, which grows without an event.
-#[derive(Debug)]
-struct DurabilityCollector(Arc<Counters>);
-
-impl Collector for DurabilityCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (durability, now) = (&self.0.durability, clock::now());
-        for (name, help, value) in [
-            (
-                "oldest_pending_append_seconds",
-                "Age of the oldest pending append; 0 if none is pending",
-                durability.oldest_pending(now),
-            ),
-            (
-                "last_durable_append_age_seconds",
-                "Time since the last durable append, or since the start of the process",
-                durability.since_append(now),
-            ),
-        ] {
-            let gauge = ConstGauge::new(value.as_secs_f64());
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        Ok(())
-    }
-}
-
-fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
+    use crate::clock;
 
     /// Names without the prefix `minerva_core_`, in the order of the page.
     const NAMES: &[&str] = &[

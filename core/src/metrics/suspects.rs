@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::read;
+use super::counters::read;
 use crate::partition::Counters;
 
 /// Exports the number of suspect streams.

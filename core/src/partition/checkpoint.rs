@@ -4,22 +4,20 @@
 //! log is confirmed up to that index. The last step removes ended streams and trims the log; the others do not change
 //! the log. Used by the event loop of a partition.
 
+mod pending;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{LogIndex, StreamNumber};
 use tokio::time::{Duration, sleep};
 
+use self::pending::{Metas, PendingCheckpoint};
 use super::options::PartitionOptions;
 use super::recovery::ClaimedCheckpoint;
 use crate::state::{BlobContext, CheckpointSummary, Meta, Snapshot, StoredSnapshots};
-use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError, StreamChange};
-
-/// Bytes of one step, unless one stream is larger: far below the limit of a store, large enough for one write.
-const STEP_BYTES: usize = 8 << 20;
+use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError};
 
 /// Cost of replaying a log entry beside its bytes, in bytes.
 const ENTRY_COST: u64 = 1 << 10;
@@ -58,48 +56,6 @@ pub(super) struct Checkpoints {
     /// Estimated size of the stored snapshots: that of all streams at the last checkpoint.
     stored_size: usize,
     pending: Option<PendingCheckpoint>,
-}
-
-struct PendingCheckpoint {
-    /// Context of all blobs of the checkpoint.
-    context: BlobContext,
-    covers: LogIndex,
-    /// Covers appends that the store refuses: sent at once and in one step, because a snapshot of entries that the log
-    /// lacks would look like a loss to the next owner.
-    is_beyond_log: bool,
-    /// Bytes and entries of the covered log.
-    log: (usize, u64),
-    /// Size of all streams.
-    size: usize,
-    metas: Metas,
-    /// The claimed checkpoint, if this one repairs it.
-    repaired: Option<ClaimedCheckpoint>,
-    /// Snapshots to write. Encoded step by step, so that a turn stays short and memory holds no second copy.
-    streams: VecDeque<(StreamNumber, Snapshot)>,
-    /// Streams to remove in the last step.
-    removed: Vec<StreamNumber>,
-    /// The step in flight, kept for retries, with the covered log index.
-    step: Option<(LogIndex, Vec<StreamChange>)>,
-    /// Bytes of the steps so far.
-    bytes: u64,
-    call: Option<BoxFuture<'static, Result<(), StoreError>>>,
-    pause: Option<BoxFuture<'static, ()>>,
-}
-
-/// The meta blobs of a checkpoint.
-struct Metas {
-    /// With the summary of the finished checkpoint.
-    last: Bytes,
-    /// Of the steps before.
-    unfinished: Bytes,
-}
-
-impl Metas {
-    fn new(meta: &Meta, summary: CheckpointSummary, context: &BlobContext) -> Self {
-        let unfinished = meta.encode(context);
-        let last = Meta { checkpoint: Some(summary), ..meta.clone() }.encode(context);
-        Self { last, unfinished }
-    }
 }
 
 impl Checkpoints {
@@ -348,56 +304,5 @@ impl Checkpoints {
             }
             Err(error) => Err(error),
         }
-    }
-}
-
-impl PendingCheckpoint {
-    fn new(
-        covers: LogIndex,
-        (context, metas): (BlobContext, Metas),
-        streams: VecDeque<(StreamNumber, Snapshot)>,
-        removed: Vec<StreamNumber>,
-    ) -> Self {
-        Self {
-            context,
-            covers,
-            is_beyond_log: false,
-            log: (0, 0),
-            size: 0,
-            metas,
-            repaired: None,
-            streams,
-            removed,
-            step: None,
-            bytes: 0,
-            call: None,
-            pause: None,
-        }
-    }
-
-    /// The step to send, with the covered log index.
-    fn step(&mut self, first_index: LogIndex) -> (LogIndex, Vec<StreamChange>) {
-        if let Some(step) = &self.step {
-            return step.clone();
-        }
-        let (mut step, mut bytes) = (Vec::new(), 0);
-        while let Some((_, snapshot)) = self.streams.front()
-            && (self.is_beyond_log || step.is_empty() || bytes + snapshot.size() <= STEP_BYTES)
-            && let Some((number, snapshot)) = self.streams.pop_front()
-        {
-            let blob = snapshot.encode(&self.context, number, self.covers);
-            bytes += blob.len();
-            step.push((number, Some(blob)));
-        }
-        self.bytes += bytes as u64;
-        let mut covers = first_index;
-        if self.streams.is_empty() {
-            covers = self.covers;
-            step.extend(self.removed.drain(..).map(|number| (number, None)));
-        } else if let Some(repaired) = &mut self.repaired {
-            step.iter().for_each(|(number, _)| repaired.replace(*number, Some(self.covers)));
-            self.metas.unfinished = repaired.encode();
-        }
-        self.step.insert((covers, step)).clone()
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 
-use minerva_proto::ClaimTag;
+use minerva_proto::{ClaimTag, StreamNumber};
 
+use super::PartitionStreams;
 use crate::store::{CLAIMS_KEPT, Claim};
 
 /// Limit of known claims: those of the store, and as many of this owner after rollbacks.
@@ -42,6 +43,28 @@ impl KnownClaims {
         }
         let next = self.tags.iter().find(|known| !is_older(**known, tag));
         next.is_none_or(|next| !next.has_owner_of(tag))
+    }
+}
+
+impl PartitionStreams {
+    /// Notes a rollback of the store if a peer of a stream reports a claim that the store has lost.
+    pub(super) fn check_claims(
+        &mut self,
+        stream: Option<StreamNumber>,
+        tags: impl IntoIterator<Item = ClaimTag>,
+    ) {
+        let is_lost =
+            |tag: &ClaimTag| self.known_claims.is_lost(*tag) && !self.is_restored(stream, *tag);
+        let Some(tag) = tags.into_iter().find(is_lost) else { return };
+        self.note_rollback(true);
+        self.losses.on_lost_claim(tag);
+    }
+
+    /// Returns true if an owner has restored the numbers of a claim that the store had lost.
+    fn is_restored(&self, stream: Option<StreamNumber>, tag: ClaimTag) -> bool {
+        let stream = stream.and_then(|number| self.streams.get(&number));
+        stream.is_some_and(|stream| stream.state().has_tag(tag))
+            || self.created_tags.lines().any(|(_, known)| known == tag)
     }
 }
 
