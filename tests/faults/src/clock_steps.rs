@@ -16,7 +16,7 @@ use crate::clock;
 use crate::fleet::{Fleet, Options, Role, StoreKind};
 use crate::load::{Load, PADDING};
 use crate::random::Random;
-use crate::report::{self, Checks, Pauses, Row};
+use crate::report::{self, Checks, FigureOptions, Pauses, Row};
 use crate::traffic::StopFlag;
 
 /// Shifts the wall clock of Redis; compiled at the start of a run.
@@ -51,9 +51,8 @@ pub(crate) struct Config {
     /// Seed of the ports and victims; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureOptions,
 }
 
 /// One step of the clock.
@@ -140,7 +139,7 @@ async fn step_all(
     checks.add_none("quarantines", &fleet.quarantines().await?);
     let ends: Vec<_> = all.iter().flat_map(|stream| load.ledger.end_reasons(*stream)).collect();
     checks.add_none("ends of streams", &ends);
-    Findings { seed, steps, rows, checks }.report(config.json.as_deref())
+    Findings { seed, steps, rows, checks }.report(config.figures.json.as_deref())
 }
 
 /// Compiles the shim and preloads it into Redis; returns the path of the shift.

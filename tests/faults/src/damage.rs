@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::random::Random;
-use crate::report::Checks;
+use crate::report::{Checks, FigureOptions};
 
 use bench::Bench;
 use figures::{Figures, Findings};
@@ -69,9 +69,8 @@ pub(crate) struct Config {
     /// Seed of the positions; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureOptions,
 }
 
 /// The result of one lane.
@@ -93,7 +92,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     for &place in places {
         damage(&config, place, &mut findings).await?;
     }
-    Ok(if findings.report(config.json.as_deref())? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.report(config.figures.json.as_deref())? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// All damages in one place, in several lanes.

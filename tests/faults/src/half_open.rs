@@ -111,7 +111,7 @@ impl Config {
         let open = connections_left(fleet).await?;
         let exits = fleet.restart_ended()?;
         Findings { late: self.late, all_closed, open, exits }
-            .report(&ledger, self.output.json.as_deref())
+            .report(&ledger, self.output.figures.json.as_deref())
     }
 }
 

@@ -210,7 +210,7 @@ impl Config {
             drained,
             ended,
         };
-        findings.report(&load, self.output.json.as_deref())
+        findings.report(&load, self.output.figures.json.as_deref())
     }
 
     /// The edges, or nginx in front of them.

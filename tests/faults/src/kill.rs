@@ -21,6 +21,7 @@ use crate::effects::{self, Counted};
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
 use crate::random::Random;
+use crate::report::FigureOptions;
 use crate::source_address::Sources;
 use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
@@ -66,9 +67,8 @@ pub(crate) struct Config {
     /// Seed of moments and victims; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureOptions,
 }
 
 /// A run in progress.
@@ -105,7 +105,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         stalled: &stalled,
         drained,
     });
-    Ok(if findings.report(config.json.as_deref())? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.report(config.figures.json.as_deref())? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 impl Config {

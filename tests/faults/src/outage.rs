@@ -3,7 +3,6 @@
 
 mod findings;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use crate::message::Direction;
 use crate::process::Signal;
 use crate::proxy::NetworkConditions;
 use crate::random::Random;
+use crate::report::FigureOptions;
 use crate::traffic::StopFlag;
 
 use findings::{Findings, Growth, How, Outage};
@@ -54,9 +54,8 @@ pub(crate) struct Config {
     /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureOptions,
 }
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -88,7 +87,7 @@ async fn watch(config: &Config, seed: u64, fleet: &mut Fleet) -> anyhow::Result<
     let drained = load.drain().await.is_some();
     let ended = [fleet.restart_ended()?, fleet.quarantines().await?].concat();
     let findings = Findings::of(seed, config.limit, outages, &load, &stalled, drained, &ended);
-    findings.report(config.json.as_deref())
+    findings.report(config.figures.json.as_deref())
 }
 
 impl Config {

@@ -107,7 +107,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
             code = ExitCode::FAILURE;
         }
     }
-    if let Some(path) = &config.output.json {
+    if let Some(path) = &config.output.figures.json {
         crate::report::write_json(path, &reports)?;
     }
     Ok(code)

@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::memory;
 use crate::message::{Direction, Length};
 use crate::random::Random;
-use crate::report::{self, Checks, Row};
+use crate::report::{self, Checks, FigureOptions, Row};
 use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
 const MEGABYTE: f64 = 1e6;
@@ -52,9 +52,8 @@ pub(crate) struct Config {
     /// Maximum resident memory of the server, in megabytes.
     #[arg(long, default_value_t = 64.0)]
     limit: f64,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureOptions,
 }
 
 /// The evaluation of a run. Memory is in megabytes.
@@ -114,7 +113,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         findings.peak,
         findings.samples
     );
-    if let Some(path) = &config.json {
+    if let Some(path) = &config.figures.json {
         report::write_json(path, &findings)?;
     }
     Ok(if findings.checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

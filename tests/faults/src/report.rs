@@ -10,12 +10,19 @@ use crate::checker::Tally;
 use crate::ledger::Ledger;
 use crate::message::Direction;
 
-/// Options for what a run leaves behind.
-#[derive(Debug, clap::Args)]
-pub(crate) struct OutputOptions {
+/// The option for the figures of a run.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct FigureOptions {
     /// Write the figures as JSON to this file, or to the output with `-`.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Options for what a run leaves behind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutputOptions {
+    #[command(flatten)]
+    pub(crate) figures: FigureOptions,
     /// Keep the directory of logs even if all checks passed.
     #[arg(long)]
     pub(crate) keep: bool,

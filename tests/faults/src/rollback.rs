@@ -19,7 +19,7 @@ use crate::message::{Direction, Length};
 use crate::process::Signal;
 use crate::random::Random;
 use crate::redis_server::copy_directory;
-use crate::report::{self, Checks, Row};
+use crate::report::{self, Checks, FigureOptions, Row};
 use crate::traffic::StopFlag;
 
 /// Deadline for the detection of lost data by the streams.
@@ -50,9 +50,8 @@ pub(crate) struct Config {
     /// Seed of the ports; random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the figures as JSON to this file, or to the output with `-`.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    figures: FigureOptions,
 }
 
 /// The cores during the rollback.
@@ -136,7 +135,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         }
         done?;
     }
-    if let Some(path) = &config.json {
+    if let Some(path) = &config.figures.json {
         report::write_json(path, &findings)?;
     }
     Ok(if findings.checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -84,7 +84,7 @@ async fn inject_faults(
     load.wait_for_ends().await;
     let mut findings = Findings::of(seed, &load, &injector, &proofs, &stalled, drained);
     findings.checks.add_none("quarantines", &fleet.quarantines().await?);
-    findings.report(config.output.json.as_deref())
+    findings.report(config.output.figures.json.as_deref())
 }
 
 impl Config {

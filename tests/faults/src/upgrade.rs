@@ -166,7 +166,7 @@ async fn upgrade(
     let pauses = pauses
         .map(|(place, (name, _))| ((*name).to_owned(), Pauses::of(load.ledger.pauses_of(place))));
     let findings = Findings { seed, steps: upgrade.steps, pauses: pauses.collect(), rows, checks };
-    findings.report(config.output.json.as_deref())
+    findings.report(config.output.figures.json.as_deref())
 }
 
 impl Config {
