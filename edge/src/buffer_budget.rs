@@ -5,7 +5,8 @@
 //! on only while few of its own bytes wait. No client is refused. Used by the sessions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prometheus_client::metrics::gauge::Gauge;
 
 /// s2c bytes that the core may have under way for a transport that begins while the budget is used up.
 const PRESSED_WINDOW: u64 = 16 * 1024;
@@ -13,8 +14,9 @@ const PRESSED_WINDOW: u64 = 16 * 1024;
 /// The waiting bytes of all transports.
 #[derive(Debug)]
 pub(crate) struct BufferBudget {
-    limit: usize,
-    used: AtomicUsize,
+    limit: i64,
+    /// Exported as it is.
+    used: Gauge,
 }
 
 /// The waiting bytes of one transport. Returned to the budget when dropped.
@@ -25,13 +27,13 @@ pub(crate) struct BufferShare {
 }
 
 impl BufferBudget {
-    /// A budget of `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+    /// A budget of `limit` bytes, of which `used` shows the used ones.
+    pub(crate) fn new(limit: u32, used: &Gauge) -> Self {
+        Self { limit: limit.into(), used: used.clone() }
     }
 
     fn is_exceeded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.limit
+        self.used.get() >= self.limit
     }
 }
 
@@ -48,8 +50,7 @@ impl BufferShare {
     /// Sets the waiting bytes of the transport. Returns whether the transport is pressed.
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         if bytes != self.bytes {
-            self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-            self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.budget.used.inc_by(bytes as i64 - self.bytes as i64);
             self.bytes = bytes;
         }
         self.budget.is_exceeded()
@@ -68,7 +69,8 @@ mod tests {
 
     #[test]
     fn transports_are_pressed_from_the_limit_on() {
-        let budget = Arc::new(BufferBudget::new(1000));
+        let gauge = Gauge::default();
+        let budget = Arc::new(BufferBudget::new(1000, &gauge));
         let mut one = BufferShare::new(&budget);
         assert!(!one.set(400));
         for (bytes, is_pressed) in [(599, false), (600, true), (601, true)] {
@@ -80,5 +82,8 @@ mod tests {
         }
         assert!(!one.set(400), "a dropped share is returned");
         assert!(!one.set(999));
+        assert_eq!(gauge.get(), 999);
+        drop(one);
+        assert_eq!(gauge.get(), 0);
     }
 }

@@ -235,7 +235,7 @@ fn shared_state(
     Ok(Shared {
         limits,
         admission: Arc::new(admission),
-        buffers: Arc::new(BufferBudget::new(config.max_waiting_bytes as usize)),
+        buffers: Arc::new(BufferBudget::new(config.max_waiting_bytes, &metrics.waiting_bytes)),
         origins,
         hosts,
         proxies,

@@ -26,6 +26,7 @@ pub struct Metrics {
     pub(crate) foreign_hosts: Counter,
     pub(crate) takeovers: Counter,
     pub(crate) unfinished_bytes: Gauge,
+    pub(crate) waiting_bytes: Gauge,
     pub(crate) refused: Family<Refused, Counter>,
     pub(crate) garbage: Counter,
     pub(crate) refused_frames: Family<Refusal, Counter>,
@@ -159,6 +160,8 @@ impl Metrics {
         all.register("takeovers", takeovers, metrics.takeovers.clone());
         let unfinished = "Charged bytes of unfinished frames";
         all.register("unfinished_bytes", unfinished, metrics.unfinished_bytes.clone());
+        let waiting = "Messages that the core has not taken or clients have not read, in bytes";
+        all.register("waiting_bytes", waiting, metrics.waiting_bytes.clone());
         let refused = "Connections and transports refused, by exceeded limit";
         all.register("refused", refused, metrics.refused.clone());
         let garbage = "Connections with an unknown protocol";
