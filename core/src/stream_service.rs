@@ -197,7 +197,7 @@ impl StreamService for StreamServer {
             |outcome: &PushOutcome| matches!(outcome, PushOutcome::Taken | PushOutcome::Repeated);
         Ok(Response::new(SendToGroupResponse {
             taken: outcomes.iter().filter(|(_, outcome)| is_taken(outcome)).count() as u64,
-            full_count: full.clone().count() as u64,
+            full_total: full.clone().count() as u64,
             full: full.take(encode::MAX_FULL).collect(),
             coverage,
         }))

@@ -147,7 +147,7 @@ async fn a_group_survives_instances_and_cores() {
     };
     for _ in 0..2 {
         let sent = client.send_to_group(request.clone()).await.unwrap().into_inner();
-        assert_eq!((sent.taken, sent.full_count, sent.coverage), (2, 0, all_partitions()));
+        assert_eq!((sent.taken, sent.full_total, sent.coverage), (2, 0, all_partitions()));
     }
     for (transport, id) in (1..).zip(ids) {
         edge.attach(attach(transport, id)).await;

@@ -48,7 +48,12 @@ impl Gateway {
         tracing::debug!(stream = %sender.id(), ?end, "a connection is over");
         if let Some((reason, application_level)) = end.reason() {
             // The reasons of the gateway are valid.
-            sender.reset_as(reason, application_level).ok();
+            if end == EndReason::Closed {
+                // The client receives all data of the backend first.
+                sender.finish(reason).ok();
+            } else {
+                sender.reset_as(reason, application_level).ok();
+            }
         }
     }
 
@@ -101,8 +106,8 @@ impl Gateway {
         }
     }
 
-    /// Waits until the client has received all messages, because a reset drops the rest. The core bounds the
-    /// wait: slow and absent clients lose their streams.
+    /// Waits until the client has received all messages, because the reset of a failure drops the rest. The core bounds
+    /// the wait: slow and absent clients lose their streams.
     async fn deliver(&self, receiver: &mut Receiver, sender: &Sender, end: EndReason) -> EndReason {
         let delivered = async {
             // If the stream is over, `discard` returns too.

@@ -57,8 +57,9 @@ impl EndReason {
         })
     }
 
-    /// Whether the client first receives the pending data of the backend.
+    /// Whether the gateway waits until the client has received the pending data of the backend. Behind a close of the
+    /// backend the core does so.
     pub(crate) fn waits_for_delivery(self) -> bool {
-        matches!(self, Self::Closed | Self::Failed | Self::Stopping)
+        matches!(self, Self::Failed | Self::Stopping)
     }
 }

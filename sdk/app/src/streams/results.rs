@@ -126,7 +126,7 @@ impl GroupSendResult {
     pub(super) fn add(mut self, response: SendToGroupResponse) -> Self {
         self.taken += response.taken;
         self.full.extend(response.full.into_iter().map(StreamNumber));
-        self.full_count += response.full_count;
+        self.full_count += response.full_total;
         self
     }
 }
