@@ -6,10 +6,11 @@ use std::time::Duration;
 use minerva_app::{Pause, SendOutcome, Service, Streams, StreamsError, Target};
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::{Config, PartitionOptions};
+use minerva_proto::link::pb::close;
 use minerva_proto::link::pb::edge_frame::Frame;
 use tokio::time::timeout;
 
-use crate::peers::{Edge, Served, attach, serve_with};
+use crate::peers::{Edge, Served, attach, sack, serve, serve_with};
 
 async fn core(store: &Arc<MemoryStore>) -> Served {
     let partition =
@@ -114,4 +115,22 @@ async fn an_invalid_argument_names_the_field() {
     let wrong = streams.reset(1, "\t").await.unwrap_err();
     assert!(matches!(&wrong, StreamsError::Invalid { field, .. } if field == "reason"), "{wrong}");
     assert!(Streams::at("not an address").is_err());
+}
+
+#[tokio::test]
+async fn a_handler_that_returns_loses_no_message() {
+    let served = serve().await;
+    let service = Service::connect(served.api.to_string()).start().await.unwrap();
+    tokio::spawn(service.run(|stream| async move {
+        for number in 0..300 {
+            stream.send(format!("message {number}")).await?;
+        }
+        stream.send("goodbye").await
+    }));
+    let mut edge = Edge::connect(served.link).await;
+    edge.attach(attach(1, "stream-id-stream-id-1")).await;
+    assert_eq!(edge.messages(1, 0, 301).await[300], "goodbye");
+    edge.send(Frame::Batch(sack(1, 0, 300)));
+    let Some(close::Cause::Reset(reset)) = edge.close().await.cause else { panic!("no reset") };
+    assert_eq!((reset.reason.as_str(), reset.application_level), ("finished", true));
 }
