@@ -39,7 +39,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(mut open: Open, failure: SyncFailure) -> Result<Self, StoreError> {
-        let database = Some(catch_panic(|| open())?);
+        let database = Some(catch_panic(&mut open)?);
         Ok(Self {
             open,
             failure,

@@ -284,7 +284,7 @@ impl Reference {
             DamagedField::FirstRaised(by) => {
                 let skipped = usize::from(*by).min(log.len());
                 log.drain(..skipped);
-                *first_index = *first_index + skipped as u64;
+                *first_index += skipped as u64;
             }
             DamagedField::FirstLowered(by) => {
                 *first_index = LogIndex(first_index.0.saturating_sub((*by).into()));
