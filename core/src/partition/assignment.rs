@@ -21,9 +21,9 @@ use self::recent_deaths::RecentDeaths;
 use super::mailbox::SessionHandle;
 use crate::stream::{Millis, SessionId};
 
-pub(super) use self::isolation::ISOLATED;
 pub use self::isolation::SuspectSlot;
 pub(super) use self::isolation::Suspicion;
+pub(super) use self::isolation::{ISOLATED, spread_ms};
 
 /// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
@@ -220,7 +220,9 @@ impl Assignment {
         let (free_at, grace) = (waiting.free_at, waiting.grace);
         let had_other = self.is_served(&waiting.service);
         let suspect = Suspect::new(suspicion, had_other);
-        let delayed = |at: Option<Millis>| at.map(|at| at.after(suspect.delay_ms() + ms));
+        let is_spread = suspect.is_isolated() && !suspicion.has_failed;
+        let spread = if is_spread { spread_ms(stream) } else { 0 };
+        let delayed = |at: Option<Millis>| at.map(|at| at.after(suspect.delay_ms() + spread + ms));
         let (free_at, grace) = (delayed(free_at), delayed(grace));
         if let Some(waiting) = self.waiting.get_mut(&stream) {
             (waiting.suspect, waiting.free_at) = (Some(suspect), free_at);
@@ -310,8 +312,8 @@ impl Assignment {
 
     /// Assigns a waiting stream; returns the session.
     ///
-    /// Without a session of the service the stream waits for any instance. A suspect waits while each instance has other
-    /// suspects, and for a while if there is only one instance.
+    /// Without a session of the service the stream waits for any instance. A suspect waits while each instance has
+    /// other suspects, and for a while if there is only one instance.
     pub(super) fn place(&mut self, stream: StreamNumber, now: Millis) -> Option<&SessionHandle> {
         let waiting = self.waiting.get_mut(&stream)?;
         let Some(suspect) = &mut waiting.suspect else { return self.assign(stream) };

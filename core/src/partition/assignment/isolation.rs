@@ -30,6 +30,9 @@ const FIRST_DELAY_MS: u64 = 100;
 const DELAY_MS: u64 = 1_000;
 const MAX_DELAY_MS: u64 = 60_000;
 
+/// Bound of [`spread_ms`].
+const SPREAD_MS: u64 = 500;
+
 /// Time in which the number of suspects beside each other doubles, as long as they are not isolated.
 const DOUBLING_MS: u64 = 50;
 
@@ -52,6 +55,12 @@ fn delay_ms(suspicion: u32) -> u64 {
         1 => FIRST_DELAY_MS,
         _ => (DELAY_MS << (suspicion - ISOLATED).min(6)).min(MAX_DELAY_MS),
     }
+}
+
+/// Additional delay of an isolated stream, different by stream. The cores of a deployment do not know the suspects of
+/// each other: without this difference, two suspects of one death would meet at the same instance again.
+pub(in crate::partition) fn spread_ms(stream: StreamNumber) -> u64 {
+    (stream.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % SPREAD_MS
 }
 
 /// A stream whose events were in delivery when an instance died.
@@ -316,6 +325,14 @@ mod tests {
         let of = |suspicion, ms: [u64; 4]| ms.map(|ms| suspect(suspicion, 9).capacity(Millis(ms)));
         assert_eq!(of(1, [0, 149, 150, 600]), [1, 1, 2, 1024]);
         assert_eq!(of(2, [0, 600, 60_099, 60_100]), [1, 1, 1, usize::MAX]);
+    }
+
+    #[test]
+    fn neighbouring_streams_have_different_delays() {
+        let delays: BTreeSet<u64> =
+            (1..=20).map(|number| spread_ms(StreamNumber(number))).collect();
+        assert!(delays.len() >= 18, "{delays:?}");
+        assert!(delays.iter().all(|ms| *ms < SPREAD_MS));
     }
 
     fn blamed(slot: &SuspectSlot) -> Vec<u64> {

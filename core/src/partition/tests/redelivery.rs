@@ -9,6 +9,7 @@ use super::assignment::with_streams;
 use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
+use crate::partition::assignment::spread_ms;
 use crate::partition::{Mail, PartitionOptions, SessionEnd};
 use crate::store::STORED_VERSION;
 use crate::stream::AppOutput;
@@ -102,7 +103,7 @@ async fn a_suspect_spares_the_last_instance_until_a_second_one_joins() {
     let mut four = harness.join(4, "four", &[]);
     run_until_idle().await;
     assert_eq!(attempts(&mut three), [(OTHER, 1)]);
-    harness.wait(CRASH_GRACE + 1_000).await;
+    harness.wait(CRASH_GRACE + 1_000 + spread_ms(StreamNumber(POISON))).await;
     assert_eq!(attempts(&mut four), [(POISON, 3)], "beside a second instance");
 }
 
@@ -132,13 +133,14 @@ async fn only_the_suspect_in_delivery_is_blamed_and_the_others_move_at_once() {
     assert_eq!(attempts(&mut two), [(4, 1)], "without a grace time");
     let mut four = harness.join(4, "four", &[]);
     run_until_idle().await;
-    harness.wait(CRASH_GRACE + 999).await;
+    let spread = spread_ms(StreamNumber(POISON));
+    harness.wait(CRASH_GRACE + spread + 999).await;
     assert_eq!(attempts(&mut four), []);
     harness.wait(1).await;
     assert_eq!(attempts(&mut four), [(POISON, 3)], "a second later");
     let mut five = harness.join(5, "five", &[]);
     end(&harness, &four, SessionEnd::Died).await;
-    harness.wait(CRASH_GRACE + 1_999).await;
+    harness.wait(CRASH_GRACE + spread + 1_999).await;
     assert_eq!(attempts(&mut five), []);
     harness.wait(1).await;
     assert_eq!(attempts(&mut five), [(POISON, 4)], "two seconds later");
