@@ -33,7 +33,7 @@ use crate::traffic::StopFlag;
 
 use attack::KindFigures;
 use findings::{Findings, Period};
-use kind::Kind;
+use kind::{Kind, Kinds};
 use resident::{Budget, Resident};
 
 pub(crate) use attack::{Config as AttackConfig, run as attack};
@@ -59,6 +59,9 @@ pub(crate) struct Config {
     /// Number of hostile clients, which take the kinds in turn.
     #[arg(long, default_value_t = 2000)]
     clients: usize,
+    /// Kinds of the clients, separated by commas; all by default.
+    #[arg(long, value_delimiter = ',')]
+    kinds: Vec<Kind>,
     /// Duration of the attack.
     #[arg(long, default_value = "10m", value_parser = positive_duration, value_name = "TIME")]
     seconds: Duration,
@@ -140,16 +143,18 @@ impl Config {
         Ok(plan)
     }
 
+    fn kinds(&self) -> Kinds {
+        Kinds::new(&self.kinds)
+    }
+
     fn redis_megabytes(&self) -> u64 {
-        let parked: u64 = Kind::ALL
-            .iter()
-            .map(|kind| kind.stream_bytes() * kind.count(self.clients) as u64)
-            .sum();
+        let parked = self.kinds().sum(self.clients, Kind::stream_bytes);
         if self.full_store { (parked >> 23).max(16) } else { self.redis_megabytes }
     }
 
     fn budget(&self) -> Budget {
         Budget {
+            kinds: self.kinds(),
             clients: self.clients,
             edges: self.fleet.edges.into(),
             cores: self.fleet.cores.into(),
@@ -162,8 +167,10 @@ impl Config {
     /// Streams of the attack that exist at the same time: each lives for the idle limit behind its last transport.
     fn streams(&self) -> usize {
         const IDLE_SECONDS: f64 = 25.0;
-        let creating = Kind::Churn.count(self.clients) + Kind::InvalidFrame.count(self.clients);
-        self.clients + (creating as f64 * self.acts * IDLE_SECONDS) as usize
+        let kinds = self.kinds();
+        let creating =
+            [Kind::Churn, Kind::InvalidFrame].map(|kind| kinds.count(kind, self.clients));
+        self.clients + (creating.iter().sum::<usize>() as f64 * self.acts * IDLE_SECONDS) as usize
     }
 
     async fn measure(&self, fleet: &mut Fleet) -> anyhow::Result<bool> {
@@ -241,7 +248,9 @@ impl Config {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
         };
         let seconds = format!("{}s", self.seconds.as_secs_f64());
+        let names = self.kinds().each().iter().map(|kind| kind.name()).collect::<Vec<_>>();
         let arguments = [
+            ("--kinds", names.join(",")),
             ("--http", list(&front.http)),
             ("--tcp", list(&front.tcp)),
             ("--clients", self.clients.to_string()),

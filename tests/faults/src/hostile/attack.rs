@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::acts::{Attacker, Target};
-use super::kind::Kind;
+use super::kind::{Kind, Kinds};
 use crate::random::Random;
 use crate::source_address::Sources;
 
@@ -34,6 +34,9 @@ pub(crate) struct Config {
     /// Number of clients.
     #[arg(long)]
     clients: usize,
+    /// Kinds of the clients, separated by commas; all by default.
+    #[arg(long, value_delimiter = ',')]
+    kinds: Vec<Kind>,
     /// Acts per second of each client, unless an act takes longer.
     #[arg(long)]
     rate: f64,
@@ -63,30 +66,30 @@ struct Counters {
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     // Without the lower priority the attack only takes more of the processors.
     let _ = rustix::process::nice(NICE);
-    let counters: Vec<Arc<Counters>> = Kind::ALL.iter().map(|_| Arc::default()).collect();
+    let kinds = Kinds::new(&config.kinds);
+    let counters: Vec<Arc<Counters>> = kinds.each().iter().map(|_| Arc::default()).collect();
     let mut clients = JoinSet::new();
     for number in 0..config.clients {
-        let counters = Arc::clone(&counters[number % Kind::ALL.len()]);
+        let place = kinds.place_of(number);
+        let (kind, counters) = (kinds.each()[place], Arc::clone(&counters[place]));
         // Clients of one kind are distributed over all addresses.
-        let turn = number / Kind::ALL.len();
+        let turn = number / kinds.each().len();
         let target = Target {
             http: config.http[turn % config.http.len()],
             tcp: config.tcp[turn % config.tcp.len()],
             sources: Sources::of(SOURCES.0, SOURCES.1),
         };
-        clients.spawn(attack(number, target, config.rate, counters));
+        clients.spawn(attack(Attacker::new(number, target), kind, config.rate, counters));
     }
     println!("ready");
     sleep(config.seconds).await;
     clients.shutdown().await;
-    println!("{}", serde_json::to_string(&figures(config.clients, &counters))?);
+    println!("{}", serde_json::to_string(&figures(&kinds, config.clients, &counters))?);
     Ok(ExitCode::SUCCESS)
 }
 
-async fn attack(number: usize, target: Target, rate: f64, counters: Arc<Counters>) {
-    let kind = Kind::of(number);
-    let mut random = Random::new(number as u64);
-    let mut attacker = Attacker::new(number, target);
+async fn attack(mut attacker: Attacker, kind: Kind, rate: f64, counters: Arc<Counters>) {
+    let mut random = Random::new(Random::fresh_seed());
     loop {
         // Up to twice the mean, so that the clients are not synchronous.
         sleep(Duration::from_secs_f64(2.0 * random.fraction() / rate)).await;
@@ -97,12 +100,12 @@ async fn attack(number: usize, target: Target, rate: f64, counters: Arc<Counters
     }
 }
 
-fn figures(clients: usize, counters: &[Arc<Counters>]) -> Vec<KindFigures> {
+fn figures(kinds: &Kinds, clients: usize, counters: &[Arc<Counters>]) -> Vec<KindFigures> {
     let of = |(kind, counters): (&Kind, &Arc<Counters>)| KindFigures {
         kind: *kind,
-        clients: kind.count(clients),
+        clients: kinds.count(*kind, clients),
         acts: counters.acts.load(Ordering::Relaxed),
         errors: counters.errors.load(Ordering::Relaxed),
     };
-    Kind::ALL.iter().zip(counters).map(of).collect()
+    kinds.each().iter().zip(counters).map(of).collect()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::is_watched;
-use super::kind::Kind;
+use super::kind::{Kind, Kinds};
 use crate::clock;
 use crate::fleet::{Fleet, Role};
 use crate::memory;
@@ -30,8 +30,9 @@ const STREAM: u64 = 1_900;
 const UNFINISHED: u64 = 64 << 20;
 
 /// The parameters of the budgets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Budget {
+    pub(super) kinds: Kinds,
     pub(super) clients: usize,
     pub(super) edges: usize,
     pub(super) cores: usize,
@@ -78,11 +79,9 @@ pub(super) struct MemoryFigures {
 
 impl Budget {
     /// The budget of a process that has this memory without hostile clients.
-    fn of(self, role: Role, base: u64) -> u64 {
+    fn of(&self, role: Role, base: u64) -> u64 {
         let share = |bytes: u64, processes: usize| bytes / processes.max(1) as u64;
-        let sum = |bytes: fn(Kind) -> u64| -> u64 {
-            Kind::ALL.iter().map(|kind| bytes(*kind) * kind.count(self.clients) as u64).sum()
-        };
+        let sum = |bytes: fn(Kind) -> u64| self.kinds.sum(self.clients, bytes);
         match role {
             Role::Edge => {
                 let connections = self.clients as u64 * CONNECTION;
@@ -192,13 +191,21 @@ mod tests {
     fn a_budget_grows_with_the_clients_of_the_process() {
         const BASE: u64 = 1000;
         let of = |clients, edges, role| {
-            Budget { clients, edges, cores: 1, streams: clients, redis: 1, growth: 1.2 }
-                .of(role, BASE)
+            Budget {
+                kinds: Kinds::new(&[]),
+                clients,
+                edges,
+                cores: 1,
+                streams: clients,
+                redis: 1,
+                growth: 1.2,
+            }
+            .of(role, BASE)
         };
         assert!(of(200, 2, Role::Edge) < of(400, 2, Role::Edge));
         let shared = [1, 2].map(|edges| of(400, edges, Role::Edge) - BASE - UNFINISHED);
         assert_eq!(shared[1], shared[0] / 2);
-        let parked = Kind::Gap.count(140) as u64 * (1 << 20);
+        let parked = Kinds::new(&[]).count(Kind::Gap, 140) as u64 * (1 << 20);
         assert!(of(140, 1, Role::Core) > BASE + 2 * parked);
     }
 }
