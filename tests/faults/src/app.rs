@@ -9,7 +9,12 @@ use bytes::Bytes;
 use minerva_app::{AppStream, Receiver, SendError, Sender, Service};
 
 use crate::message::Direction;
+use crate::random::Random;
 use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
+
+/// Tells the streams of a run from those that an earlier run left in the same deployment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RunId(u64);
 
 /// Registers as the service `default` and returns; the service continues in a task.
 pub(crate) async fn start(api: &str, traffic: TrafficConfig) -> anyhow::Result<()> {
@@ -22,19 +27,30 @@ pub(crate) async fn start(api: &str, traffic: TrafficConfig) -> anyhow::Result<(
 }
 
 /// The credentials with which a client identifies its stream of the run.
-pub(crate) fn credentials(stream: usize) -> String {
-    format!("stream {stream}")
+pub(crate) fn credentials(run: RunId, stream: usize) -> String {
+    format!("{}{stream}", run.prefix())
 }
 
-/// The number of the stream, if below `streams`.
-pub(crate) fn number_of(stream: &AppStream, streams: usize) -> Option<usize> {
-    let number = stream.credentials().strip_prefix("stream ")?.parse().ok()?;
+/// The number of the stream, if it is one of this run, below `streams`.
+pub(crate) fn number_of(stream: &AppStream, run: RunId, streams: usize) -> Option<usize> {
+    let number = stream.credentials().strip_prefix(&run.prefix())?.parse().ok()?;
     (number < streams).then_some(number)
+}
+
+impl RunId {
+    /// An id for one of several runs that use the same deployment.
+    pub(crate) fn fresh() -> Self {
+        Self(Random::fresh_seed())
+    }
+
+    fn prefix(self) -> String {
+        format!("run {} stream ", self.0)
+    }
 }
 
 async fn attend(stream: AppStream, traffic: Arc<TrafficConfig>) -> Result<(), SendError> {
     let ledger = &traffic.half.ledger;
-    let Some(number) = number_of(&stream, ledger.streams()) else { return Ok(()) };
+    let Some(number) = number_of(&stream, traffic.run, ledger.streams()) else { return Ok(()) };
     let (mut messages, sender) = stream.split();
     let c2s = StreamHalf { stream: number, direction: Direction::C2s, ..traffic.half.clone() };
     let s2c = StreamHalf { direction: Direction::S2c, ..c2s.clone() };

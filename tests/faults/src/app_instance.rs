@@ -14,7 +14,7 @@ use minerva_app::{AppStream, Event, Service};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::app;
+use crate::app::{self, RunId};
 use crate::event_log::{Entry, EventLogWriter};
 use crate::message::{self, Direction, Length};
 use crate::poison::Death;
@@ -99,7 +99,9 @@ async fn attend(mut stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let Some(number) = app::number_of(&stream, work.streams) else { return Ok(()) };
+    let Some(number) = app::number_of(&stream, RunId::default(), work.streams) else {
+        return Ok(());
+    };
     work.attend(number, stream).await
 }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::app;
+use crate::app::{self, RunId};
 use crate::effects::{Effect, Journal};
 use crate::message::{self, Direction, Length};
 
@@ -72,7 +72,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 async fn attend(stream: AppStream, work: Arc<Work>) -> anyhow::Result<()> {
-    let Some(number) = app::number_of(&stream, work.config.streams) else { return Ok(()) };
+    let Some(number) = app::number_of(&stream, RunId::default(), work.config.streams) else {
+        return Ok(());
+    };
     let first = stream.first_send().0;
     let (mut receiver, sender) = stream.split();
     receiver.acknowledge_manually();

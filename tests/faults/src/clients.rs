@@ -31,7 +31,7 @@ pub(crate) fn start(
 ) -> anyhow::Result<Client> {
     let mut config = Config::new(address, transport);
     config.heartbeat = HEARTBEAT;
-    config.credentials = Some(app::credentials(number));
+    config.credentials = Some(app::credentials(traffic.run, number));
     let stream = Stream::connect(config)?;
     let c2s = StreamHalf { stream: number, direction: Direction::C2s, ..traffic.half };
     let s2c = StreamHalf { direction: Direction::S2c, ..c2s.clone() };

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use minerva_client::TransportKind;
 use tokio::time::sleep;
 
-use crate::app;
+use crate::app::{self, RunId};
 use crate::balancer;
 use crate::clients::{self, Client};
 use crate::clock;
@@ -153,6 +153,7 @@ impl Config {
     fn traffic(&self, ledger: &Arc<Ledger>, stop: &StopFlag) -> TrafficConfig {
         let every = Some(Duration::from_secs_f64(1.0 / self.rate));
         TrafficConfig {
+            run: RunId::default(),
             half: StreamHalf {
                 ledger: Arc::clone(ledger),
                 direction: Direction::C2s,

@@ -10,6 +10,7 @@ use anyhow::bail;
 use minerva_client::TransportKind;
 use tokio::time::sleep;
 
+use crate::app::RunId;
 use crate::audit::{Arrival, Audit};
 use crate::clients::{self, Client};
 use crate::clock;
@@ -94,6 +95,7 @@ impl Load {
     pub(crate) fn add(&mut self, count: usize, rate: f64, stop: &StopFlag) -> anyhow::Result<()> {
         let every = Some(Duration::from_secs_f64(1.0 / rate));
         let traffic = TrafficConfig {
+            run: RunId::default(),
             half: StreamHalf {
                 ledger: Arc::clone(&self.ledger),
                 direction: Direction::C2s,

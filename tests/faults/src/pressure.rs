@@ -10,7 +10,7 @@ use minerva_client::TransportKind;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::app;
+use crate::app::{self, RunId};
 use crate::clients::{self, Client};
 use crate::clock;
 use crate::deployment::{self, Deployment};
@@ -138,6 +138,7 @@ impl Config {
 
     async fn start(&self, server: &Deployment, ledger: &Arc<Ledger>) -> anyhow::Result<Client> {
         let traffic = |rate: f64| TrafficConfig {
+            run: RunId::default(),
             half: StreamHalf {
                 ledger: ledger.clone(),
                 direction: Direction::C2s,

@@ -10,7 +10,7 @@ use minerva_client::TransportKind;
 use minerva_runtime::positive_duration;
 use tokio::time::{sleep, timeout};
 
-use crate::app;
+use crate::app::{self, RunId};
 use crate::clients;
 use crate::ledger::Ledger;
 use crate::memory;
@@ -20,8 +20,8 @@ use crate::traffic::{SendRate, StopFlag, StreamHalf, TrafficConfig};
 
 const MEGABYTE: f64 = 1e6;
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
-/// Time for the end of the stream, which the application of the next run would receive otherwise.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for the confirmation of the client's reset.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Buffers are full after the duration divided by this number.
 const FILL_FRACTION: u32 = 2;
 
@@ -66,9 +66,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         bail!("--rate must be above 0 and --message-bytes at least 64");
     }
     let ledger = Arc::new(Ledger::new(1));
-    app::start(&config.api, config.traffic(&ledger, u64::MAX, None)).await?;
+    let run = RunId::fresh();
+    app::start(&config.api, config.traffic(run, &ledger, u64::MAX, None)).await?;
     let before = config.resident()?;
-    let silent = config.traffic(&ledger, 0, Some(config.rate));
+    let silent = config.traffic(run, &ledger, 0, Some(config.rate));
     let client = clients::start(&config.address, config.transport, 0, silent)?;
     let peak = config.wait(&before, config.duration / FILL_FRACTION).await?;
     let full = Progress::of(&ledger);
@@ -82,8 +83,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         checks.add(format!("process {pid} grew by {growth:.1} MB"), growth < config.limit);
     }
     client.stream.reset("the run is over");
-    // A stream without a timely end expires later.
-    let _ = timeout(CLOSE_TIMEOUT, client.stream.closed()).await;
+    let closed = timeout(CLOSE_TIMEOUT, client.stream.closed()).await;
+    checks.add(format!("the end of the stream is confirmed: {closed:?}"), closed.is_ok());
     Ok(if checks.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -99,8 +100,15 @@ impl Progress {
 }
 
 impl Config {
-    fn traffic(&self, ledger: &Arc<Ledger>, most: u64, rate: Option<f64>) -> TrafficConfig {
+    fn traffic(
+        &self,
+        run: RunId,
+        ledger: &Arc<Ledger>,
+        most: u64,
+        rate: Option<f64>,
+    ) -> TrafficConfig {
         TrafficConfig {
+            run,
             half: StreamHalf {
                 ledger: Arc::clone(ledger),
                 direction: Direction::C2s,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::app::RunId;
 use crate::clock;
 use crate::ledger::Ledger;
 use crate::message::{Direction, Length};
@@ -38,6 +39,7 @@ pub(crate) struct SendRate {
 /// The behaviour of one end on every stream.
 #[derive(Clone)]
 pub(crate) struct TrafficConfig {
+    pub(crate) run: RunId,
     /// Stream 0, c2s; other halves differ in stream and direction only.
     pub(crate) half: StreamHalf,
     pub(crate) send_rate: SendRate,

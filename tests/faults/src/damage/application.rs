@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minerva_app::{AppStream, Event};
 
 use super::history::{History, echo, listed, probe};
-use crate::app;
+use crate::app::{self, RunId};
 use crate::message::Direction;
 
 /// The application's view of a stream in a round.
@@ -50,7 +50,7 @@ impl Application {
     }
 
     pub(super) async fn attend(self: Arc<Self>, mut stream: AppStream) -> anyhow::Result<()> {
-        let Some(number) = app::number_of(&stream, self.histories.len()) else {
+        let Some(number) = app::number_of(&stream, RunId::default(), self.histories.len()) else {
             let mut unlisted = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
             unlisted.push(stream.credentials().to_owned());
             return Ok(());

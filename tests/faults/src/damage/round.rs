@@ -15,7 +15,7 @@ use super::history::{History, echo, listed, probe};
 use super::servers::{Failure, Servers, Unreadable};
 use super::verdict::{ClientEnd, Verdict};
 use super::wire::{Frame, Hello, Wire};
-use crate::app;
+use crate::app::{self, RunId};
 use crate::clock;
 use crate::message::Direction;
 
@@ -169,7 +169,7 @@ async fn talk(
     received: &mut u64,
 ) -> anyhow::Result<Option<ClientEnd>> {
     let stream = history.stream;
-    let (id, credentials) = (history.id(), app::credentials(stream));
+    let (id, credentials) = (history.id(), app::credentials(RunId::default(), stream));
     let acknowledged = history.c2s;
     let hello =
         Hello { id: &id, transport, new: false, acknowledged, received: *received, credentials };

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::history::{History, listed, stream_id};
 use super::servers::Servers;
 use super::wire::{Frame, Hello, Wire};
-use crate::app;
+use crate::app::{self, RunId};
 use crate::message::Direction;
 
 /// Messages that the application sends while no client is connected.
@@ -79,7 +79,7 @@ async fn fill(address: SocketAddr, shared: &Shared) -> anyhow::Result<()> {
 /// which are not acknowledged.
 async fn client(address: SocketAddr, stream: usize) -> anyhow::Result<u64> {
     let id = stream_id(stream);
-    let credentials = app::credentials(stream);
+    let credentials = app::credentials(RunId::default(), stream);
     let hello =
         Hello { id: &id, transport: 0, new: true, acknowledged: 0, received: 0, credentials };
     let mut wire = Wire::connect(address, &hello).await?;
@@ -113,7 +113,8 @@ async fn read_until(wire: &mut Wire, acknowledged: u64, wanted: u64) -> anyhow::
 }
 
 async fn attend(mut stream: AppStream, shared: Arc<Shared>) -> anyhow::Result<()> {
-    let number = app::number_of(&stream, shared.streams).context("an unknown stream")?;
+    let number =
+        app::number_of(&stream, RunId::default(), shared.streams).context("an unknown stream")?;
     stream.acknowledge_manually();
     let (c2s, handled) = (History::planned_c2s(number), History::planned_handled(number));
     let partition = u32::from(stream.number().partition());
