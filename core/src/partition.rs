@@ -11,6 +11,7 @@
 //! mailbox of a stream in the [`PartitionTable`]. Wire formats are not handled here.
 
 mod assignment;
+mod bulk_mail;
 mod checkpoint;
 mod claim_history;
 mod counters;

@@ -251,6 +251,9 @@ impl Partition {
         let Effects { records, outputs, .. } = effects;
         let records = self.deferred.after_turn(records, &outputs, now);
         self.submit(&records, outputs);
+        if let Some(permit) = self.setup.mail.take_permit() {
+            self.gate.hold(permit);
+        }
         stop
     }
 

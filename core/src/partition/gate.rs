@@ -18,6 +18,7 @@ use minerva_proto::LogIndex;
 use minerva_proto::mutation::{self, Mutation};
 use tokio::time::{Instant, sleep};
 
+use super::bulk_mail::BulkPermit;
 use super::counters::Counters;
 use crate::clock;
 use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError};
@@ -87,6 +88,8 @@ struct PendingTurn {
     call: Option<Append>,
     outputs: Vec<Output>,
     bytes: usize,
+    /// The budget of the bulk mail of the turn; returned with the turn.
+    bulk: Option<BulkPermit>,
 }
 
 impl Gate {
@@ -224,9 +227,18 @@ impl Gate {
         let call = append.as_ref().filter(|_| may_call).map(|entry| self.call(entry));
         self.bytes += bytes;
         let submitted = clock::now();
-        self.turns.push_back(PendingTurn { append, submitted, call, outputs, bytes });
+        self.turns.push_back(PendingTurn { append, submitted, call, outputs, bytes, bulk: None });
         self.report_oldest();
         released
+    }
+
+    /// Keeps the budget of bulk mail until the last submitted turn is confirmed.
+    pub(super) fn hold(&mut self, permit: BulkPermit) {
+        match self.turns.back_mut().map(|turn| &mut turn.bulk) {
+            Some(Some(held)) => held.merge(permit),
+            Some(none @ None) => *none = Some(permit),
+            None => {}
+        }
     }
 
     /// Waits for the oldest turn and returns the outputs; pending without a turn in flight.

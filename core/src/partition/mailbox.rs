@@ -22,6 +22,7 @@ use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::assignment::SuspectSlot;
+use super::bulk_mail::{BulkBudget, BulkMail, BulkPermit};
 use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
 use crate::state::OutboxLimits;
@@ -187,40 +188,68 @@ pub(super) struct Mailbox {
     room: Arc<Semaphore>,
 }
 
-struct Envelope {
-    mail: Mail,
+/// A mail on its way to the event loop.
+pub(super) struct Envelope {
+    pub(super) mail: Mail,
     /// Capacity that is returned when the mail is received.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+#[cfg(test)]
+impl Envelope {
+    pub(super) fn new(mail: Mail) -> Self {
+        Self { mail, _room: None }
+    }
 }
 
 /// The receiving end of a mailbox. A drop refuses the attaches in the mailbox.
 pub struct MailReceiver {
     receiver: mpsc::UnboundedReceiver<Envelope>,
-    /// Mails that [`MailReceiver::waiting`] has shown; received first.
+    /// Mails that [`MailReceiver::waiting`] has shown; sorted first.
     shown: VecDeque<Envelope>,
+    /// Mails to receive next.
+    sorted: VecDeque<Envelope>,
+    bulk: BulkMail,
     waiting: Arc<AtomicUsize>,
 }
 
 impl MailReceiver {
-    /// Receives the next mail; `None` once every sender is dropped.
+    /// Receives the next mail, bulk mail as its budget permits; `None` once every sender is dropped.
     pub async fn recv(&mut self) -> Option<Mail> {
-        let envelope = match self.shown.pop_front() {
-            Some(envelope) => Some(envelope),
-            None => self.receiver.recv().await,
-        };
-        self.open(envelope)
+        loop {
+            if let Some(mail) = self.try_recv() {
+                return Some(mail);
+            }
+            tokio::select! {
+                biased;
+                envelope = self.bulk.next() => return self.open(Some(envelope)),
+                envelope = self.receiver.recv() => self.sorted = self.bulk.sort(envelope?),
+            }
+        }
     }
 
     /// Receives a mail that is in the mailbox already.
     pub fn try_recv(&mut self) -> Option<Mail> {
-        let envelope = self.shown.pop_front().or_else(|| self.receiver.try_recv().ok());
-        self.open(envelope)
+        loop {
+            let ready = self.sorted.pop_front().or_else(|| self.bulk.try_next());
+            if ready.is_some() {
+                return self.open(ready);
+            }
+            let next = self.shown.pop_front().or_else(|| self.receiver.try_recv().ok())?;
+            self.sorted = self.bulk.sort(next);
+        }
     }
 
-    /// All mails in the mailbox, in order, without receiving them.
+    /// The budget of the bulk mail that was received since the last call; to be kept until the mail is durable.
+    pub(super) fn take_permit(&mut self) -> Option<BulkPermit> {
+        self.bulk.take_permit()
+    }
+
+    /// All mails in the mailbox, without receiving them. Mails of one sender are in order.
     pub(super) fn waiting(&mut self) -> impl Iterator<Item = &Mail> {
         self.shown.extend(std::iter::from_fn(|| self.receiver.try_recv().ok()));
-        self.shown.iter().map(|envelope| &envelope.mail)
+        let envelopes = self.sorted.iter().chain(self.bulk.waiting()).chain(&self.shown);
+        envelopes.map(|envelope| &envelope.mail)
     }
 
     fn open(&self, envelope: Option<Envelope>) -> Option<Mail> {
@@ -233,21 +262,30 @@ impl MailReceiver {
 impl Drop for MailReceiver {
     fn drop(&mut self) {
         self.receiver.close();
-        while let Some(mail) = self.try_recv() {
-            mail.refuse();
+        let rest = std::iter::from_fn(|| self.receiver.try_recv().ok());
+        let sorted = self.sorted.drain(..).chain(self.bulk.take_all());
+        for envelope in sorted.chain(self.shown.drain(..)).chain(rest) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            envelope.mail.refuse();
         }
     }
 }
 
 impl Mailbox {
     /// Both ends of a new mailbox.
-    pub(super) fn new() -> (Self, MailReceiver) {
+    pub(super) fn new(budget: BulkBudget) -> (Self, MailReceiver) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
         (
             Self { sender, waiting: waiting.clone(), room },
-            MailReceiver { receiver, shown: VecDeque::new(), waiting },
+            MailReceiver {
+                receiver,
+                shown: VecDeque::new(),
+                sorted: VecDeque::new(),
+                bulk: BulkMail::new(budget),
+                waiting,
+            },
         )
     }
 
@@ -314,7 +352,8 @@ impl Mail {
         }
     }
 
-    fn cost_kib(&self) -> u32 {
+    /// Approximate memory in KiB, at least 1.
+    pub(super) fn cost_kib(&self) -> u32 {
         let kib = self.bytes() / 1024 + 1;
         u32::try_from(kib).unwrap_or(ROOM_KIB).min(ROOM_KIB)
     }

@@ -11,6 +11,7 @@ use minerva_proto::link::{Claim, CoreFrame};
 use minerva_proto::{PartitionHash, StreamId, StreamNumber};
 
 use super::assignment::MAX_SERVICES;
+use super::bulk_mail::BulkBudget;
 use super::mailbox::{LinkHandle, Mail, MailReceiver, Mailbox, SessionEnd, SessionHandle};
 use crate::store::Epoch;
 use crate::stream::{AppOutput, HeldStream, LinkId, SessionId};
@@ -23,6 +24,8 @@ pub struct PartitionTable {
     slots: Arc<[RwLock<Option<Slot>>]>,
     /// Held during every change, so that all subscribers are notified in the same order. Never held over an await.
     subscribers: Arc<Mutex<Subscribers>>,
+    /// Shared by the mailboxes of all partitions.
+    bulk: BulkBudget,
 }
 
 struct Slot {
@@ -49,12 +52,12 @@ impl PartitionTable {
     /// The table for `count` (1 to 65,536) partitions with the hash of the store; none is served yet.
     pub fn new(count: u32, hash: PartitionHash) -> Self {
         let slots = (0..count.clamp(1, 1 << 16)).map(|_| RwLock::new(None)).collect();
-        Self { hash, slots, subscribers: Arc::default() }
+        Self { hash, slots, subscribers: Arc::default(), bulk: BulkBudget::default() }
     }
 
     /// Opens a partition and notifies every link and session; returns the receiving end of the mailbox.
     pub fn open(&self, partition: u32, epoch: Epoch) -> MailReceiver {
-        let (mailbox, receiver) = Mailbox::new();
+        let (mailbox, receiver) = Mailbox::new(self.bulk.clone());
         let mut subscribers = self.subscribers();
         if !subscribers.services.is_empty() {
             mailbox.send(Mail::KnownServices(subscribers.services.clone()));

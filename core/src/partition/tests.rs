@@ -3,6 +3,7 @@
 mod assignment;
 mod bounds;
 mod budgets;
+mod bulk_mail;
 mod checkpoint;
 mod claim_tags;
 mod client_reset;

@@ -1,0 +1,338 @@
+//! Bulk mail: mail with many bytes of messages, which waits until earlier bulk mail of the core is durable.
+//!
+//! All appends of a core share the connections to the store, and all streams of a partition share one log. Without a
+//! limit for bulk mail, messages of a few streams with megabytes in flight would delay those of all others for seconds.
+//! The receiving end of a mailbox sorts its mail here; the gate returns the budget when the append is confirmed.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use minerva_proto::StreamNumber;
+use minerva_proto::link::TransportId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::mailbox::{Envelope, Mail};
+use crate::stream::{LinkId, SessionId};
+
+/// Bytes of messages from which on a mail is bulk mail: more than an edge reads at once from one connection.
+pub(super) const BULK_BYTES: usize = 32 << 10;
+
+/// Bulk mail of all partitions whose appends may be in flight at once, in KiB; a single mail may be larger.
+pub(super) const IN_FLIGHT_KIB: u32 = 1 << 10;
+
+/// The share of the store that bulk mail may take, for all partitions of a core. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct BulkBudget(Arc<Semaphore>);
+
+impl Default for BulkBudget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(IN_FLIGHT_KIB as usize)))
+    }
+}
+
+/// A part of the budget; returned when dropped.
+pub(super) type BulkPermit = OwnedSemaphorePermit;
+
+type Reservation = Pin<Box<dyn Future<Output = Option<BulkPermit>> + Send + Sync>>;
+
+/// A sender whose mail stays in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    /// A transport of a client.
+    Transport(LinkId, TransportId),
+    /// A stream at an instance of the application.
+    Stream(SessionId, StreamNumber),
+    /// Requests from outside of a session.
+    Calls,
+}
+
+/// The bulk mail of one mailbox, and the mail of the same senders behind it.
+pub(super) struct BulkMail {
+    budget: BulkBudget,
+    waiting: VecDeque<(Lane, Envelope)>,
+    /// Number of waiting mails by sender.
+    lanes: HashMap<Lane, usize>,
+    /// The reservation for the oldest waiting mail.
+    reservation: Option<Reservation>,
+    /// The budget of mail that was passed on since [`Self::take_permit`].
+    granted: Option<BulkPermit>,
+}
+
+impl BulkMail {
+    pub(super) fn new(budget: BulkBudget) -> Self {
+        let (waiting, lanes) = (VecDeque::new(), HashMap::new());
+        Self { budget, waiting, lanes, reservation: None, granted: None }
+    }
+
+    /// Takes a mail in. Returns the mail to handle now, in order: none if the mail has to wait; at the end of a link or
+    /// a session also the waiting mail from there, without a budget.
+    pub(super) fn sort(&mut self, envelope: Envelope) -> VecDeque<Envelope> {
+        let mail = &envelope.mail;
+        if let Some(lane) = Lane::of(mail).filter(|lane| self.must_wait(*lane, mail)) {
+            *self.lanes.entry(lane).or_default() += 1;
+            self.waiting.push_back((lane, envelope));
+            return VecDeque::new();
+        }
+        let mut now = match *mail {
+            Mail::LinkLost(link) => self.remove(|lane| lane.link() == Some(link)),
+            Mail::InstanceLeft(session, _) => self.remove(|lane| lane.session() == Some(session)),
+            _ => VecDeque::new(),
+        };
+        now.push_back(envelope);
+        now
+    }
+
+    fn must_wait(&self, lane: Lane, mail: &Mail) -> bool {
+        self.lanes.contains_key(&lane) || mail.bytes() >= BULK_BYTES
+    }
+
+    /// Waits for the budget of the oldest mail; pending without mail. Cancel safe.
+    pub(super) async fn next(&mut self) -> Envelope {
+        let Some(reservation) = self.reserve() else { return std::future::pending().await };
+        let permit = reservation.await;
+        match self.pass_on(permit) {
+            Some(envelope) => envelope,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The oldest mail, if its budget is free.
+    pub(super) fn try_next(&mut self) -> Option<Envelope> {
+        let permit = self.reserve()?.now_or_never()?;
+        self.pass_on(permit)
+    }
+
+    /// The budget of the mail that was passed on since the last call; to be kept until the mail is durable.
+    pub(super) fn take_permit(&mut self) -> Option<BulkPermit> {
+        self.granted.take()
+    }
+
+    /// All waiting mail, in order.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Envelope> {
+        self.waiting.iter().map(|(_, envelope)| envelope)
+    }
+
+    /// Removes all mail.
+    pub(super) fn take_all(&mut self) -> VecDeque<Envelope> {
+        self.remove(|_| true)
+    }
+
+    fn reserve(&mut self) -> Option<&mut Reservation> {
+        let (_, oldest) = self.waiting.front()?;
+        let cost = oldest.mail.cost_kib().min(IN_FLIGHT_KIB);
+        let budget = &self.budget.0;
+        Some(self.reservation.get_or_insert_with(|| {
+            let permit = Arc::clone(budget).acquire_many_owned(cost);
+            // The semaphore is never closed.
+            Box::pin(async { permit.await.ok() })
+        }))
+    }
+
+    fn pass_on(&mut self, permit: Option<BulkPermit>) -> Option<Envelope> {
+        self.reservation = None;
+        match (&mut self.granted, permit) {
+            (Some(granted), Some(permit)) => granted.merge(permit),
+            (granted @ None, permit) => *granted = permit,
+            (Some(_), None) => {}
+        }
+        let (lane, envelope) = self.waiting.pop_front()?;
+        self.forget(lane);
+        Some(envelope)
+    }
+
+    fn remove(&mut self, is_removed: impl Fn(Lane) -> bool) -> VecDeque<Envelope> {
+        let (mut removed, mut kept) = (VecDeque::new(), VecDeque::new());
+        // The oldest mail may be another one afterwards.
+        self.reservation = None;
+        for (lane, envelope) in std::mem::take(&mut self.waiting) {
+            if is_removed(lane) {
+                self.forget(lane);
+                removed.push_back(envelope);
+            } else {
+                kept.push_back((lane, envelope));
+            }
+        }
+        self.waiting = kept;
+        removed
+    }
+
+    fn forget(&mut self, lane: Lane) {
+        if let Some(count) = self.lanes.get_mut(&lane) {
+            *count -= 1;
+            if *count == 0 {
+                self.lanes.remove(&lane);
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// The sender of a mail; `None` for mail that never waits.
+    fn of(mail: &Mail) -> Option<Self> {
+        match mail {
+            Mail::Attach { link, transport, .. } => Some(Self::Transport(link.id, *transport)),
+            Mail::Batch { link, transport, .. } | Mail::Detach { link, transport } => {
+                Some(Self::Transport(*link, *transport))
+            }
+            Mail::Acknowledge { session, stream, .. }
+            | Mail::Send { session, stream, .. }
+            | Mail::Finish { session, stream, .. }
+            | Mail::Reset { session, stream, .. }
+            | Mail::SetLimits { session, stream, .. }
+            | Mail::ChangeAttributes { session, stream, .. }
+            | Mail::InvalidCommand { session, stream, .. } => Some(Self::Stream(*session, *stream)),
+            Mail::StreamCall(_) => Some(Self::Calls),
+            Mail::Grant { .. }
+            | Mail::LinkLost(_)
+            | Mail::InstanceJoined { .. }
+            | Mail::InstanceLeft(..)
+            | Mail::KnownServices(_)
+            | Mail::Stop { .. } => None,
+        }
+    }
+
+    fn link(self) -> Option<LinkId> {
+        if let Self::Transport(link, _) = self { Some(link) } else { None }
+    }
+
+    fn session(self) -> Option<SessionId> {
+        if let Self::Stream(session, _) = self { Some(session) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use minerva_proto::MessageNumber;
+    use minerva_proto::link::{Batch, Run};
+
+    use super::super::mailbox::SessionEnd;
+    use super::*;
+
+    const LINK: LinkId = LinkId(1);
+    const SESSION: SessionId = SessionId(2);
+    const BUDGET: usize = (IN_FLIGHT_KIB as usize) << 10;
+
+    fn bulk_mail() -> BulkMail {
+        BulkMail::new(BulkBudget::default())
+    }
+
+    fn batch(transport: u64, bytes: usize) -> Envelope {
+        let messages = vec![Bytes::from(vec![b'x'; bytes])];
+        let runs = vec![Run { first: MessageNumber(0), messages }];
+        let batch = Batch { runs, ..Batch::default() };
+        Envelope::new(Mail::Batch { link: LINK, transport: TransportId(transport), batch })
+    }
+
+    fn detach(transport: u64) -> Envelope {
+        Envelope::new(Mail::Detach { link: LINK, transport: TransportId(transport) })
+    }
+
+    fn send(stream: u64, bytes: usize) -> Envelope {
+        Envelope::new(Mail::Send {
+            session: SESSION,
+            stream: StreamNumber(stream),
+            first: MessageNumber(0),
+            messages: vec![Bytes::from(vec![b'x'; bytes])],
+            acknowledge: None,
+        })
+    }
+
+    fn describe(envelope: &Envelope) -> String {
+        match &envelope.mail {
+            Mail::Batch { transport, .. } => format!("batch {}", transport.0),
+            Mail::Detach { transport, .. } => format!("detach {}", transport.0),
+            Mail::Send { stream, .. } => format!("send {}", stream.0),
+            Mail::LinkLost(link) => format!("lost {}", link.0),
+            Mail::InstanceLeft(session, _) => format!("left {}", session.0),
+            _ => "other".to_owned(),
+        }
+    }
+
+    fn sort(mail: &mut BulkMail, envelope: Envelope) -> Vec<String> {
+        mail.sort(envelope).iter().map(describe).collect()
+    }
+
+    #[test]
+    fn mail_from_the_limit_on_waits() {
+        for (bytes, waits) in [(BULK_BYTES - 1, false), (BULK_BYTES, true), (BULK_BYTES + 1, true)]
+        {
+            let mut mail = bulk_mail();
+            assert_eq!(sort(&mut mail, batch(1, bytes)).is_empty(), waits, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn mail_waits_only_behind_bulk_mail_of_the_same_sender() {
+        let mut mail = bulk_mail();
+        assert!(sort(&mut mail, batch(1, BUDGET)).is_empty());
+        assert!(sort(&mut mail, detach(1)).is_empty());
+        assert_eq!(sort(&mut mail, batch(2, 10)), ["batch 2"]);
+        assert_eq!(sort(&mut mail, detach(2)), ["detach 2"]);
+        assert_eq!(mail.try_next().as_ref().map(describe).unwrap(), "batch 1");
+        assert!(sort(&mut mail, batch(1, 10)).is_empty(), "the detach waits");
+        assert!(mail.try_next().is_none(), "the budget is in use");
+        drop(mail.take_permit());
+        assert_eq!(mail.try_next().as_ref().map(describe).unwrap(), "detach 1");
+        assert_eq!(mail.try_next().as_ref().map(describe).unwrap(), "batch 1");
+        assert_eq!(sort(&mut mail, batch(1, 10)), ["batch 1"], "nothing waits any more");
+    }
+
+    #[test]
+    fn the_budget_of_all_mailboxes_is_one() {
+        let budget = BulkBudget::default();
+        let (mut first, mut second) = (BulkMail::new(budget.clone()), BulkMail::new(budget));
+        let half = BUDGET / 2 - 1024;
+        for _ in 0..3 {
+            first.sort(batch(1, half));
+        }
+        second.sort(batch(1, half));
+        assert!(first.try_next().is_some());
+        assert!(first.try_next().is_some());
+        assert!(second.try_next().is_none());
+        assert!(first.try_next().is_none());
+        drop(first.take_permit());
+        assert!(second.try_next().is_some(), "reservations are served in order");
+        assert!(first.try_next().is_some());
+    }
+
+    #[test]
+    fn a_mail_above_the_whole_budget_passes_alone() {
+        let mut mail = bulk_mail();
+        mail.sort(batch(1, 3 * BUDGET));
+        mail.sort(batch(2, BULK_BYTES));
+        assert!(mail.try_next().is_some());
+        assert!(mail.try_next().is_none());
+        drop(mail.take_permit());
+        assert!(mail.try_next().is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_link_or_session_follows_the_mail_from_there() {
+        let mut mail = bulk_mail();
+        for envelope in [batch(1, BUDGET), send(7, BUDGET), detach(1), send(7, 1)] {
+            assert!(sort(&mut mail, envelope).is_empty());
+        }
+        let left = Envelope::new(Mail::InstanceLeft(SESSION, SessionEnd::Left));
+        assert_eq!(sort(&mut mail, left), ["send 7", "send 7", "left 2"]);
+        let lost = Envelope::new(Mail::LinkLost(LINK));
+        assert_eq!(sort(&mut mail, lost), ["batch 1", "detach 1", "lost 1"]);
+        assert!(mail.try_next().is_none());
+        assert_eq!(sort(&mut mail, detach(1)), ["detach 1"]);
+    }
+
+    #[tokio::test]
+    async fn waiting_mail_is_passed_on_when_the_budget_returns() {
+        let mut mail = bulk_mail();
+        mail.sort(batch(1, BUDGET));
+        mail.sort(batch(2, BUDGET));
+        assert!(mail.try_next().is_some());
+        let permit = mail.take_permit();
+        // The next mail was asked for before the budget returned.
+        assert!(mail.try_next().is_none());
+        drop(permit);
+        assert_eq!(describe(&mail.next().await), "batch 2");
+    }
+}

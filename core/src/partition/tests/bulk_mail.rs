@@ -1,0 +1,77 @@
+//! Bulk mail: megabytes of a few clients do not delay the messages of the others.
+
+use bytes::Bytes;
+use minerva_proto::link::CoreMessage;
+
+use super::harness::{Harness, hello, messages, run_until_idle};
+use super::store::TestStore;
+use crate::partition::bulk_mail::IN_FLIGHT_KIB;
+
+/// A message of more than half of the budget: two of them are never in flight together.
+const LONG: usize = (IN_FLIGHT_KIB as usize) << 9;
+const CLIENTS: u64 = 4;
+
+/// The transports whose batches are durable.
+fn taken(harness: &mut Harness) -> Vec<u64> {
+    let transport = |frame: minerva_proto::link::CoreFrame| match frame.message()? {
+        CoreMessage::Taken(_) => frame.transport().map(|transport| transport.0),
+        _ => None,
+    };
+    harness.edge_outputs().into_iter().filter_map(transport).collect()
+}
+
+fn durable_bytes(store: &TestStore) -> usize {
+    store.durable.lock().unwrap().iter().map(Bytes::len).sum()
+}
+
+/// Each client has a stream; all but the last send a long message, then the last one a short message.
+async fn with_long_messages(store: &TestStore) -> Harness {
+    let mut harness = Harness::start(store).await;
+    for client in 1..=CLIENTS {
+        harness.attach(hello(client, &format!("stream{client}")));
+    }
+    run_until_idle().await;
+    store.permits.add_permits(1);
+    run_until_idle().await;
+    harness.edge_outputs();
+    for client in 1..CLIENTS {
+        harness.batch(client, messages(0, 0, vec![Bytes::from(vec![b'x'; LONG])]));
+    }
+    harness.batch(CLIENTS, messages(0, 0, vec!["short".into()]));
+    run_until_idle().await;
+    harness
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_message_waits_for_one_long_message_at_most() {
+    let store = TestStore::held();
+    let mut harness = with_long_messages(&store).await;
+    assert!(taken(&mut harness).is_empty(), "nothing is durable");
+    store.permits.add_permits(1);
+    run_until_idle().await;
+    let durable = durable_bytes(&store);
+    assert!(durable < 2 * LONG, "{durable} bytes in front of the short message");
+    assert!(taken(&mut harness).contains(&CLIENTS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_long_messages_become_durable() {
+    let store = TestStore::held();
+    let mut harness = with_long_messages(&store).await;
+    store.permits.add_permits(100);
+    run_until_idle().await;
+    let mut taken = taken(&mut harness);
+    taken.sort_unstable();
+    assert_eq!(taken, [1, 2, 3, 4]);
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_link_follows_its_mail() {
+    let store = TestStore::held();
+    let harness = with_long_messages(&store).await;
+    harness.partitions.remove_link(super::harness::LINK);
+    store.permits.add_permits(100);
+    run_until_idle().await;
+    assert!(durable_bytes(&store) > 3 * LONG, "mail in front of the end is handled");
+}
