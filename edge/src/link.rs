@@ -8,6 +8,7 @@ mod channel;
 mod cores;
 mod dial;
 mod directory;
+mod frame_queue;
 pub(crate) mod owner_table;
 mod refusal;
 mod route;

@@ -1,7 +1,7 @@
 //! One call to one core, from the greeting to its end. Owns the table of transports on this call and reports the core's
 //! claims to the directory. Made by `dial.rs`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tonic::{Code, Streaming};
 
 use super::attachment::{CallSender, Message, Recipient};
 use super::directory::{Directory, EstablishedLink, PartitionLayoutError};
+use super::frame_queue::FrameQueue;
 use super::refusal::Refusals;
 use super::transport_queue::QueueError;
 
@@ -92,7 +93,8 @@ pub(super) async fn make(
     let (sender, messages) = CallSender::new();
     let established = directory.join(hello.partitions, hello.hash, sender)?;
     up(&hello.core_id);
-    let (recipients, frames, coalescer) = (HashMap::new(), VecDeque::new(), Coalescer::default());
+    let (recipients, frames, coalescer) =
+        (HashMap::new(), FrameQueue::default(), Coalescer::default());
     let refusals = Refusals::new(hello.core_id, directory.metrics().clone());
     let mut call = Call {
         outgoing,
@@ -150,8 +152,8 @@ struct Call {
     established: EstablishedLink,
     /// Recipients of core messages by transport.
     recipients: HashMap<TransportId, Recipient>,
-    /// Frames of the next gRPC message: at most `MAX_FRAMES`, plus a Detach after an overflow.
-    frames: VecDeque<EdgeFrame>,
+    /// Frames of the next gRPC messages: at most `MAX_FRAMES` short ones, plus a Detach after an overflow.
+    frames: FrameQueue,
     coalescer: Coalescer,
     refusals: Refusals,
 }
@@ -163,7 +165,7 @@ impl Call {
             tokio::select! {
                 // In this order, so that a gRPC message contains all queued frames.
                 biased;
-                count = self.messages.recv_many(&mut batch, MAX_FRAMES), if self.frames.len() < MAX_FRAMES => {
+                count = self.messages.recv_many(&mut batch, MAX_FRAMES), if self.frames.short() < MAX_FRAMES => {
                     if count == 0 {
                         return Err(CallError::Ended);
                     }
@@ -206,7 +208,7 @@ impl Call {
     }
 
     fn push(&mut self, transport: TransportId, message: EdgeMessage) {
-        self.frames.push_back(EdgeFrame { transport, message });
+        self.frames.push(EdgeFrame { transport, message });
     }
 
     async fn deliver_all(&mut self, frames: Vec<pb::CoreFrame>) -> Result<(), CallError> {
@@ -273,14 +275,8 @@ async fn has_room<T>(sender: &mpsc::Sender<T>, coalescer: &mut Coalescer) -> boo
     coalescer.reserve(sender).await.is_ok()
 }
 
-/// Takes the frames of one gRPC message: up to a number and a size, at least one.
-fn fill(frames: &mut VecDeque<EdgeFrame>) -> pb::RelayRequest {
-    let mut filled = Vec::with_capacity(frames.len().min(MAX_FRAMES));
-    let mut bytes = 0;
-    while filled.len() < MAX_FRAMES && bytes < MESSAGE_BYTES {
-        let Some(frame) = frames.pop_front() else { break };
-        bytes += frame.weight();
-        filled.push(encode::edge_frame(frame));
-    }
-    pb::RelayRequest { frames: filled }
+/// Takes the frames of one gRPC message, at least one.
+fn fill(frames: &mut FrameQueue) -> pb::RelayRequest {
+    let frames = frames.take(MAX_FRAMES, MESSAGE_BYTES);
+    pb::RelayRequest { frames: frames.into_iter().map(encode::edge_frame).collect() }
 }
