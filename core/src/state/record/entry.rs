@@ -163,12 +163,13 @@ impl Header {
 
 /// The oldest reader version of a record in an entry with claim tags.
 fn reader_version(context: &BlobContext, record: &Record) -> u32 {
-    match record {
-        Record::Assigned { redeliveries: 1.., .. } if context.has_redeliveries() => {
-            context.redeliveries_version()
-        }
-        Record::Finishing { .. } => context.finishing_version(),
-        _ => context.tags_version(),
+    let is_redelivered = matches!(record, Record::Assigned { redeliveries: 1.., .. });
+    if matches!(record, Record::Finishing { .. }) {
+        context.finishing_version()
+    } else if is_redelivered && context.has_redeliveries() {
+        context.redeliveries_version()
+    } else {
+        context.tags_version()
     }
 }
 
