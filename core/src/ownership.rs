@@ -89,7 +89,11 @@ impl Ownership {
         let member = Member {
             name: context.owner.to_string(),
             is_standby: standby,
-            stored_version: context.options.stored_version,
+            stored_version: if mutation::is(Mutation::ReportNewest) {
+                STORED_VERSION
+            } else {
+                context.options.stored_version
+            },
         };
         let now = clock::now();
         let partitions = 0..context.partitions.count();

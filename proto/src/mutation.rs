@@ -87,11 +87,15 @@ pub enum Mutation {
     IgnoreExpected,
     /// Core: a finished stream ends before the client has acknowledged all messages.
     FinishDropsTail,
+    /// Core: the assignment of a stream to another instance does not count.
+    ForgetMoves,
+    /// Core: a heartbeat reports the newest stored version in place of the permitted one.
+    ReportNewest,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -133,6 +137,8 @@ impl Mutation {
         Self::DropDamaged,
         Self::IgnoreExpected,
         Self::FinishDropsTail,
+        Self::ForgetMoves,
+        Self::ReportNewest,
     ];
 }
 

@@ -326,7 +326,8 @@ impl StreamState {
         if self.instance.as_ref() != Some(instance) {
             // Content of version 1 has no count: an unknown one stays unknown.
             let is_known = self.instance.is_none() || self.assignments > 0;
-            self.assignments += u64::from(is_known);
+            let is_move = self.instance.is_some() && mutation::is(Mutation::ForgetMoves);
+            self.assignments += u64::from(is_known && !is_move);
             self.instance = Some(instance.clone());
         }
         self.redeliveries = redeliveries;

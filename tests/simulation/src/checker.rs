@@ -33,6 +33,8 @@ pub(crate) struct Checker {
     clients: Vec<ClientRecord>,
     /// By number, since an id may be reused after the end of the stream.
     streams: BTreeMap<StreamNumber, StreamRecord>,
+    /// The instance by stream and number of the assignment.
+    assignments: BTreeMap<(StreamNumber, u64), String>,
     /// By number.
     pushes: Vec<PushRecord>,
     violations: Vec<String>,

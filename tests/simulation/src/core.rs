@@ -110,11 +110,17 @@ impl Core {
         self.life += 1;
         (self.state, self.release) = (State::Up, release);
         let mut deployment = self.deployment.clone();
-        if release != Release::New {
-            deployment.options.stored_version = 1;
-        }
+        deployment.options.stored_version = self.permitted_version();
         let (index, life, is_standby) = (self.index, self.life, self.is_standby);
         self.process = Some(Process::spawn(index, life, is_standby, deployment, &self.waker));
+    }
+
+    /// The newest stored version that the program or its operator permits.
+    pub(crate) fn permitted_version(&self) -> u32 {
+        match self.release {
+            Release::Old | Release::Pinned => 1,
+            Release::New => self.deployment.options.stored_version,
+        }
     }
 
     /// Drops all state. The caller has cut the connections.

@@ -36,12 +36,26 @@ pub(crate) struct DurableState {
     held: BTreeMap<usize, BTreeMap<u64, Bytes>>,
     /// The newest stored version that all live cores have permitted once.
     permitted_version: u64,
+    /// The newest stored version that each core permits, by the name in its heartbeats.
+    permitting: BTreeMap<String, u32>,
 }
 
 impl DurableState {
-    /// Handles a heartbeat that permits content up to a version.
+    /// Handles the stored version at the start.
     pub(crate) fn on_stored_version(&mut self, version: u32) {
         self.permitted_version = self.permitted_version.max(version.into());
+    }
+
+    /// Handles a heartbeat of a core that permits content up to a version. The report in the heartbeat may be wrong.
+    pub(crate) fn on_heartbeat<'a>(
+        &mut self,
+        name: &str,
+        permits: u32,
+        members: impl Iterator<Item = &'a str>,
+    ) {
+        self.permitting.insert(name.to_owned(), permits);
+        let lowest = members.filter_map(|name| self.permitting.get(name)).min();
+        self.on_stored_version(lowest.copied().unwrap_or(1));
     }
 
     /// Handles a successful call.

@@ -19,7 +19,11 @@ pub(crate) struct Assigned {
 /// An output of a core for an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum InstanceOutput {
-    Started(Assigned),
+    Started {
+        assigned: Assigned,
+        /// Number of the assignment; 0 if unknown.
+        assignment: u64,
+    },
     Messages {
         stream: StreamNumber,
         first_event: EventNumber,

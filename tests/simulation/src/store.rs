@@ -62,6 +62,11 @@ impl Store {
         store
     }
 
+    /// Names of the live cores.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
+        self.data.members.keys().map(|member| member.name.as_str())
+    }
+
     /// Schedules all new calls.
     pub(crate) fn take_calls(&mut self, net: &mut Network) {
         for call in self.queue.take() {

@@ -27,7 +27,7 @@ use crate::event::{Content, Event};
 use crate::network::Network;
 use crate::outcome::Outcome;
 use crate::plan::{Options, Plan};
-use crate::store::Store;
+use crate::store::{Op, Store};
 use crate::wake_flag::{LoopWaker, WakeFlag};
 
 /// State of a run.
@@ -86,6 +86,8 @@ impl World {
             queue: store.queue.clone(),
             stopped: sender,
         };
+        let mut checker = Checker::new(options, plan.services);
+        checker.durable.on_stored_version(plan.stored_version);
         let clients = (0..options.streams).map(|index| {
             let kind = net.random.pick(&minerva_client::TransportKind::ALL);
             let is_tagged = Plan::has_tags(index, options.clients);
@@ -106,7 +108,7 @@ impl World {
         };
         Self {
             clock,
-            checker: Checker::new(options, plan.services),
+            checker,
             store,
             clients,
             edges: (0..plan.edges).map(edge).collect(),
@@ -312,14 +314,17 @@ impl World {
     }
 
     fn perform_store_call(&mut self, call: crate::store::Call) {
-        let (partition, op) = (call.partition, call.op.clone());
+        let (core, partition, op) = (call.core, call.partition, call.op.clone());
         let is_lost = self.store.begin_checkpoint_loss(&call);
         let (is_done, is_late) = self.store.perform(call, &mut self.net);
         if is_late {
             let text = format!("partition {partition} is written after its release");
             self.checker.violation(text);
         }
-        self.checker.durable.on_stored_version(self.store.data.stored_version());
+        if let (true, Op::Heartbeat { member, .. }) = (is_done, &op) {
+            let permits = self.cores[core].permitted_version();
+            self.checker.durable.on_heartbeat(&member.name, permits, self.store.members());
+        }
         if is_done
             && let Err(error) = self.checker.durable.on_call(partition, &op, &self.store.data)
         {

@@ -49,6 +49,7 @@ fn mutations_are_detected() {
         Mutation::MixServices,
         Mutation::StayInGroup,
         Mutation::SendUngated,
+        Mutation::ForgetMoves,
     ] {
         let is_detected = |seed| !run(seed, &SMALL, Some(mutation)).violations.is_empty();
         assert!((1..20).any(is_detected), "{mutation:?}");

@@ -6,7 +6,7 @@ use minerva_proto::{EventNumber, KillReason, Sack, StreamNumber};
 
 use super::{Checker, TransportWatch};
 use crate::clock::Time;
-use crate::durable::StreamModel;
+use crate::durable::{StreamModel, partition_of};
 use crate::messages::{c2s_message, client_of, is_for_client, stream_id};
 use crate::observation::{Assigned, InstanceOutput};
 
@@ -49,10 +49,16 @@ impl Checker {
     }
 
     /// A core releases an output to an instance.
-    pub(crate) fn on_instance_output(&mut self, output: &InstanceOutput, now: Time) {
+    pub(crate) fn on_instance_output(
+        &mut self,
+        instance: &str,
+        output: &InstanceOutput,
+        now: Time,
+    ) {
         let holds = match output {
-            InstanceOutput::Started(started) => {
-                let Assigned { number, next_event, next_send } = *started;
+            InstanceOutput::Started { assigned, assignment } => {
+                let Assigned { number, next_event, next_send } = *assigned;
+                self.check_assignment(number, instance, *assignment);
                 self.durable.implies(number, |state| {
                     state.first_event() >= next_event && state.sent_by_app() >= next_send
                 })
@@ -77,6 +83,21 @@ impl Checker {
         };
         if !holds {
             self.violation(format!("at {now}: not durable, or wrong: {output:?}"));
+        }
+    }
+
+    /// Checks that the assignments of a stream to different instances have different numbers. An instance detects by
+    /// the number that another one had the stream. A rollback may take numbers back.
+    fn check_assignment(&mut self, stream: StreamNumber, instance: &str, assignment: u64) {
+        let is_lossless = !self.durable.is_rolled_back(partition_of(stream));
+        if assignment == 0 || !is_lossless || self.durable.is_damaged() {
+            return;
+        }
+        let key = (stream, assignment);
+        let other = self.assignments.entry(key).or_insert_with(|| instance.to_owned());
+        if other != instance {
+            let text = format!("{other} and {instance} have stream {stream} under {assignment}");
+            self.violation(text);
         }
     }
 

@@ -104,8 +104,9 @@ impl Session {
         net: &mut Network,
         checker: &mut Checker,
     ) {
+        let instance = self.handle.as_ref().map_or("", |handle| &handle.instance_id);
         for output in &outputs {
-            checker.on_instance_output(&observed(output), net.now);
+            checker.on_instance_output(instance, &observed(output), net.now);
         }
         net.trace.record(net.now, "release to app", [self.number, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
@@ -123,11 +124,14 @@ impl Session {
 /// An output in the terms of the checker.
 fn observed(output: &AppOutput) -> InstanceOutput {
     match output {
-        AppOutput::Started(started) => InstanceOutput::Started(Assigned {
-            number: started.stream,
-            next_event: started.next_event,
-            next_send: started.send_state.next_send,
-        }),
+        AppOutput::Started(started) => InstanceOutput::Started {
+            assigned: Assigned {
+                number: started.stream,
+                next_event: started.next_event,
+                next_send: started.send_state.next_send,
+            },
+            assignment: started.assignment,
+        },
         AppOutput::Messages { stream, first_event, messages, .. } => InstanceOutput::Messages {
             stream: *stream,
             first_event: *first_event,

@@ -22,7 +22,7 @@ use crate::random::Random;
 pub struct StoreData {
     count: Option<u32>,
     /// Lease and number of the last heartbeat, and the time since when none is missing, by member.
-    members: BTreeMap<Member, (LeaseEnd, u64, Time)>,
+    pub(super) members: BTreeMap<Member, (LeaseEnd, u64, Time)>,
     /// Newest version of content that every live member has permitted once; 0 before the first heartbeat.
     pub(super) stored_version: u32,
     partitions: BTreeMap<u32, StoredPartition>,
