@@ -75,11 +75,12 @@ impl BulkMail {
             self.waiting.push_back((lane, envelope));
             return VecDeque::new();
         }
-        let mut now = match *mail {
-            Mail::LinkLost(link) => self.remove(|lane| lane.link() == Some(link)),
-            Mail::InstanceLeft(session, _) => self.remove(|lane| lane.session() == Some(session)),
-            _ => VecDeque::new(),
-        };
+        let mut now = VecDeque::new();
+        if let Mail::LinkLost(link) = *mail {
+            now = self.remove(|lane| lane.link() == Some(link));
+        } else if let Mail::InstanceLeft(session, _) = *mail {
+            now = self.remove(|lane| lane.session() == Some(session));
+        }
         now.push_back(envelope);
         now
     }
@@ -240,14 +241,21 @@ mod tests {
         })
     }
 
+    /// The kind of a mail and the number of the sender.
     fn describe(envelope: &Envelope) -> String {
-        match &envelope.mail {
-            Mail::Batch { transport, .. } => format!("batch {}", transport.0),
-            Mail::Detach { transport, .. } => format!("detach {}", transport.0),
-            Mail::Send { stream, .. } => format!("send {}", stream.0),
-            Mail::LinkLost(link) => format!("lost {}", link.0),
-            Mail::InstanceLeft(session, _) => format!("left {}", session.0),
-            _ => "other".to_owned(),
+        if let Mail::LinkLost(link) = envelope.mail {
+            format!("lost {}", link.0)
+        } else if let Mail::InstanceLeft(session, _) = envelope.mail {
+            format!("left {}", session.0)
+        } else {
+            match Lane::of(&envelope.mail).unwrap() {
+                Lane::Transport(_, transport) if envelope.mail.bytes() > 0 => {
+                    format!("batch {}", transport.0)
+                }
+                Lane::Transport(_, transport) => format!("detach {}", transport.0),
+                Lane::Stream(_, stream) => format!("send {}", stream.0),
+                Lane::Calls => "call".to_owned(),
+            }
         }
     }
 

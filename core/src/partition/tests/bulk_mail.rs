@@ -1,7 +1,7 @@
 //! Bulk mail: megabytes of a few clients do not delay the messages of the others.
 
 use bytes::Bytes;
-use minerva_proto::link::CoreMessage;
+use minerva_proto::link::{CoreFrame, CoreMessage};
 
 use super::harness::{Harness, hello, messages, run_until_idle};
 use super::store::TestStore;
@@ -13,9 +13,9 @@ const CLIENTS: u64 = 4;
 
 /// The transports whose batches are durable.
 fn taken(harness: &mut Harness) -> Vec<u64> {
-    let transport = |frame: minerva_proto::link::CoreFrame| match frame.message()? {
-        CoreMessage::Taken(_) => frame.transport().map(|transport| transport.0),
-        _ => None,
+    let transport = |frame: CoreFrame| {
+        let is_taken = matches!(frame.message(), Some(CoreMessage::Taken(_)));
+        frame.transport().filter(|_| is_taken).map(|transport| transport.0)
     };
     harness.edge_outputs().into_iter().filter_map(transport).collect()
 }

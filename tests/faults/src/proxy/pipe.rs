@@ -88,7 +88,11 @@ async fn write(
     to: &mut OwnedWriteHalf,
 ) -> Result<(), ()> {
     while let Some(Chunk { bytes, due }) = chunks.recv().await {
-        sleep(due.saturating_duration_since(clock::now())).await;
+        // The shortest sleep takes a millisecond.
+        let delay = due.saturating_duration_since(clock::now());
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             pass(direction, &mut conditions).await?;
