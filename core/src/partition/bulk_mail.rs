@@ -19,8 +19,8 @@ use crate::stream::{LinkId, SessionId};
 /// Bytes of messages from which on a mail is bulk mail: more than an edge reads at once from one connection.
 pub(super) const BULK_BYTES: usize = 32 << 10;
 
-/// Bulk mail of all partitions whose appends may be in flight at once, in KiB; a single mail may be larger.
-pub(super) const IN_FLIGHT_KIB: u32 = 1 << 10;
+/// Bulk mail of all partitions whose appends may be in flight at once; a single mail may be larger.
+pub(super) const IN_FLIGHT_BYTES: usize = 1 << 20;
 
 /// The share of the store that bulk mail may take, for all partitions of a core. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct BulkBudget(Arc<Semaphore>);
 
 impl Default for BulkBudget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(IN_FLIGHT_KIB as usize)))
+        Self(Arc::new(Semaphore::new(IN_FLIGHT_BYTES / 1024)))
     }
 }
 
@@ -122,7 +122,7 @@ impl BulkMail {
 
     fn reserve(&mut self) -> Option<&mut Reservation> {
         let (_, oldest) = self.waiting.front()?;
-        let cost = oldest.mail.cost_kib().min(IN_FLIGHT_KIB);
+        let cost = oldest.mail.cost_kib().min((IN_FLIGHT_BYTES / 1024) as u32);
         let budget = &self.budget.0;
         Some(self.reservation.get_or_insert_with(|| {
             let permit = Arc::clone(budget).acquire_many_owned(cost);
@@ -214,7 +214,7 @@ mod tests {
 
     const LINK: LinkId = LinkId(1);
     const SESSION: SessionId = SessionId(2);
-    const BUDGET: usize = (IN_FLIGHT_KIB as usize) << 10;
+    const BUDGET: usize = IN_FLIGHT_BYTES;
 
     fn bulk_mail() -> BulkMail {
         BulkMail::new(BulkBudget::default())

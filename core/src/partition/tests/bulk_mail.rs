@@ -5,10 +5,10 @@ use minerva_proto::link::{CoreFrame, CoreMessage};
 
 use super::harness::{Harness, hello, messages, run_until_idle};
 use super::store::TestStore;
-use crate::partition::bulk_mail::IN_FLIGHT_KIB;
+use crate::partition::bulk_mail::IN_FLIGHT_BYTES;
 
 /// A message of more than half of the budget: two of them are never in flight together.
-const LONG: usize = (IN_FLIGHT_KIB as usize) << 9;
+const LONG: usize = IN_FLIGHT_BYTES / 2;
 const CLIENTS: u64 = 4;
 
 /// The transports whose batches are durable.

@@ -118,6 +118,7 @@ impl StreamModel {
     /// The change contradicts the state.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
         let is_over = self.ended.is_some();
+        self.check_finish(change)?;
         match change {
             Change::Opened { .. } => return Err("created twice".to_owned()),
             Change::Acknowledged { event } if *event >= self.next_event().0 => {
@@ -148,15 +149,6 @@ impl StreamModel {
             {
                 return Err(format!("a change after the end: {change:?}"));
             }
-            Change::Sent { .. } | Change::Pushed { .. } | Change::Finishing
-                if self.is_finishing =>
-            {
-                return Err(format!("a change behind the finish: {change:?}"));
-            }
-            Change::Ended(end) if end.reason == FINISHED && !self.outbox.is_empty() => {
-                let unacknowledged = self.outbox.len();
-                return Err(format!("a finish drops {unacknowledged} messages"));
-            }
             Change::Finishing => self.is_finishing = true,
             Change::Received { first, messages } => {
                 (*first..*first + messages.len() as u64).for_each(|number| self.receive(number));
@@ -179,6 +171,20 @@ impl StreamModel {
                 self.outbox.clear();
                 self.waiting.clear();
             }
+        }
+        Ok(())
+    }
+
+    /// A finish is the last change of the application, and delivers the messages before.
+    fn check_finish(&self, change: &Change) -> Result<(), String> {
+        let is_of_app =
+            matches!(change, Change::Sent { .. } | Change::Pushed { .. } | Change::Finishing);
+        if is_of_app && self.is_finishing {
+            return Err(format!("a change behind the finish: {change:?}"));
+        }
+        let is_finish = matches!(change, Change::Ended(end) if end.reason == FINISHED);
+        if is_finish && !self.outbox.is_empty() {
+            return Err(format!("a finish drops {} messages", self.outbox.len()));
         }
         Ok(())
     }
