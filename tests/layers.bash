@@ -65,7 +65,7 @@ short_unit() {
   need redis-server redis-server
   need openssl openssl
   need g++ g++
-  cargo test --workspace --all-features --quiet
+  cargo test --workspace --all-features --quiet --no-fail-fast
 }
 
 # Random cases differ from run to run: ten runs find rare failures.

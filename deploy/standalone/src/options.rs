@@ -151,6 +151,7 @@ mod tests {
             None => 1,
             Some("KiB") => 1 << 10,
             Some("MiB") => 1 << 20,
+            Some("ms") => 1,
             Some("s") => 1000,
             Some("h") => 3_600_000,
             Some(other) => panic!("unit {other} in {cell}"),
