@@ -5,37 +5,64 @@
 //! The receiving end of a mailbox sorts its mail here; the gate returns the budget when the append is confirmed.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::FutureExt as _;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::TransportId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use super::mailbox::{Envelope, Mail};
-use crate::stream::{LinkId, SessionId};
+use crate::stream::{LinkId, SessionId, StreamCallId};
 
 /// Bytes of messages from which on a mail is bulk mail: more than an edge reads at once from one connection.
 pub(super) const BULK_BYTES: usize = 32 << 10;
 
-/// Bulk mail of all partitions whose appends may be in flight at once; a single mail may be larger.
+/// Bulk mail of all partitions in appends under way at which further bulk mail waits.
 pub(super) const IN_FLIGHT_BYTES: usize = 1 << 20;
 
 /// The share of the store that bulk mail may take, for all partitions of a core. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct BulkBudget(Arc<Semaphore>);
+///
+/// Nothing is reserved for waiting mail: a partition that cannot act, such as one without a lease, holds nothing back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BulkBudget(Arc<InFlight>);
 
-impl Default for BulkBudget {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(IN_FLIGHT_BYTES / 1024)))
+#[derive(Debug, Default)]
+struct InFlight {
+    bytes: AtomicUsize,
+    /// Notified when bytes return.
+    returned: Notify,
+}
+
+impl BulkBudget {
+    fn try_acquire(&self, bytes: usize) -> Option<BulkPermit> {
+        let add = |used| (used < IN_FLIGHT_BYTES).then_some(used + bytes);
+        let used = self.0.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        used.ok().map(|_| BulkPermit { budget: self.clone(), bytes })
     }
 }
 
 /// A part of the budget; returned when dropped.
-pub(super) type BulkPermit = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub(super) struct BulkPermit {
+    budget: BulkBudget,
+    bytes: usize,
+}
 
-type Reservation = Pin<Box<dyn Future<Output = Option<BulkPermit>> + Send + Sync>>;
+impl BulkPermit {
+    /// Adds another part.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for BulkPermit {
+    fn drop(&mut self) {
+        self.budget.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.0.returned.notify_waiters();
+    }
+}
 
 /// A sender whose mail stays in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,8 +71,8 @@ enum Lane {
     Transport(LinkId, TransportId),
     /// A stream at an instance of the application.
     Stream(SessionId, StreamNumber),
-    /// Requests from outside of a session.
-    Calls,
+    /// A request from outside of a session.
+    Call(StreamCallId),
 }
 
 /// The bulk mail of one mailbox, and the mail of the same senders behind it.
@@ -54,8 +81,6 @@ pub(super) struct BulkMail {
     waiting: VecDeque<(Lane, Envelope)>,
     /// Number of waiting mails by sender.
     lanes: HashMap<Lane, usize>,
-    /// The reservation for the oldest waiting mail.
-    reservation: Option<Reservation>,
     /// The budget of mail that was passed on since [`Self::take_permit`].
     granted: Option<BulkPermit>,
 }
@@ -63,7 +88,7 @@ pub(super) struct BulkMail {
 impl BulkMail {
     pub(super) fn new(budget: BulkBudget) -> Self {
         let (waiting, lanes) = (VecDeque::new(), HashMap::new());
-        Self { budget, waiting, lanes, reservation: None, granted: None }
+        Self { budget, waiting, lanes, granted: None }
     }
 
     /// Takes a mail in. Returns the mail to handle now, in order: none if the mail has to wait; at the end of a link or
@@ -91,18 +116,29 @@ impl BulkMail {
 
     /// Waits for the budget of the oldest mail; pending without mail. Cancel safe.
     pub(super) async fn next(&mut self) -> Envelope {
-        let Some(reservation) = self.reserve() else { return std::future::pending().await };
-        let permit = reservation.await;
-        match self.pass_on(permit) {
-            Some(envelope) => envelope,
-            None => std::future::pending().await,
+        let in_flight = Arc::clone(&self.budget.0);
+        loop {
+            let mut returned = pin!(in_flight.returned.notified());
+            // Before the attempt, so that no return in between is missed.
+            returned.as_mut().enable();
+            if let Some(envelope) = self.try_next() {
+                return envelope;
+            }
+            returned.await;
         }
     }
 
     /// The oldest mail, if its budget is free.
     pub(super) fn try_next(&mut self) -> Option<Envelope> {
-        let permit = self.reserve()?.now_or_never()?;
-        self.pass_on(permit)
+        let (_, oldest) = self.waiting.front()?;
+        let permit = self.budget.try_acquire(oldest.mail.bytes())?;
+        match &mut self.granted {
+            Some(granted) => granted.merge(permit),
+            none @ None => *none = Some(permit),
+        }
+        let (lane, envelope) = self.waiting.pop_front()?;
+        self.forget(lane);
+        Some(envelope)
     }
 
     /// The budget of the mail that was passed on since the last call; to be kept until the mail is durable.
@@ -120,33 +156,8 @@ impl BulkMail {
         self.remove(|_| true)
     }
 
-    fn reserve(&mut self) -> Option<&mut Reservation> {
-        let (_, oldest) = self.waiting.front()?;
-        let cost = oldest.mail.cost_kib().min((IN_FLIGHT_BYTES / 1024) as u32);
-        let budget = &self.budget.0;
-        Some(self.reservation.get_or_insert_with(|| {
-            let permit = Arc::clone(budget).acquire_many_owned(cost);
-            // The semaphore is never closed.
-            Box::pin(async { permit.await.ok() })
-        }))
-    }
-
-    fn pass_on(&mut self, permit: Option<BulkPermit>) -> Option<Envelope> {
-        self.reservation = None;
-        match (&mut self.granted, permit) {
-            (Some(granted), Some(permit)) => granted.merge(permit),
-            (granted @ None, permit) => *granted = permit,
-            (Some(_), None) => {}
-        }
-        let (lane, envelope) = self.waiting.pop_front()?;
-        self.forget(lane);
-        Some(envelope)
-    }
-
     fn remove(&mut self, is_removed: impl Fn(Lane) -> bool) -> VecDeque<Envelope> {
         let (mut removed, mut kept) = (VecDeque::new(), VecDeque::new());
-        // The oldest mail may be another one afterwards.
-        self.reservation = None;
         for (lane, envelope) in std::mem::take(&mut self.waiting) {
             if is_removed(lane) {
                 self.forget(lane);
@@ -184,7 +195,7 @@ impl Lane {
             | Mail::SetLimits { session, stream, .. }
             | Mail::ChangeAttributes { session, stream, .. }
             | Mail::InvalidCommand { session, stream, .. } => Some(Self::Stream(*session, *stream)),
-            Mail::StreamCall(_) => Some(Self::Calls),
+            Mail::StreamCall(call) => Some(Self::Call(call.id)),
             Mail::Grant { .. }
             | Mail::LinkLost(_)
             | Mail::InstanceJoined { .. }
@@ -254,7 +265,7 @@ mod tests {
                 }
                 Lane::Transport(_, transport) => format!("detach {}", transport.0),
                 Lane::Stream(_, stream) => format!("send {}", stream.0),
-                Lane::Calls => "call".to_owned(),
+                Lane::Call(_) => "call".to_owned(),
             }
         }
     }
@@ -289,21 +300,17 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_of_all_mailboxes_is_one() {
-        let budget = BulkBudget::default();
-        let (mut first, mut second) = (BulkMail::new(budget.clone()), BulkMail::new(budget));
-        let half = BUDGET / 2 - 1024;
-        for _ in 0..3 {
-            first.sort(batch(1, half));
+    fn mail_waits_while_the_budget_is_used_up() {
+        for (used, passes) in [(BUDGET - 1, true), (BUDGET, false), (BUDGET + 1, false)] {
+            let budget = BulkBudget::default();
+            let (mut first, mut second) = (BulkMail::new(budget.clone()), BulkMail::new(budget));
+            first.sort(batch(1, used));
+            second.sort(batch(1, BULK_BYTES));
+            assert!(first.try_next().is_some());
+            assert_eq!(second.try_next().is_some(), passes, "{used}");
+            drop(first.take_permit());
+            assert_eq!(second.try_next().is_some(), !passes, "{used}");
         }
-        second.sort(batch(1, half));
-        assert!(first.try_next().is_some());
-        assert!(first.try_next().is_some());
-        assert!(second.try_next().is_none());
-        assert!(first.try_next().is_none());
-        drop(first.take_permit());
-        assert!(second.try_next().is_some(), "reservations are served in order");
-        assert!(first.try_next().is_some());
     }
 
     #[test]
@@ -314,6 +321,20 @@ mod tests {
         assert!(mail.try_next().is_some());
         assert!(mail.try_next().is_none());
         drop(mail.take_permit());
+        assert!(mail.try_next().is_some());
+    }
+
+    #[test]
+    fn the_parts_of_one_turn_return_together() {
+        let mut mail = bulk_mail();
+        for transport in 1..=3 {
+            mail.sort(batch(transport, BUDGET / 2));
+        }
+        assert!(mail.try_next().is_some());
+        assert!(mail.try_next().is_some());
+        assert!(mail.try_next().is_none());
+        drop(mail.take_permit());
+        assert_eq!(mail.budget.0.bytes.load(Ordering::Relaxed), 0);
         assert!(mail.try_next().is_some());
     }
 
@@ -338,9 +359,7 @@ mod tests {
         mail.sort(batch(2, BUDGET));
         assert!(mail.try_next().is_some());
         let permit = mail.take_permit();
-        // The next mail was asked for before the budget returned.
-        assert!(mail.try_next().is_none());
-        drop(permit);
-        assert_eq!(describe(&mail.next().await), "batch 2");
+        let (next, ()) = tokio::join!(mail.next(), async { drop(permit) });
+        assert_eq!(describe(&next), "batch 2");
     }
 }

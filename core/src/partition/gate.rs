@@ -293,7 +293,8 @@ impl Gate {
     fn back_off(&mut self, reason: &str, longest: Duration) {
         tracing::debug!(partition = self.log.partition, reason, pause = ?self.next_pause, "appends will be retried");
         for turn in &mut self.turns {
-            turn.call = None;
+            // The store may be away for long for this partition alone: bulk mail of the others goes on.
+            (turn.call, turn.bulk) = (None, None);
         }
         self.pause = Some(Box::pin(sleep(self.next_pause.min(longest))));
         self.next_pause = (self.next_pause * 2).min(longest);

@@ -8,7 +8,7 @@
 //! full. Commands of instances have none either: their sessions use [`Mailbox::send_with_room`], which waits.
 //!
 //! While the store of one partition does not respond, an instance that sends much to this partition waits with the
-//! whole call, so commands to other partitions wait too. That is intended: the commands of one call stay in order,
+//! whole call, so commands to other partitions wait too. That is intended: the commands of one call are read in order,
 //! and the partitions of a core usually share one store. There is no deadlock, since no partition waits for a session.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -352,8 +352,7 @@ impl Mail {
         }
     }
 
-    /// Approximate memory in KiB, at least 1.
-    pub(super) fn cost_kib(&self) -> u32 {
+    fn cost_kib(&self) -> u32 {
         let kib = self.bytes() / 1024 + 1;
         u32::try_from(kib).unwrap_or(ROOM_KIB).min(ROOM_KIB)
     }

@@ -10,6 +10,9 @@ use minerva_proto::link::{EdgeFrame, TransportId};
 /// Bytes from which on a frame is long: more than an edge reads at once from one connection.
 const LONG_FRAME: usize = 32 << 10;
 
+/// Messages of short frames in front of a long frame.
+const MAX_PASSED: usize = 3;
+
 /// Frames that wait for room in the call. The credit of the transports bounds the long ones.
 #[derive(Debug, Default)]
 pub(super) struct FrameQueue {
@@ -18,6 +21,8 @@ pub(super) struct FrameQueue {
     long: VecDeque<EdgeFrame>,
     /// Number of frames in `long` by transport.
     behind: HashMap<TransportId, usize>,
+    /// Messages without a long frame since a long frame waits.
+    passed: usize,
 }
 
 impl FrameQueue {
@@ -40,14 +45,20 @@ impl FrameQueue {
     }
 
     /// Takes the frames of one gRPC message: up to a number, and up to a size that the last one may exceed; short ones
-    /// first.
+    /// first, but a long one after [`MAX_PASSED`] messages without one.
     pub(super) fn take(&mut self, max_frames: usize, max_bytes: usize) -> Vec<EdgeFrame> {
         let (mut taken, mut bytes) = (Vec::with_capacity(self.short.len().min(max_frames)), 0);
+        let mut is_long_first = self.passed >= MAX_PASSED;
+        let waiting = self.long.len();
         while taken.len() < max_frames && bytes < max_bytes {
-            let Some(frame) = self.short.pop_front().or_else(|| self.pop_long()) else { break };
+            let long = std::mem::take(&mut is_long_first).then(|| self.pop_long()).flatten();
+            let next = long.or_else(|| self.short.pop_front()).or_else(|| self.pop_long());
+            let Some(frame) = next else { break };
             bytes += frame.weight();
             taken.push(frame);
         }
+        let is_passed = waiting > 0 && self.long.len() == waiting;
+        self.passed = if is_passed { self.passed + 1 } else { 0 };
         taken
     }
 
@@ -106,6 +117,19 @@ mod tests {
         assert_eq!(take(&mut queue), [2]);
         assert_eq!(take(&mut queue), [3]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_long_frame_is_passed_by_three_messages_at_most() {
+        let mut queue = FrameQueue::default();
+        queue.push(batch(1, 1 << 20));
+        queue.push(batch(2, 1 << 20));
+        let mut order = Vec::new();
+        for _ in 0..8 {
+            (11..=14).for_each(|transport| queue.push(batch(transport, 100)));
+            order.push(take(&mut queue)[0]);
+        }
+        assert_eq!(order, [11, 11, 11, 1, 11, 11, 11, 2]);
     }
 
     #[test]

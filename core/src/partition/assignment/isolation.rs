@@ -295,6 +295,13 @@ impl Probation {
     }
 }
 
+/// The slots belong to the sessions, which outlive the partition.
+impl Drop for Probation {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(stream, occupied)| occupied.slot.release(*stream));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,6 +370,15 @@ mod tests {
         assert_eq!(blamed(&slot), [2]);
         other.leave(SessionId(1));
         assert_eq!(blamed(&slot), [2], "the suspect of a dead instance");
+    }
+
+    #[test]
+    fn a_partition_that_closes_frees_its_slots() {
+        let (slot, mut probation) = (SuspectSlot::default(), Probation::default());
+        assert!(probation.begin(StreamNumber(1), suspect(2, 3), (SessionId(1), &slot), Millis(0)));
+        assert!(slot.is_taken());
+        drop(probation);
+        assert_eq!((slot.is_taken(), blamed(&slot)), (false, vec![]));
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::stream::Millis;
 /// Time after a death in which the streams of another dead instance do not wait for their instance.
 const RECENT_MS: u64 = 120_000;
 
+/// Deaths closer together have one cause, such as a proxy that restarts: a stream does not reach its second instance in
+/// less. The default of `--app-crash-grace`.
+const TOGETHER_MS: u64 = 400;
+
 /// The last death of an instance of each service; at most [`MAX_SERVICES`].
 #[derive(Default)]
 pub(super) struct RecentDeaths(BTreeMap<Arc<str>, Death>);
@@ -23,8 +27,8 @@ struct Death {
 }
 
 impl RecentDeaths {
-    /// The call of an instance broke off. Returns true if another one has broken off lately, and that instance has not
-    /// returned with its streams.
+    /// The call of an instance broke off. Returns true if another one has broken off lately, but not at the same time, and
+    /// that instance has not returned with its streams.
     pub(super) fn on_died(
         &mut self,
         service: &Arc<str>,
@@ -32,7 +36,9 @@ impl RecentDeaths {
         now: Millis,
     ) -> bool {
         let earlier = self.0.get(service);
-        let is_repeated = earlier.is_some_and(|death| now < death.at.after(RECENT_MS));
+        let is_repeated = earlier.is_some_and(|death| {
+            death.at.after(TOGETHER_MS) <= now && now < death.at.after(RECENT_MS)
+        });
         if earlier.is_some() || self.0.len() < MAX_SERVICES {
             let death = Death { instance_id: instance_id.clone(), at: now };
             self.0.insert(service.clone(), death);
@@ -80,6 +86,19 @@ mod tests {
         deaths.on_joined(&session(&two, true));
         assert!(!deaths.on_died(&service, &one, Millis(RECENT_MS)));
         assert!(!deaths.on_died(&service, &one, Millis(2 * RECENT_MS)));
+    }
+
+    #[test]
+    fn deaths_at_the_same_time_are_not_repeated() {
+        for (ms, is_repeated) in [(0, false), (399, false), (400, true), (401, true)] {
+            let (mut deaths, service) = (RecentDeaths::default(), "s".into());
+            assert!(!deaths.on_died(&service, &"one".into(), Millis(10)));
+            assert_eq!(
+                deaths.on_died(&service, &"two".into(), Millis(10 + ms)),
+                is_repeated,
+                "{ms}"
+            );
+        }
     }
 
     #[test]

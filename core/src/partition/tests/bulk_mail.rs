@@ -7,8 +7,8 @@ use super::harness::{Harness, hello, messages, run_until_idle};
 use super::store::TestStore;
 use crate::partition::bulk_mail::IN_FLIGHT_BYTES;
 
-/// A message of more than half of the budget: two of them are never in flight together.
-const LONG: usize = IN_FLIGHT_BYTES / 2;
+/// Bytes of the messages of a client that use up the budget.
+const LONG: usize = IN_FLIGHT_BYTES;
 const CLIENTS: u64 = 4;
 
 /// The transports whose batches are durable.
@@ -35,7 +35,7 @@ async fn with_long_messages(store: &TestStore) -> Harness {
     run_until_idle().await;
     harness.edge_outputs();
     for client in 1..CLIENTS {
-        harness.batch(client, messages(0, 0, vec![Bytes::from(vec![b'x'; LONG])]));
+        harness.batch(client, messages(0, 0, vec![Bytes::from(vec![b'x'; LONG / 2]); 2]));
     }
     harness.batch(CLIENTS, messages(0, 0, vec!["short".into()]));
     run_until_idle().await;
