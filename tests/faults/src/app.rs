@@ -12,9 +12,10 @@ use crate::message::Direction;
 use crate::random::Random;
 use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
-/// Tells the streams of a run from those that an earlier run left in the same deployment.
+/// Tells the streams of a run from those that an earlier run left in the same deployment. The only run of a deployment
+/// has the default id.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct RunId(u64);
+pub(crate) struct RunId(Option<u64>);
 
 /// Registers as the service `default` and returns; the service continues in a task.
 pub(crate) async fn start(api: &str, traffic: TrafficConfig) -> anyhow::Result<()> {
@@ -40,11 +41,11 @@ pub(crate) fn number_of(stream: &AppStream, run: RunId, streams: usize) -> Optio
 impl RunId {
     /// An id for one of several runs that use the same deployment.
     pub(crate) fn fresh() -> Self {
-        Self(Random::fresh_seed())
+        Self(Some(Random::fresh_seed()))
     }
 
     fn prefix(self) -> String {
-        format!("run {} stream ", self.0)
+        self.0.map_or_else(|| "stream ".to_owned(), |run| format!("run {run} stream "))
     }
 }
 

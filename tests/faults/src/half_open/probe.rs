@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::findings::Ledger;
+use crate::app::{self, RunId};
 use crate::clock;
 
 /// Time for the end of a stream.
@@ -44,7 +45,7 @@ pub(super) async fn run(
 /// Whether a client receives an answer without a reconnect.
 async fn serve(address: SocketAddr, transport: TransportKind) -> anyhow::Result<bool> {
     let mut config = Config::new(address.to_string(), transport);
-    config.credentials = Some("stream 0".to_owned());
+    config.credentials = Some(app::credentials(RunId::default(), 0));
     let stream = Stream::connect(config)?;
     stream.queue("probe").await?;
     let is_answered = stream.recv().await.is_some();
