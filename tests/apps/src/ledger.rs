@@ -69,10 +69,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Report> {
     let took = || clock::now().duration_since(began);
     let app = killed.map_err(|error| report.count("kills", Err(error), took())).ok();
     if let Some(mut app) = app {
-        let log = std::fs::read_to_string(deployment.directory().join("ledger.log"))?;
-        count_deaths(&deaths(&log)?, config.kills, &mut report);
         let sent = timeout(LIFE, traffic.finish()).await;
         let sent = sent.context("clients lack answers").and_then(|sent| sent);
+        // Behind the last answer: a stream that was in delivery at many deaths is delivered later than the others.
+        let log = std::fs::read_to_string(deployment.directory().join("ledger.log"))?;
+        count_deaths(&deaths(&log)?, config.kills, &mut report);
         app.signal(Signal::TERM)?;
         app.wait().await?;
         let effects = check_effects(&deployment.directory().join("ledger.sqlite"), sent.as_ref());
