@@ -32,6 +32,8 @@ const POINTS: [(&str, Redelivery); 5] = [
 const MAX_PASSES: u64 = 40;
 /// Time limit for reaching the point.
 const LIFE: Duration = Duration::from_secs(20);
+/// Time limit for the last answers: streams that were in delivery at many deaths wait for up to a minute.
+const LAST_ANSWERS: Duration = Duration::from_secs(90);
 /// Required answers after the last kill.
 const AFTER: u64 = 200;
 
@@ -69,7 +71,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<Report> {
     let took = || clock::now().duration_since(began);
     let app = killed.map_err(|error| report.count("kills", Err(error), took())).ok();
     if let Some(mut app) = app {
-        let sent = timeout(LIFE, traffic.finish()).await;
+        let sent = timeout(LAST_ANSWERS, traffic.finish()).await;
         let sent = sent.context("clients lack answers").and_then(|sent| sent);
         // Behind the last answer: a stream that was in delivery at many deaths is delivered later than the others.
         let log = std::fs::read_to_string(deployment.directory().join("ledger.log"))?;
