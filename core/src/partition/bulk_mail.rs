@@ -91,23 +91,21 @@ impl BulkMail {
         Self { budget, waiting, lanes, granted: None }
     }
 
-    /// Takes a mail in. Returns the mail to handle now, in order: none if the mail has to wait; at the end of a link or
-    /// a session also the waiting mail from there, without a budget.
-    pub(super) fn sort(&mut self, envelope: Envelope) -> VecDeque<Envelope> {
+    /// Takes a mail in, and adds the mail to handle now to `sorted`, in order: nothing if the mail has to wait; at the end
+    /// of a link or a session also the waiting mail from there, without a budget.
+    pub(super) fn sort(&mut self, envelope: Envelope, sorted: &mut VecDeque<Envelope>) {
         let mail = &envelope.mail;
         if let Some(lane) = Lane::of(mail).filter(|lane| self.must_wait(*lane, mail)) {
             *self.lanes.entry(lane).or_default() += 1;
             self.waiting.push_back((lane, envelope));
-            return VecDeque::new();
+            return;
         }
-        let mut now = VecDeque::new();
         if let Mail::LinkLost(link) = *mail {
-            now = self.remove(|lane| lane.link() == Some(link));
+            sorted.extend(self.remove(|lane| lane.link() == Some(link)));
         } else if let Mail::InstanceLeft(session, _) = *mail {
-            now = self.remove(|lane| lane.session() == Some(session));
+            sorted.extend(self.remove(|lane| lane.session() == Some(session)));
         }
-        now.push_back(envelope);
-        now
+        sorted.push_back(envelope);
     }
 
     fn must_wait(&self, lane: Lane, mail: &Mail) -> bool {
@@ -116,6 +114,9 @@ impl BulkMail {
 
     /// Waits for the budget of the oldest mail; pending without mail. Cancel safe.
     pub(super) async fn next(&mut self) -> Envelope {
+        if self.waiting.is_empty() {
+            return std::future::pending().await;
+        }
         let in_flight = Arc::clone(&self.budget.0);
         loop {
             let mut returned = pin!(in_flight.returned.notified());
@@ -271,7 +272,9 @@ mod tests {
     }
 
     fn sort(mail: &mut BulkMail, envelope: Envelope) -> Vec<String> {
-        mail.sort(envelope).iter().map(describe).collect()
+        let mut sorted = VecDeque::new();
+        mail.sort(envelope, &mut sorted);
+        sorted.iter().map(describe).collect()
     }
 
     #[test]
@@ -304,8 +307,8 @@ mod tests {
         for (used, passes) in [(BUDGET - 1, true), (BUDGET, false), (BUDGET + 1, false)] {
             let budget = BulkBudget::default();
             let (mut first, mut second) = (BulkMail::new(budget.clone()), BulkMail::new(budget));
-            first.sort(batch(1, used));
-            second.sort(batch(1, BULK_BYTES));
+            sort(&mut first, batch(1, used));
+            sort(&mut second, batch(1, BULK_BYTES));
             assert!(first.try_next().is_some());
             assert_eq!(second.try_next().is_some(), passes, "{used}");
             drop(first.take_permit());
@@ -316,8 +319,8 @@ mod tests {
     #[test]
     fn a_mail_above_the_whole_budget_passes_alone() {
         let mut mail = bulk_mail();
-        mail.sort(batch(1, 3 * BUDGET));
-        mail.sort(batch(2, BULK_BYTES));
+        sort(&mut mail, batch(1, 3 * BUDGET));
+        sort(&mut mail, batch(2, BULK_BYTES));
         assert!(mail.try_next().is_some());
         assert!(mail.try_next().is_none());
         drop(mail.take_permit());
@@ -328,7 +331,7 @@ mod tests {
     fn the_parts_of_one_turn_return_together() {
         let mut mail = bulk_mail();
         for transport in 1..=3 {
-            mail.sort(batch(transport, BUDGET / 2));
+            sort(&mut mail, batch(transport, BUDGET / 2));
         }
         assert!(mail.try_next().is_some());
         assert!(mail.try_next().is_some());
@@ -355,8 +358,8 @@ mod tests {
     #[tokio::test]
     async fn waiting_mail_is_passed_on_when_the_budget_returns() {
         let mut mail = bulk_mail();
-        mail.sort(batch(1, BUDGET));
-        mail.sort(batch(2, BUDGET));
+        sort(&mut mail, batch(1, BUDGET));
+        sort(&mut mail, batch(2, BUDGET));
         assert!(mail.try_next().is_some());
         let permit = mail.take_permit();
         let (next, ()) = tokio::join!(mail.next(), async { drop(permit) });

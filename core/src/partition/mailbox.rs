@@ -205,8 +205,6 @@ impl Envelope {
 /// The receiving end of a mailbox. A drop refuses the attaches in the mailbox.
 pub struct MailReceiver {
     receiver: mpsc::UnboundedReceiver<Envelope>,
-    /// Mails that [`MailReceiver::waiting`] has shown; sorted first.
-    shown: VecDeque<Envelope>,
     /// Mails to receive next.
     sorted: VecDeque<Envelope>,
     bulk: BulkMail,
@@ -223,7 +221,7 @@ impl MailReceiver {
             tokio::select! {
                 biased;
                 envelope = self.bulk.next() => return self.open(Some(envelope)),
-                envelope = self.receiver.recv() => self.sorted = self.bulk.sort(envelope?),
+                envelope = self.receiver.recv() => self.bulk.sort(envelope?, &mut self.sorted),
             }
         }
     }
@@ -235,8 +233,8 @@ impl MailReceiver {
             if ready.is_some() {
                 return self.open(ready);
             }
-            let next = self.shown.pop_front().or_else(|| self.receiver.try_recv().ok())?;
-            self.sorted = self.bulk.sort(next);
+            let next = self.receiver.try_recv().ok()?;
+            self.bulk.sort(next, &mut self.sorted);
         }
     }
 
@@ -247,9 +245,10 @@ impl MailReceiver {
 
     /// All mails in the mailbox, without receiving them. Mails of one sender are in order.
     pub(super) fn waiting(&mut self) -> impl Iterator<Item = &Mail> {
-        self.shown.extend(std::iter::from_fn(|| self.receiver.try_recv().ok()));
-        let envelopes = self.sorted.iter().chain(self.bulk.waiting()).chain(&self.shown);
-        envelopes.map(|envelope| &envelope.mail)
+        while let Ok(envelope) = self.receiver.try_recv() {
+            self.bulk.sort(envelope, &mut self.sorted);
+        }
+        self.sorted.iter().chain(self.bulk.waiting()).map(|envelope| &envelope.mail)
     }
 
     fn open(&self, envelope: Option<Envelope>) -> Option<Mail> {
@@ -264,7 +263,7 @@ impl Drop for MailReceiver {
         self.receiver.close();
         let rest = std::iter::from_fn(|| self.receiver.try_recv().ok());
         let sorted = self.sorted.drain(..).chain(self.bulk.take_all());
-        for envelope in sorted.chain(self.shown.drain(..)).chain(rest) {
+        for envelope in sorted.chain(rest) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             envelope.mail.refuse();
         }
@@ -281,7 +280,6 @@ impl Mailbox {
             Self { sender, waiting: waiting.clone(), room },
             MailReceiver {
                 receiver,
-                shown: VecDeque::new(),
                 sorted: VecDeque::new(),
                 bulk: BulkMail::new(budget),
                 waiting,

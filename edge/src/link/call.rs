@@ -277,6 +277,7 @@ async fn has_room<T>(sender: &mpsc::Sender<T>, coalescer: &mut Coalescer) -> boo
 
 /// Takes the frames of one gRPC message, at least one.
 fn fill(frames: &mut FrameQueue) -> pb::RelayRequest {
-    let frames = frames.take(MAX_FRAMES, MESSAGE_BYTES);
-    pb::RelayRequest { frames: frames.into_iter().map(encode::edge_frame).collect() }
+    let mut filled = Vec::with_capacity(frames.short().clamp(1, MAX_FRAMES));
+    frames.take(MAX_FRAMES, MESSAGE_BYTES, |frame| filled.push(encode::edge_frame(frame)));
+    pb::RelayRequest { frames: filled }
 }

@@ -16,14 +16,17 @@ const MAX_PASSED: usize = 3;
 /// Frames that wait for room in the call. The credit of the transports bounds the long ones.
 #[derive(Debug, Default)]
 pub(super) struct FrameQueue {
-    short: VecDeque<EdgeFrame>,
+    short: VecDeque<Weighed>,
     /// Long frames, and the frames of the same transports behind them.
-    long: VecDeque<EdgeFrame>,
+    long: VecDeque<Weighed>,
     /// Number of frames in `long` by transport.
     behind: HashMap<TransportId, usize>,
     /// Messages without a long frame since a long frame waits.
     passed: usize,
 }
+
+/// A frame with its weight in bytes.
+type Weighed = (usize, EdgeFrame);
 
 impl FrameQueue {
     pub(super) fn is_empty(&self) -> bool {
@@ -36,41 +39,50 @@ impl FrameQueue {
     }
 
     pub(super) fn push(&mut self, frame: EdgeFrame) {
-        if frame.weight() >= LONG_FRAME || self.behind.contains_key(&frame.transport) {
+        let weight = frame.weight();
+        if weight >= LONG_FRAME || self.behind.contains_key(&frame.transport) {
             *self.behind.entry(frame.transport).or_default() += 1;
-            self.long.push_back(frame);
+            self.long.push_back((weight, frame));
         } else {
-            self.short.push_back(frame);
+            self.short.push_back((weight, frame));
         }
     }
 
-    /// Takes the frames of one gRPC message: up to a number, and up to a size that the last one may exceed; short ones
+    /// Passes the frames of one gRPC message on: up to a number, and up to a size that the last one may exceed; short ones
     /// first, but a long one after [`MAX_PASSED`] messages without one.
-    pub(super) fn take(&mut self, max_frames: usize, max_bytes: usize) -> Vec<EdgeFrame> {
-        let (mut taken, mut bytes) = (Vec::with_capacity(self.short.len().min(max_frames)), 0);
-        let mut is_long_first = self.passed >= MAX_PASSED;
-        let waiting = self.long.len();
-        while taken.len() < max_frames && bytes < max_bytes {
-            let long = std::mem::take(&mut is_long_first).then(|| self.pop_long()).flatten();
-            let next = long.or_else(|| self.short.pop_front()).or_else(|| self.pop_long());
-            let Some(frame) = next else { break };
-            bytes += frame.weight();
-            taken.push(frame);
+    pub(super) fn take(
+        &mut self,
+        max_frames: usize,
+        max_bytes: usize,
+        mut each: impl FnMut(EdgeFrame),
+    ) {
+        let (mut frames, mut bytes, waiting) = (0, 0, self.long.len());
+        if self.passed >= MAX_PASSED
+            && let Some((weight, frame)) = self.pop_long()
+        {
+            (frames, bytes) = (1, weight);
+            each(frame);
+        }
+        while frames < max_frames
+            && bytes < max_bytes
+            && let Some((weight, frame)) = self.short.pop_front().or_else(|| self.pop_long())
+        {
+            (frames, bytes) = (frames + 1, bytes + weight);
+            each(frame);
         }
         let is_passed = waiting > 0 && self.long.len() == waiting;
         self.passed = if is_passed { self.passed + 1 } else { 0 };
-        taken
     }
 
-    fn pop_long(&mut self) -> Option<EdgeFrame> {
-        let frame = self.long.pop_front()?;
+    fn pop_long(&mut self) -> Option<Weighed> {
+        let (weight, frame) = self.long.pop_front()?;
         if let Some(count) = self.behind.get_mut(&frame.transport) {
             *count -= 1;
             if *count == 0 {
                 self.behind.remove(&frame.transport);
             }
         }
-        Some(frame)
+        Some((weight, frame))
     }
 }
 
@@ -96,10 +108,15 @@ mod tests {
         EdgeFrame { transport: TransportId(transport), message: EdgeMessage::Detach }
     }
 
+    fn frames(queue: &mut FrameQueue, max_frames: usize) -> Vec<EdgeFrame> {
+        let mut frames = Vec::new();
+        queue.take(max_frames, MAX_BYTES, |frame| frames.push(frame));
+        frames
+    }
+
     /// The transports of the next gRPC message.
     fn take(queue: &mut FrameQueue) -> Vec<u64> {
-        let frames = queue.take(MAX_FRAMES, MAX_BYTES);
-        frames.iter().map(|frame| frame.transport.0).collect()
+        frames(queue, MAX_FRAMES).iter().map(|frame| frame.transport.0).collect()
     }
 
     #[test]
@@ -140,7 +157,7 @@ mod tests {
         queue.push(batch(1, 10));
         queue.push(detach(1));
         queue.push(detach(2));
-        let weights: Vec<_> = std::iter::from_fn(|| Some(queue.take(MAX_FRAMES, MAX_BYTES)))
+        let weights: Vec<_> = std::iter::from_fn(|| Some(frames(&mut queue, MAX_FRAMES)))
             .take_while(|frames| !frames.is_empty())
             .flatten()
             .filter(|frame| frame.transport == TransportId(1))
@@ -168,7 +185,7 @@ mod tests {
         for transport in 2..12 {
             queue.push(batch(transport, LONG_FRAME - 1000));
         }
-        let frames = queue.take(64, MAX_BYTES);
+        let frames = frames(&mut queue, 64);
         let bytes: usize = frames.iter().map(EdgeFrame::weight).sum();
         assert!((MAX_BYTES..MAX_BYTES + LONG_FRAME).contains(&bytes), "{bytes}");
     }
