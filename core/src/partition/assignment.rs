@@ -22,8 +22,7 @@ use super::mailbox::SessionHandle;
 use crate::stream::{Millis, SessionId};
 
 pub use self::isolation::SuspectSlot;
-pub(super) use self::isolation::Suspicion;
-pub(super) use self::isolation::{ISOLATED, spread_ms};
+pub(super) use self::isolation::{ISOLATED, Suspicion, spread_ms};
 
 /// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
@@ -193,8 +192,7 @@ impl Assignment {
                 return true;
             }
             let Some(waiting) = self.waiting.get_mut(stream) else { return false };
-            let suspect = waiting.suspect.as_mut();
-            let due = match suspect {
+            let due = match &mut waiting.suspect {
                 Some(suspect) => {
                     let due = suspect.restart(now);
                     if suspect.is_isolated() { due.max(waiting.grace.unwrap_or(now)) } else { due }

@@ -3,7 +3,7 @@
 use minerva_proto::link::{Attach, Batch, CloseCause, CreatedStream, Run};
 use minerva_proto::{ClaimTag, EventNumber, KillReason, MessageNumber, Reset, Sack, StreamNumber};
 
-use super::harness::{Harness, hello, run_until_idle};
+use super::harness::{Harness, TestSession, hello, run_until_idle};
 use super::store::TestStore;
 use crate::partition::Mail;
 use crate::stream::AppOutput;
@@ -21,6 +21,18 @@ async fn answer(harness: &mut Harness, attach: Attach) -> CloseCause {
     run_until_idle().await;
     let outputs = harness.edge_outputs();
     outputs.iter().find_map(|frame| frame.close_cause().cloned()).unwrap()
+}
+
+/// Stream 1 after a reset by its instance, which has not acknowledged the end.
+async fn ended_by_application() -> (Harness, TestSession) {
+    let harness = Harness::start(&TestStore::free()).await;
+    let app = harness.join(1, "one", &[]);
+    harness.attach(hello(1, "stream1"));
+    run_until_idle().await;
+    let (session, stream, reason) = (app.handle.id, StreamNumber(1), "over".to_owned());
+    harness.send(Mail::Reset { session, stream, reason, application_level: true });
+    run_until_idle().await;
+    (harness, app)
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,14 +93,8 @@ async fn a_repeated_reset_is_confirmed_with_the_own_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_after_the_end_is_answered_with_the_reason_of_the_application() {
-    let mut harness = Harness::start(&TestStore::free()).await;
-    let app = harness.join(1, "one", &[]);
-    harness.attach(hello(1, "stream1"));
-    run_until_idle().await;
+    let (mut harness, app) = ended_by_application().await;
     let (session, stream) = (app.handle.id, StreamNumber(1));
-    let reason = "over".to_owned();
-    harness.send(Mail::Reset { session, stream, reason, application_level: true });
-    run_until_idle().await;
     let over = CloseCause::Reset(Reset::new("over", true));
     assert_eq!(answer(&mut harness, reset(2, "stream1", false)).await, over);
     harness.send(Mail::Acknowledge { session, stream, event: EventNumber(1) });
@@ -102,14 +108,8 @@ async fn a_reset_after_the_end_is_answered_with_the_reason_of_the_application() 
 /// The reset may be lost with the transport.
 #[tokio::test(start_paused = true)]
 async fn a_client_with_a_history_gets_the_reason_of_the_end() {
-    let mut harness = Harness::start(&TestStore::free()).await;
-    let app = harness.join(1, "one", &[]);
-    harness.attach(hello(1, "stream1"));
-    run_until_idle().await;
+    let (mut harness, app) = ended_by_application().await;
     let (session, stream) = (app.handle.id, StreamNumber(1));
-    let reason = "over".to_owned();
-    harness.send(Mail::Reset { session, stream, reason, application_level: true });
-    run_until_idle().await;
     let over = CloseCause::Reset(Reset::new("over", true));
     let without = Attach { create: false, ..hello(2, "stream1") };
     let sent = Attach { seen_ack: Sack::up_to(0), ..without.clone() };
