@@ -4,6 +4,7 @@
 
 use anyhow::ensure;
 use bytes::{Bytes, BytesMut};
+use minerva_faults::random::Random;
 use minerva_proto::v3::deflate::{Deflater, Inflater};
 use minerva_proto::v3::{Frame, MAX_MESSAGE, frame_len};
 use rustix::time::{ClockId, clock_gettime};
@@ -115,7 +116,7 @@ fn cpu_ns() -> f64 {
 
 /// Runs of about the same length, the same ones in each process.
 fn runs_of(content: Content, length: usize) -> Vec<BytesMut> {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let words: Vec<&str> = WORDS.split_whitespace().collect();
     let mut run = || {
         let mut plain = BytesMut::new();
@@ -128,7 +129,7 @@ fn runs_of(content: Content, length: usize) -> Vec<BytesMut> {
 }
 
 fn message(content: Content, words: &[&str], random: &mut Random) -> Frame {
-    let mut word = || words[random.below(words.len()).min(random.below(words.len()))];
+    let mut word = || words[below(random, words.len()).min(below(random, words.len()))];
     match content {
         Content::Tokens => {
             let text = word();
@@ -136,32 +137,20 @@ fn message(content: Content, words: &[&str], random: &mut Random) -> Frame {
         }
         Content::Chat => {
             let text: Vec<&str> = (0..12).map(|_| word()).collect();
-            let name = ["Ann", "Bob", "Carla", "Dmitri", "Eve"][random.below(5)];
-            let (text, at, id) = (text.join(" "), random.below(1 << 30), random.next() as u32);
+            let name = ["Ann", "Bob", "Carla", "Dmitri", "Eve"][below(random, 5)];
+            let (text, at, id) = (text.join(" "), below(random, 1 << 30), random.bits() as u32);
             let json = format!(
                 r#"{{"t":"said","room":"lobby","name":"{name}","text":"{text}","at":17329{at:08},"id":"{id:08x}"}}"#
             );
             Frame::Text(json.into())
         }
         Content::Picture => {
-            Frame::Binary((0..8_000).map(|_| random.next() as u8).collect::<Vec<_>>().into())
+            Frame::Binary((0..8_000).map(|_| random.bits() as u8).collect::<Vec<_>>().into())
         }
     }
 }
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
+/// A number below `bound`.
+fn below(random: &mut Random, bound: usize) -> usize {
+    random.between(0, bound as u64 - 1) as usize
 }

@@ -138,11 +138,7 @@ fn report(load: &Load, steps: &[String], mut checks: Checks) -> bool {
     }
     let rows = load.rows();
     report::print(&rows);
-    let ended = (0..load.clients.len()).filter(|stream| !load.is_open(*stream));
-    for stream in ended.clone() {
-        println!("stream {stream} ended: {}", load.ledger.end_reasons(stream).join("; "));
-    }
-    checks.add(format!("{} streams were reset", ended.clone().count()), ended.count() == 0);
+    checks.add_none("ended streams", &load.ended());
     let reconnects = load.clients.iter().map(|client| client.stream.counters().reconnects);
     println!("{} reconnects", reconnects.sum::<u64>());
     checks.add_delivery(&rows);

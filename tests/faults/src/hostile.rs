@@ -28,11 +28,12 @@ use crate::ports::Ports;
 use crate::process::Process;
 use crate::random::Random;
 use crate::report::OutputOptions;
+use crate::round_trips::Period;
 use crate::source_address::Sources;
 use crate::traffic::StopFlag;
 
 use attack::KindFigures;
-use findings::{Findings, Period};
+use findings::Findings;
 use kind::{Kind, Kinds};
 use resident::{Budget, Resident};
 

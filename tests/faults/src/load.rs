@@ -135,6 +135,13 @@ impl Load {
         self.ledger.end_reasons(stream).is_empty()
     }
 
+    /// The ended streams with their reasons.
+    pub(crate) fn ended(&self) -> Vec<String> {
+        let ended = (0..self.clients.len()).filter(|stream| !self.is_open(*stream));
+        let reasons = |stream| self.ledger.end_reasons(stream).join("; ");
+        ended.map(|stream| format!("{stream}: {}", reasons(stream))).collect()
+    }
+
     /// Waits until the ended streams have ended on both sides, or the deadline has passed.
     pub(crate) async fn wait_for_ends(&self) {
         let start = clock::now();

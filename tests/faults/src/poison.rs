@@ -19,9 +19,10 @@ use crate::fleet::{Fleet, Options, Plan};
 use crate::load::{Load, PADDING};
 use crate::random::Random;
 use crate::report::OutputOptions;
+use crate::round_trips::Period;
 use crate::traffic::StopFlag;
 
-use findings::{Findings, Limits, Period};
+use findings::{Findings, Limits};
 use supervisor::Supervisor;
 
 /// Load before the first measurement.

@@ -26,6 +26,32 @@ pub(crate) struct Quantiles {
     pub(crate) max: f64,
 }
 
+/// Round trips of one part of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Period {
+    pub(crate) name: &'static str,
+    #[serde(flatten)]
+    pub(crate) trips: Quantiles,
+}
+
+/// Prints a table with the ratio of each p99 to that of the first period.
+pub(crate) fn print_periods(periods: &[Period]) {
+    println!(
+        "{:<16} {:>8} {:>8} {:>8} {:>8} {:>9}",
+        "round trips", "number", "p50 ms", "p99 ms", "max ms", "p99 ratio"
+    );
+    for (Period { name, trips }, ratio) in periods.iter().zip(p99_ratios(periods)) {
+        let Quantiles { count, p50, p99, max } = *trips;
+        println!("{name:<16} {count:>8} {p50:>8.1} {p99:>8.1} {max:>8.1} {ratio:>9.2}");
+    }
+}
+
+/// The ratio of each p99 to that of the first period.
+pub(crate) fn p99_ratios(periods: &[Period]) -> impl Iterator<Item = f64> {
+    let base = periods.first().map_or(0.0, |period| period.trips.p99);
+    periods.iter().map(move |period| period.trips.p99 / base)
+}
+
 impl RoundTrips {
     pub(crate) fn on_send(&self, stream: usize, number: u64, now: Instant) {
         self.lock().sent.insert((stream, number), now);

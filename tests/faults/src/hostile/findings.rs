@@ -8,18 +8,10 @@ use super::attack::KindFigures;
 use super::resident::MemoryFigures;
 use crate::load::Load;
 use crate::report::{self, Checks, Row};
-use crate::round_trips::Quantiles;
+use crate::round_trips::{Period, p99_ratios, print_periods};
 
 /// Permitted excess over a documented budget.
 const OVER_BUDGET: f64 = 1.1;
-
-/// Round trips of healthy clients in one period.
-#[derive(Debug, Serialize)]
-pub(super) struct Period {
-    pub(super) name: &'static str,
-    #[serde(flatten)]
-    pub(super) trips: Quantiles,
-}
 
 /// The measurements of a run.
 #[derive(Debug, Serialize)]
@@ -60,11 +52,7 @@ impl Findings {
         let mut checks = self.checks();
         checks.add_delivery(&rows);
         checks.add_none("instances", &load.violations());
-        let ended = (0..load.clients.len()).filter(|stream| !load.is_open(*stream));
-        let ended: Vec<String> = ended
-            .map(|stream| format!("{stream}: {}", load.ledger.end_reasons(stream).join("; ")))
-            .collect();
-        checks.add_none("ended healthy streams", &ended);
+        checks.add_none("ended healthy streams", &load.ended());
         if let Some(path) = json {
             report::write_json(path, &Report { findings: self, rows: &rows, checks: &checks })?;
         }
@@ -72,7 +60,6 @@ impl Findings {
     }
 
     fn print(&self) {
-        let first = self.periods.first().map_or(0.0, |period| period.trips.p99);
         println!("{:<16} {:>7} {:>8} {:>8}", "hostile clients", "clients", "acts", "errors");
         for KindFigures { kind, clients, acts, errors } in &self.kinds {
             println!("{:<16} {clients:>7} {acts:>8} {errors:>8}", format!("{kind:?}"));
@@ -80,15 +67,7 @@ impl Findings {
         let refused = self.refused.iter().map(|(limit, count)| format!("{limit} {count}"));
         println!("refused by limit: {}", refused.collect::<Vec<_>>().join(", "));
         println!("link losses by edge: {:?}", self.link_losses);
-        println!(
-            "{:<16} {:>8} {:>8} {:>8} {:>8} {:>9}",
-            "round trips", "number", "p50 ms", "p99 ms", "max ms", "p99 ratio"
-        );
-        for Period { name, trips } in &self.periods {
-            let Quantiles { count, p50, p99, max } = *trips;
-            let ratio = p99 / first;
-            println!("{name:<16} {count:>8} {p50:>8.1} {p99:>8.1} {max:>8.1} {ratio:>9.2}");
-        }
+        print_periods(&self.periods);
         println!(
             "{:<16} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
             "memory in MB", "base", "peak", "budget", "used", "after", "return s"
@@ -105,8 +84,7 @@ impl Findings {
 
     fn checks(&self) -> Checks {
         let mut checks = Checks::default();
-        if let [first, attack, ..] = &*self.periods {
-            let ratio = attack.trips.p99 / first.trips.p99;
+        if let Some(ratio) = p99_ratios(&self.periods).nth(1) {
             let what = format!("p99 of healthy round trips: {ratio:.2} of that without attack");
             checks.add(what, ratio <= self.ratio);
         }
@@ -133,6 +111,7 @@ impl Findings {
 mod tests {
     use super::*;
     use crate::hostile::kind::Kind;
+    use crate::round_trips::Quantiles;
 
     fn findings() -> Findings {
         let period = |name, p99| Period { name, trips: Quantiles { p99, ..Quantiles::default() } };

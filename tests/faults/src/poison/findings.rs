@@ -7,15 +7,7 @@ use serde::Serialize;
 use super::Death;
 use crate::load::Load;
 use crate::report::{self, Checks, Row};
-use crate::round_trips::Quantiles;
-
-/// Round trips of the other streams in one period.
-#[derive(Debug, Serialize)]
-pub(super) struct Period {
-    pub(super) name: &'static str,
-    #[serde(flatten)]
-    pub(super) trips: Quantiles,
-}
+use crate::round_trips::{Period, p99_ratios, print_periods};
 
 /// Permitted values.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -80,11 +72,7 @@ impl Findings {
         let mut checks = self.checks();
         checks.add_delivery(&rows);
         checks.add_none("instances", &load.violations());
-        let ended = (0..load.clients.len()).filter(|stream| !load.is_open(*stream));
-        let ended: Vec<String> = ended
-            .map(|stream| format!("{stream}: {}", load.ledger.end_reasons(stream).join("; ")))
-            .collect();
-        checks.add_none("ended other streams", &ended);
+        checks.add_none("ended other streams", &load.ended());
         let has_passed = checks.finish();
         reports.push(Report { findings: self, rows, checks });
         Ok(has_passed)
@@ -96,26 +84,13 @@ impl Findings {
             "death by {death:?}, {instances} instances: {deaths} deaths, at most {} permitted",
             limits.deaths
         );
-        println!(
-            "{:<16} {:>8} {:>8} {:>8} {:>8} {:>9}",
-            "round trips", "number", "p50 ms", "p99 ms", "max ms", "p99 ratio"
-        );
-        for Period { name, trips } in &self.periods {
-            let Quantiles { count, p50, p99, max } = *trips;
-            let ratio = p99 / self.base();
-            println!("{name:<16} {count:>8} {p50:>8.1} {p99:>8.1} {max:>8.1} {ratio:>9.2}");
-        }
-    }
-
-    fn base(&self) -> f64 {
-        self.periods.first().map_or(0.0, |period| period.trips.p99)
+        print_periods(&self.periods);
     }
 
     fn checks(&self) -> Checks {
         let mut checks = Checks::default();
         let Limits { ratio: most, wait, deaths: most_deaths } = self.limits;
-        if let [_, deadly, ..] = &*self.periods {
-            let ratio = deadly.trips.p99 / self.base();
+        if let Some(ratio) = p99_ratios(&self.periods).nth(1) {
             let what = format!("p99 of other streams: {ratio:.2} of that without deaths");
             checks.add(what, ratio <= most);
         }
@@ -135,6 +110,7 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::round_trips::Quantiles;
 
     fn findings() -> Findings {
         let period =
