@@ -17,7 +17,8 @@ use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, Transpor
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::{Ended, Event};
-use crate::service::shared::{Shared, StreamCell};
+use crate::service::shared::Shared;
+use crate::service::stream_cell::StreamCell;
 
 /// One client's stream: ordered, reliable, in both directions. See the halves [`Receiver`] and [`Sender`] for
 /// the semantics of receiving, acknowledging, sending and dropping.

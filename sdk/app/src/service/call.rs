@@ -18,7 +18,8 @@ use tonic::{Code, Status, Streaming};
 use super::channel::BoxChannel;
 use super::context::Context;
 use super::core_locks::CoreLock;
-use super::shared::{SessionCall, Shared};
+use super::session_call::SessionCall;
+use super::shared::Shared;
 use crate::session::ContractError;
 
 /// Deadline of the answer to a registration.
@@ -89,7 +90,7 @@ pub(super) async fn register(
     let mut client = AppServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
     // Room for one request: commands that become ready during the write are batched into the next.
     let (requests, receiver) = mpsc::channel(1);
-    let (session, held_streams, held) = context.shared.begin();
+    let (session, held_streams, held) = SessionCall::begin(&context.shared);
     let registration = registration(context, held_streams, held);
     requests.try_send(registration).map_err(|_| CallError::Closed)?;
     let response = timeout(REGISTER_TIMEOUT, client.serve(ReceiverStream::new(receiver)));

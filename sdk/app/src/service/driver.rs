@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use super::addresses::Address;
 use super::connector::{Connector, ResolvedAddresses};
 use super::context::Context;
+use super::phase::Phase;
 use super::resolve::resolve;
-use super::shared::Phase;
 
 /// Deadline for queued messages to become durable after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

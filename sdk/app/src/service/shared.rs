@@ -1,18 +1,17 @@
 //! State shared by the tasks and the handles of a service: the session behind a lock, and the wake-ups. Each
-//! method locks once, and no lock is held across an await.
+//! method locks once, and no lock is held across an await. The side of the calls is in `session_call`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use minerva_proto::app::{Command, Held, ServeResponse};
 use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 use tokio::sync::{Notify, watch};
 
-use crate::event::Ended;
-use crate::info::StreamInfo;
-use crate::session::{CallId, ContractError, QueueError, Read, Session, Signal, unknown};
+use super::phase::Phase;
+use super::stream_cell::StreamCell;
+use crate::session::{CallId, QueueError, Read, Session, Signal};
 
 /// Shared by the calls, the service and all streams.
 #[derive(Debug)]
@@ -25,25 +24,12 @@ pub(crate) struct Shared {
     phase: watch::Sender<Phase>,
 }
 
-/// The life of a service.
-///
-/// ```text
-///   Running ──stop()──> Draining ──flushed, or deadline──> Stopped
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    Running,
-    /// No new streams and no reads; queued messages are flushed.
-    Draining,
-    /// All tasks have ended.
-    Stopped,
-}
-
+/// The locked part.
 #[derive(Debug)]
-struct State {
-    session: Session,
+pub(super) struct State {
+    pub(super) session: Session,
     /// Wakes the task of each call: commands are ready, or the phase changed.
-    calls: BTreeMap<CallId, Arc<Notify>>,
+    pub(super) calls: BTreeMap<CallId, Arc<Notify>>,
     /// The streams that have neither ended nor been released.
     cells: HashMap<StreamNumber, Arc<StreamCell>>,
     /// Streams not accepted yet. The core bounds their number; the window bounds their size.
@@ -51,27 +37,7 @@ struct State {
     /// Streams held by handlers.
     accepted: usize,
     /// Unknown events and enum values of later cores.
-    unknown_events: u64,
-}
-
-/// The session's side of one call. A drop ends the call in the session.
-#[derive(Debug)]
-pub(super) struct SessionCall {
-    shared: Arc<Shared>,
-    id: CallId,
-    wake: Arc<Notify>,
-}
-
-/// State of one stream outside the session, shared by the handles.
-#[derive(Debug)]
-pub(crate) struct StreamCell {
-    pub(crate) info: StreamInfo,
-    /// Wakes the one reader.
-    pub(crate) readable: Notify,
-    /// Wakes all senders waiting for room or confirmation.
-    pub(crate) writable: Notify,
-    /// Set once when the stream ends.
-    pub(crate) ended: OnceLock<Ended>,
+    pub(super) unknown_events: u64,
 }
 
 impl Shared {
@@ -125,15 +91,6 @@ impl Shared {
         let cell = state.arrived.pop_front()?;
         state.accepted += 1;
         Some(cell)
-    }
-
-    /// Begins a call. Also returns the streams to list in the registration, and the progress on them.
-    pub(super) fn begin(self: &Arc<Self>) -> (SessionCall, Vec<StreamNumber>, Vec<Held>) {
-        let (wake, mut state) = (Arc::new(Notify::new()), self.lock());
-        let (id, numbers) = state.session.begin();
-        let held = state.session.held(&numbers);
-        state.calls.insert(id, Arc::clone(&wake));
-        (SessionCall { shared: Arc::clone(self), id, wake }, numbers, held)
     }
 
     /// Whether a stop has begun and all work of the handlers is flushed.
@@ -259,7 +216,7 @@ impl Shared {
         self.wake_calls();
     }
 
-    fn on_signal(&self, state: &mut State, signal: Signal) {
+    pub(super) fn on_signal(&self, state: &mut State, signal: Signal) {
         match signal {
             Signal::Arrived(info) => {
                 let cell = Arc::new(StreamCell::new(*info));
@@ -307,7 +264,7 @@ impl Shared {
     }
 
     /// Wakes all calls during a stop, because an event of one call may complete the drain of all.
-    fn wake_calls(&self) {
+    pub(super) fn wake_calls(&self) {
         if self.phase() != Phase::Running {
             for wake in self.lock().calls.values() {
                 wake.notify_one();
@@ -352,7 +309,7 @@ impl Shared {
         Some(outcome)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panicking caller leaves the session consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -366,87 +323,8 @@ impl State {
     }
 
     /// Wakes the calls that must be ended.
-    fn wake_unsettled_calls(&self) {
+    pub(super) fn wake_unsettled_calls(&self) {
         let unsettled = self.session.unsettled_calls();
         unsettled.iter().filter_map(|id| self.calls.get(id)).for_each(|wake| wake.notify_one());
-    }
-}
-
-impl SessionCall {
-    /// Waits for a wake-up: commands are ready, or the phase has changed.
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    pub(super) fn is_registered(&self) -> bool {
-        self.shared.lock().session.is_registered(self.id)
-    }
-
-    /// Whether the call must be ended, so that a new one settles the owner of a partition.
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.shared.lock().session.unsettled_calls().contains(&self.id)
-    }
-
-    pub(super) fn on_response(&self, response: ServeResponse) -> Result<(), ContractError> {
-        let outcome = self.take(response);
-        self.shared.wake_calls();
-        outcome
-    }
-
-    pub(super) fn has_commands(&self) -> bool {
-        self.shared.lock().session.has_commands(self.id)
-    }
-
-    /// Whether this core lacks Finish, so that [`Self::probes`] are required.
-    pub(super) fn needs_probes(&self) -> bool {
-        self.shared.lock().session.needs_probes(self.id)
-    }
-
-    /// Commands that find out whether finished streams may end; see [`Session::probes`].
-    pub(super) fn probes(&self) -> Vec<Command> {
-        self.shared.lock().session.probes(self.id)
-    }
-
-    pub(super) fn take_commands(&self, budget: usize) -> Vec<Command> {
-        self.shared.lock().session.take_commands(self.id, budget)
-    }
-
-    fn take(&self, response: ServeResponse) -> Result<(), ContractError> {
-        let mut state = self.shared.lock();
-        let mut signals = Vec::new();
-        let mut outcome = Ok(());
-        for event in response.events {
-            state.unknown_events += unknown::in_event(&event);
-            let Some(event) = event.event else { continue };
-            outcome = state.session.on_event(self.id, event, &mut signals);
-            if outcome.is_err() {
-                break;
-            }
-        }
-        for signal in signals {
-            self.shared.on_signal(&mut state, signal);
-        }
-        state.wake_unsettled_calls();
-        outcome
-    }
-}
-
-impl Drop for SessionCall {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.session.end(self.id);
-        state.calls.remove(&self.id);
-        state.wake_unsettled_calls();
-    }
-}
-
-impl StreamCell {
-    fn new(info: StreamInfo) -> Self {
-        Self { info, readable: Notify::new(), writable: Notify::new(), ended: OnceLock::new() }
-    }
-
-    fn wake(&self) {
-        self.readable.notify_one();
-        self.writable.notify_waiters();
     }
 }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use minerva_proto::EventNumber;
 
 use crate::event::Event;
-use crate::service::shared::{Phase, Shared, StreamCell};
+use crate::service::phase::Phase;
+use crate::service::shared::Shared;
+use crate::service::stream_cell::StreamCell;
 use crate::session::Read;
 
 /// Reset reason when a handler fails. Fixed, because the text of an error may be confidential.

@@ -12,7 +12,8 @@ use minerva_proto::{EventNumber, MAX_REASON, StreamId, StreamNumber, is_message_
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::Ended;
-use crate::service::shared::{Shared, StreamCell};
+use crate::service::shared::Shared;
+use crate::service::stream_cell::StreamCell;
 use crate::session::QueueError;
 
 /// Upper limit of the idle limit: a week.
