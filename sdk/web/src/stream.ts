@@ -1,16 +1,16 @@
 /**
  * Stream machine: the state of one stream over changing transports. The transport policy selects kinds, the reliable
- * channel holds the messages; this class opens and closes transports, and routes frames. Pure, without sockets, clock
+ * channel holds the messages, the opener writes; this class routes received frames and handles closed transports. Pure, without sockets, clock
  * or randomness. The driver passes `now` (ms, any origin) and frames, and executes the outputs of `drain` in order.
  */
 import { decodeFrame, type Frame } from './frames.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
 import { ConnectionState } from './stream/connection_state.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
-import { REQUEST_TIMEOUT, TransportFactory } from './stream/transport_factory.js';
+import { Opener } from './stream/opener.js';
+import { TransportFactory } from './stream/transport_factory.js';
 import { LINGER_TIME, TransportPolicy } from './stream/transport_policy.js';
 import { Transports } from './stream/transports.js';
-import { Uploads } from './stream/uploads.js';
 import type { Counters, End, Kind, Output, State, StreamOptions, Transport, TransportOutcome } from './stream/types.js';
 
 export class StreamMachine {
@@ -20,25 +20,23 @@ export class StreamMachine {
   #transports = new Transports();
   #policy: TransportPolicy;
   #factory: TransportFactory;
-  #uploads: Uploads;
+  #opener: Opener;
   #outputs: Output[] = [];
-  /** Heartbeat interval in ms, of the server and of this client. */
-  #heartbeat: number;
   /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
   away = false;
   /** Time of the last `drain`; earlier deadlines are done. */
   #drainedAt = 0;
   /** Deadline of the confirmation of a reset. */
   #resetDeadline = Infinity;
-  /** Time of the last write to a WebSocket. */
-  #writtenAt = 0;
 
   constructor(readonly options: StreamOptions) {
-    const { id, cred, random, kind, known, heartbeat = DEFAULT_HEARTBEAT } = options;
-    this.#heartbeat = heartbeat * 1000;
-    this.#policy = new TransportPolicy(this.#transports, random, kind, known, this.#heartbeat);
+    const { id, cred, random, kind, known, beforeUpload, heartbeat = DEFAULT_HEARTBEAT } = options;
+    const heartbeatMs = heartbeat * 1000;
+    const policy = (this.#policy = new TransportPolicy(this.#transports, random, kind, known, heartbeatMs));
     this.#factory = new TransportFactory(this.#channel, id, cred, heartbeat);
-    this.#uploads = new Uploads(this.#transports, this.#channel, this.#policy, random);
+    const shared = { transports: this.#transports, channel: this.#channel, connection: this.#connection };
+    const context = { ...shared, policy, outputs: this.#outputs, random, beforeUpload };
+    this.#opener = new Opener(context, this.#factory, heartbeatMs);
   }
 
   /** Queues a valid message and returns its number. */
@@ -49,7 +47,7 @@ export class StreamMachine {
   /** Restricts the stream to one kind, or lifts the restriction; the old transport stays until the new one works. */
   switchTo(kind: Kind | 'auto', now: number): void {
     const { candidate } = this.#transports;
-    if (candidate && kind !== 'auto' && kind !== 'websocket') this.#close(candidate);
+    if (candidate && kind !== 'auto' && kind !== 'websocket') this.#opener.close(candidate);
     this.#policy.ranking.pinned = kind === 'auto' ? null : kind;
     this.retryNow(false, now);
   }
@@ -57,7 +55,7 @@ export class StreamMachine {
   /** Allows attempts of all kinds at once; `networkChanged` discards the experience of the former network. */
   retryNow(networkChanged: boolean, now: number): void {
     this.#policy.retryNow(networkChanged, now);
-    this.#uploads.retry.retryNow(now);
+    this.#opener.uploads.retry.retryNow(now);
   }
 
   /** Handles a sleep or a network change: transports may be dead, and their silence so far is no evidence. */
@@ -75,12 +73,10 @@ export class StreamMachine {
   leave(room: number): string[] | null {
     if (this.#connection.state === 'ended') return null;
     this.away = true;
-    const upload = this.#factory.transport('upload', 'leave', 0);
-    const hello = this.#hello(upload);
-    const frames = this.#channel.finalFrames(upload, room - hello.length);
-    for (const transport of this.#transports.all()) this.#close(transport);
+    const frames = this.#opener.finalUpload(room);
+    for (const transport of this.#transports.all()) this.#opener.close(transport);
     this.#policy.polling = false;
-    return frames.length > 0 ? [hello, ...frames] : null;
+    return frames;
   }
 
   /** Drops all transports as a network failure would. */
@@ -129,7 +125,7 @@ export class StreamMachine {
     const transport = this.#transports.find(key);
     if (!transport) return;
     this.#policy.onRemoteClose(transport, outcome, now);
-    if (outcome === 'unavailable') for (const { retry } of [this.#policy, this.#uploads]) retry.onRetryAfter(now, wait);
+    if (outcome === 'unavailable') for (const { retry } of [this.#policy, this.#opener.uploads]) retry.onRetryAfter(now, wait);
     this.#onTransportClosed(transport, outcome, now);
   }
 
@@ -141,8 +137,8 @@ export class StreamMachine {
     if (this.#connection.state !== 'ended') {
       if (!this.away) {
         this.#policy.checkHealth(now);
-        this.#openTransports(now);
-        this.#flush(now);
+        this.#opener.openTransports(now);
+        this.#opener.flush(now);
       }
       // The loss of a transport behind a reset is part of the end.
       const changes = this.#channel.resetting ? [] : this.#connection.update(this.#transports, this.#policy.polling);
@@ -155,10 +151,7 @@ export class StreamMachine {
   pollTimeout(): number | null {
     const times = [this.#resetDeadline, ...this.#transports.all().map((t) => t.deadline)];
     if (this.#connection.state !== 'ended' && !this.away) {
-      times.push(...this.#policy.deadlines());
-      if (this.#uploads.isDue) times.push(this.#uploads.retry.nextAttemptAt);
-      const writes = [this.#writtenAt + this.#heartbeat, this.#delayedAck.dueAt];
-      if (this.#transports.carrier?.kind === 'websocket') times.push(...writes);
+      times.push(...this.#policy.deadlines(), ...this.#opener.deadlines());
     }
     const next = Math.min(...times.filter((time) => time > this.#drainedAt));
     return next === Infinity ? null : next;
@@ -267,7 +260,7 @@ export class StreamMachine {
   #onTransportClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
     const { candidate, predecessor, upload } = this.#transports;
     this.#transports.remove(transport);
-    if (transport === upload) return this.#uploads.onClosed(transport, outcome, now);
+    if (transport === upload) return this.#opener.uploads.onClosed(transport, outcome, now);
     if (transport === predecessor) {
       // The server counts messages written to a predecessor as received until the next SACK.
       this.#delayedAck.dueAt = 0;
@@ -294,106 +287,8 @@ export class StreamMachine {
 
   #end(by: End['by'], reason: string, applicationLevel = false): void {
     this.#deliver();
-    for (const transport of this.#transports.all()) this.#close(transport);
+    for (const transport of this.#transports.all()) this.#opener.close(transport);
     this.#resetDeadline = Infinity;
     this.#outputs.push({ do: 'end', end: { reason, applicationLevel, by } }, ...this.#connection.end());
-  }
-
-  // Opening transports.
-
-  #openTransports(now: number): void {
-    const { candidate } = this.#transports;
-    if (candidate?.opened && this.#policy.mayRetire(now)) this.#promote(candidate, now);
-    const kind = this.#policy.nextKind(now);
-    if (kind === null) return;
-    const why = this.#factory.transportsMade === 0 ? 'start' : this.#policy.reasonFor(kind);
-    if (kind === 'websocket') {
-      this.#transports.candidate = this.#open(kind, why, now);
-    } else if (this.#policy.mayRetire(now)) {
-      this.#retire();
-      this.#openPrimary(kind, why, now);
-    }
-  }
-
-  /** Makes an open WebSocket the primary. */
-  #promote(candidate: Transport, now: number): void {
-    this.#transports.candidate = null;
-    this.#retire();
-    this.#transports.primary = candidate;
-    this.#endPolling();
-    Object.assign(candidate, { openedAt: now, deadline: now + REQUEST_TIMEOUT });
-    this.#write(candidate, [this.#hello(candidate), ...this.#channel.takeFrames(candidate, now)], now);
-  }
-
-  #openPrimary(kind: Kind, why: string, now: number): void {
-    const again = this.#policy.polling && kind === 'long-poll';
-    const primary = this.#open(kind, why, now, [], again);
-    this.#transports.primary = primary;
-    if (again) primary.deadline += this.#policy.maxPollTime * 1000;
-    this.#endPolling();
-  }
-
-  /** Ends the phase between two polls when a primary takes over. */
-  #endPolling(): void {
-    if (this.#policy.polling) this.#connection.onHandover();
-    this.#policy.polling = false;
-  }
-
-  /** Makes the primary the predecessor. */
-  #retire(): void {
-    const closed = this.#transports.retire();
-    if (closed) this.#close(closed);
-  }
-
-  #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], attached = false): Transport {
-    const transport = this.#factory.transport(kind, why, now);
-    transport.attached = attached;
-    if (kind !== 'websocket') {
-      frames.unshift(this.#hello(transport));
-      // Uploads require an existing stream: before the confirmation messages follow the hello, and so does a reset.
-      const { created, resetting } = this.#channel;
-      if (kind !== 'upload' && (!created || resetting)) frames.push(...this.#channel.takeFrames(transport, now));
-    }
-    this.#outputs.push({ do: 'open', key: transport.key, kind, frames });
-    return transport;
-  }
-
-  #hello(transport: Transport): string {
-    transport.asksReason = !!this.#channel.resetting && !this.#transports.all().some((other) => other.mayCreate);
-    return this.#factory.hello(transport, this.#transports.healthyPredecessor, this.#policy.maxPollTime);
-  }
-
-  /** Writes due messages and SACKs to the carrier, or starts an upload. */
-  #flush(now: number): void {
-    const carrier = this.#transports.carrier;
-    // A hello with `new` may reach the server after the hellos of newer transports, so the reset follows each one.
-    for (const each of this.#transports.all()) {
-      const isSocket = each.kind === 'websocket';
-      if (isSocket && each.mayCreate && each !== carrier) this.#write(each, this.#channel.takeReset(each));
-    }
-    if (carrier?.kind === 'websocket') {
-      const { receiver } = this.#channel;
-      // A SACK serves as the heartbeat of the client.
-      const beats = now >= this.#writtenAt + this.#heartbeat && carrier.attached && !carrier.closing;
-      const frames = this.#channel.takeFrames(carrier, now);
-      const due = receiver.mayAck && (frames.length > 0 || now >= this.#delayedAck.dueAt);
-      if (due || beats) frames.unshift(`${receiver.takeSack(now)}A`);
-      this.#write(carrier, frames, now);
-    } else if (this.#uploads.isDue && now >= this.#uploads.retry.nextAttemptAt) {
-      if (!this.#channel.resetting) this.options.beforeUpload?.();
-      const frames: string[] = [];
-      this.#uploads.load(this.#open('upload', 'upload', now, frames), frames, now);
-    }
-  }
-
-  #write(transport: Transport, frames: string[], now = 0): void {
-    if (frames.length === 0) return;
-    this.#writtenAt = now;
-    this.#outputs.push({ do: 'write', key: transport.key, frames });
-  }
-
-  #close(transport: Transport): void {
-    this.#outputs.push({ do: 'close', key: transport.key });
-    this.#transports.remove(transport);
   }
 }

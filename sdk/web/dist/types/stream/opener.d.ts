@@ -1,0 +1,44 @@
+/**
+ * Opens transports and writes to them: hellos, messages, SACKs and resets, as outputs for the driver. The transport
+ * policy decides when; received frames and closed transports belong to the stream machine, the only caller.
+ */
+import type { ConnectionState } from './connection_state.js';
+import type { ReliableChannel } from './reliable_channel.js';
+import { TransportFactory } from './transport_factory.js';
+import type { TransportPolicy } from './transport_policy.js';
+import type { Transports } from './transports.js';
+import { Uploads } from './uploads.js';
+import type { Output, Transport } from './types.js';
+/** Parts of the stream machine that the opener shares, and the outputs. */
+export interface OpenerContext {
+    readonly transports: Transports;
+    readonly channel: ReliableChannel;
+    readonly policy: TransportPolicy;
+    readonly connection: ConnectionState;
+    readonly outputs: Output[];
+    readonly random: () => number;
+    /** Called right before an upload; messages sent in the call share the request. */
+    readonly beforeUpload?: (() => void) | undefined;
+}
+export declare class Opener {
+    #private;
+    readonly context: OpenerContext;
+    readonly factory: TransportFactory;
+    readonly heartbeatMs: number;
+    readonly uploads: Uploads;
+    /** `heartbeatMs` is the heartbeat interval of this client in ms. */
+    constructor(context: OpenerContext, factory: TransportFactory, heartbeatMs: number);
+    /** Opens or promotes a transport if the policy wants another one now. */
+    openTransports(now: number): void;
+    /** Writes due messages and SACKs to the carrier, or starts an upload. */
+    flush(now: number): void;
+    /** Returns the times at which `flush` may have something to write. */
+    deadlines(): number[];
+    /**
+     * Returns the frames of a final upload with unacknowledged messages, at most `room` bytes, and an unconfirmed reset;
+     * null if there are none.
+     */
+    finalUpload(room: number): string[] | null;
+    /** Closes a transport without further effects. */
+    close(transport: Transport): void;
+}
