@@ -78,7 +78,7 @@ pub enum HelloError {
     /// The value of the first key is impossible together with the second key.
     #[error("the hello's `{0}` excludes `{1}`")]
     Excluded(&'static str, &'static str),
-    /// A character outside ASCII in a key or value other than `cred` and `why`.
+    /// A character outside ASCII in a text other than `cred` and `why`.
     #[error("the hello is not ASCII")]
     NotAscii,
 }
@@ -86,8 +86,9 @@ pub enum HelloError {
 impl Hello {
     /// Parses the JSON text of a hello.
     ///
-    /// Unknown keys are ignored. As in the original protocol, all strings must be ASCII, those of unknown keys
-    /// included; only `cred` and `why` may have other characters.
+    /// Unknown keys are ignored. As in the original protocol, every text that is the value of a key must be ASCII, those
+    /// of unknown keys included, but neither the keys nor the content of lists and objects. `cred` and `why` may have
+    /// other characters.
     ///
     /// # Errors
     /// If a key is missing, or a value has the wrong type or range.
@@ -215,25 +216,12 @@ impl Members {
         Ok(())
     }
 
-    /// Checks that all strings are ASCII, except those of `cred` and `why`.
+    /// Checks that the texts of all keys are ASCII, except those of `cred` and `why`.
     fn check_ascii(&self) -> Result<(), HelloError> {
         let may_be_unicode = |key: &str| matches!(key, "cred" | "why");
-        let ascii = self
-            .0
-            .iter()
-            .all(|(key, value)| key.is_ascii() && (may_be_unicode(key) || is_ascii(value)));
+        let is_ascii = |value: &Value| value.as_text().is_none_or(str::is_ascii);
+        let ascii = self.0.iter().all(|(key, value)| may_be_unicode(key) || is_ascii(value));
         if ascii { Ok(()) } else { Err(HelloError::NotAscii) }
-    }
-}
-
-fn is_ascii(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.is_ascii(),
-        Value::Array(items) => items.iter().all(is_ascii),
-        Value::Object(members) => {
-            members.iter().all(|(key, value)| key.is_ascii() && is_ascii(value))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 

@@ -1,12 +1,12 @@
 //! A small JSON reader for [`crate::Hello`]: bounded in depth, exact for numbers, as strict as the original server.
 //!
-//! Deviations from RFC 8259: the last of repeated keys counts, white space around the whole text is an error, and so
+//! Deviations from RFC 8259: the last of repeated keys counts, white space behind the whole text is an error, and so
 //! are lone surrogates. Like most readers, this one rejects `NaN` and `Infinity`.
 
 use std::collections::BTreeMap;
 
 /// Greatest nesting depth of arrays and objects, including the outermost one.
-pub(crate) const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// A JSON value. Numbers are kept as text, so that no number is rounded before its range is checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +24,11 @@ pub(crate) enum Value {
 #[error("not JSON, or nested deeper than {MAX_DEPTH}")]
 pub(crate) struct JsonError;
 
-/// Parses one value that spans the whole text.
+/// Parses one value that reaches to the end of the text. White space may precede the value.
 pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError)?;
     let mut reader = Reader { text, at: 0 };
+    reader.skip_space();
     let value = reader.value(0)?;
     if reader.at == text.len() { Ok(value) } else { Err(JsonError) }
 }

@@ -8,7 +8,7 @@ use minerva_proto::{Frame, Hello};
 use serde_json::Value;
 
 /// Accepted by the original and rejected here: nested beyond the depth limit of the JSON reader.
-const TOO_DEEP: [&str; 2] = ["hello/socket/json_nested_100", "hello/socket/json_nested_900"];
+const TOO_DEEP: &str = "hello/socket/json_nested_900";
 const KILLED: &str = "invalid_frame_type_or_argumentsK";
 
 #[test]
@@ -41,7 +41,7 @@ fn expected(vector: &Value, answer: &[String]) -> bool {
     let exception = name.starts_with("hello/") && vector["class"] == "quirk";
     let rejected =
         answer.iter().find(|frame| *frame != ";)]}^").is_some_and(|first| first == KILLED);
-    !exception && !rejected && !TOO_DEEP.contains(&name)
+    !exception && !rejected && name != TOO_DEEP
 }
 
 /// The hello of each transport in a vector, with the next answer on the transport.

@@ -55,8 +55,33 @@ fn texts_at_their_limits() {
 fn only_credentials_and_cause_may_be_unicode() {
     assert_eq!(with(r#""cred":"\u00e9""#).unwrap().cred.as_deref(), Some("é"));
     assert_eq!(with(r#""why":"€""#).unwrap().why.as_deref(), Some("€"));
-    for member in [r#""zzz":"\u20ac""#, r#""zzz":[{"a":"é"}]"#, r#""zzz":{"é":1}"#, r#""é":1"#] {
+    for member in [r#""zzz":"\u20ac""#, r#""zzz":"é""#, r#""é":"é""#, r#""tcpack":"é""#] {
         assert_eq!(with(member), Err(HelloError::NotAscii), "{member}");
+    }
+}
+
+#[test]
+fn unknown_keys_and_nested_texts_may_be_unicode() {
+    for member in [r#""é":1"#, r#""\u00e9":[]"#, r#""zzz":["é",{"a":"😀"}]"#, r#""zzz":{"é":1}"#]
+    {
+        assert!(with(member).is_ok(), "{member}");
+    }
+}
+
+#[test]
+fn white_space_may_precede_the_object() {
+    for (before, after, ok) in [
+        (" ", "", true),
+        ("\t\r\n", "", true),
+        ("", " ", false),
+        ("", "\n", false),
+        ("\u{a0}", "", false),
+    ] {
+        assert_eq!(
+            Hello::parse(format!("{before}{GOOD}{after}").as_bytes()).is_ok(),
+            ok,
+            "{before:?} {after:?}"
+        );
     }
 }
 

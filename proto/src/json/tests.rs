@@ -53,8 +53,12 @@ fn invalid_json_is_rejected() {
         "\"\\ud800\\u0041\"",
         "\"a\u{1}b\"",
         "1 ",
-        " 1",
         "{} ",
+        " {} ",
+        "\u{b}1",
+        "\u{c}1",
+        "\u{a0}1",
+        "\u{feff}1",
         "1 2",
         "'a'",
         "\"\\ud800é\"",
@@ -62,6 +66,13 @@ fn invalid_json_is_rejected() {
         assert_eq!(parse(text.as_bytes()), Err(JsonError), "{text:?}");
     }
     assert_eq!(parse(b"\"\xff\""), Err(JsonError));
+}
+
+#[test]
+fn white_space_may_precede_the_text() {
+    for text in [" 1", "\t1", "\n1", "\r1", " \t\r\n 1"] {
+        assert_eq!(parse(text.as_bytes()), Ok(Value::Number("1".into())), "{text:?}");
+    }
 }
 
 #[test]
