@@ -3,75 +3,24 @@
  * Pages import this module; `script.ts` exports the same API to classic scripts.
  */
 import { Driver, now, type AppOutput } from './driver.js';
+import { MinervaError } from './errors.js';
+import type { Listener, StreamEvents } from './events.js';
 import { isMessageAllowed, MAX_MESSAGE, MAX_REASON } from './frames.js';
 import { newStreamId } from './ids.js';
 import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
+import { checkOptions, resolveService, type MinervaOptions } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, State } from './stream/types.js';
 
-export { Qan, QanError, toJson };
-export type { Counters, End, Kind, QanHandler, State };
+export { MinervaError, Qan, QanError, toJson };
+export type { Counters, End, Kind, MinervaOptions, QanHandler, State, StreamEvents };
+export type { TransportChange } from './events.js';
 
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export const HIGH_WATER = 256 * 1024;
-/** Longest `cred` in characters that servers accept. */
-const MAX_CRED = 8192;
 /** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
 export const MAX_BUFFERED = 16 << 20;
-
-/**
- * Options of a stream.
- *
- *     new MinervaStream('/_minerva/', { cred: token, heartbeat: 10 });
- */
-export interface MinervaOptions {
-  /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
-  readonly transport?: Kind | 'auto';
-  /** Credentials passed to the application at the start of the stream; at most 8,192 characters. */
-  readonly cred?: string;
-  /** Heartbeat interval of the server in seconds, 1 to 600; default 20. */
-  readonly heartbeat?: number;
-}
-
-/**
- * Data of a `transport` event.
- *
- *     stream.ontransport = ({ data }) => console.log(data.kind ?? 'offline', data.why);
- */
-export interface TransportChange {
-  /** Kind that carries the stream now; null without a transport. */
-  readonly kind: Kind | null;
-  /** Reason in one word, for diagnostics: `start`, `lost`, `better`, `fallback`, `switch`, ... */
-  readonly why: string;
-}
-
-/**
- * Reason for a rejected call: the stream has ended, or an argument is invalid.
- *
- *     await stream.send(text).catch((error) => showError(error.message));
- */
-export class MinervaError extends Error {
-  override readonly name = 'MinervaError';
-}
-
-/**
- * Event types of a stream and the type of `event.data`.
- *
- *     stream.addEventListener('state', ({ data }) => setOnline(data === 'open'));
- */
-export interface StreamEvents {
-  /** A message arrived. */
-  message: string;
-  /** Another transport kind carries the stream. */
-  transport: TransportChange;
-  /** The state of the stream changed. */
-  state: State;
-  /** The stream ended; only the last `transport` and `state` events follow. */
-  end: End;
-  /** An HTTP upload is about to start; messages sent in the handler share the request. */
-  upload: null;
-}
 
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 
@@ -79,8 +28,6 @@ interface Deferred {
   readonly resolve: () => void;
   readonly reject: (error: MinervaError) => void;
 }
-
-type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
 
 /** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
@@ -134,16 +81,14 @@ export class MinervaStream extends EventTarget {
 
   /**
    * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.
-   * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away.
+   * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away. With a
+   * relative URL outside of a page, as during server-side rendering, the stream stays `connecting` and opens nothing.
    */
   constructor(url: string | URL = '/_minerva/', options: MinervaOptions = {}) {
     super();
-    const base = new URL(url, globalThis.location?.href);
-    if (!base.pathname.endsWith('/')) base.pathname += '/';
+    checkOptions(options);
+    const base = resolveService(url);
     const { transport = 'auto', ...rest } = options;
-    const { cred = '', heartbeat = 1 } = rest;
-    if (cred.length > MAX_CRED) throw new MinervaError(`cred has at most ${MAX_CRED} characters`);
-    if (!(heartbeat >= 1 && heartbeat <= 600)) throw new MinervaError('heartbeat is 1 to 600 s');
     const beforeUpload = (): void => this.#dispatch('upload', null);
     this.#driver = new Driver(
       base,
@@ -158,13 +103,14 @@ export class MinervaStream extends EventTarget {
   /**
    * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
    * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,
-   * the send buffer (16 MiB) is full, or the stream ends first.
+   * the send buffer (16 MiB) is full, or the stream ends first; with `TypeError` if the message is no string. Nothing
+   * is thrown.
    *
    *     await stream.send(toJson({ text: 'hello' }));
    */
   send(text: string): Promise<void> {
-    const problem = this.#validate(text);
-    return problem ? Promise.reject(new MinervaError(problem)) : this.#send(text);
+    const error = this.#validate(text);
+    return error ? Promise.reject(error) : this.#send(text);
   }
 
   #send(text: string): Promise<void> {
@@ -256,8 +202,8 @@ export class MinervaStream extends EventTarget {
     let last: Promise<void> | undefined;
     const write = async (text: string): Promise<void> => {
       await this.ready;
-      const problem = this.#validate(text);
-      if (problem) throw new MinervaError(problem);
+      const error = this.#validate(text);
+      if (error) throw error;
       last = this.#send(text);
     };
     return (this.#writable ??= new WritableStream({ write, close: () => last, abort: () => this.reset('aborted') }));
@@ -291,12 +237,38 @@ export class MinervaStream extends EventTarget {
    * reason is `reset not confirmed`.
    */
   reset(reason = ''): void {
-    if (reason.length > MAX_REASON || !isMessageAllowed(reason)) {
-      throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
-    }
+    checkReason(reason);
     if (!this.#error) this.#refuseCalls(reason);
     this.#driver.machine.reset(reason, now());
     this.#driver.schedule();
+  }
+
+  /**
+   * Ends the stream on both sides once all queued messages are durable on the server; from now on `send` is rejected.
+   * Messages of the server arrive until the end. The promise is fulfilled with the end. It is rejected if the server
+   * ended the stream first, if the end is not confirmed, or if the reason is invalid as in `reset`.
+   *
+   *     await stream.close('done');
+   */
+  close(reason = ''): Promise<void> {
+    const closed = this.#close(reason);
+    // Callers that ignore the promise receive the `end` event instead of an unhandled rejection.
+    closed.catch(() => {});
+    return closed;
+  }
+
+  async #close(reason: string): Promise<void> {
+    checkReason(reason);
+    if (this.#end) return this.#closed(this.#end);
+    if (!this.#error) this.#refuseCalls(reason);
+    this.#driver.machine.close(reason, now());
+    this.#driver.schedule();
+    return new Promise((resolve) => this.addEventListener('end', ({ data }) => resolve(this.#closed(data))));
+  }
+
+  #closed(end: End): Promise<void> {
+    const isOwn = end.by === 'client' && end.applicationLevel;
+    return isOwn ? Promise.resolve() : Promise.reject(this.#error);
   }
 
   /**
@@ -317,13 +289,16 @@ export class MinervaStream extends EventTarget {
     return inbox;
   }
 
-  #validate(text: string): string | null {
-    if (this.#error) return this.#error.message;
-    if (text.length > MAX_MESSAGE) return `a message has at most ${MAX_MESSAGE} characters: split it`;
-    if (!isMessageAllowed(text)) {
-      return `messages have the characters 0x20-0x7E only, not the one at ${text.search(/[^ -~]/)}: send toJson(value)`;
-    }
-    return this.bufferedAmount + text.length > MAX_BUFFERED ? 'the send buffer is full: await ready' : null;
+  #validate(text: unknown): Error | null {
+    if (this.#error) return this.#error;
+    if (typeof text !== 'string') return new TypeError('a message is a string: send toJson(value) for other values');
+    let problem = null;
+    if (text.length > MAX_MESSAGE) problem = `a message has at most ${MAX_MESSAGE} characters: split it`;
+    else if (!isMessageAllowed(text)) {
+      const position = text.search(/[^ -~]/);
+      problem = `messages have the characters 0x20-0x7E only, not the one at ${position}: send toJson(value)`;
+    } else if (this.bufferedAmount + text.length > MAX_BUFFERED) problem = 'the send buffer is full: await ready';
+    return problem ? new MinervaError(problem) : null;
   }
 
   #onIdle(): void {
@@ -384,4 +359,10 @@ export class MinervaStream extends EventTarget {
     }
     this.dispatchEvent(event);
   }
+}
+
+/** Throws `MinervaError` unless the stream can end with this reason. */
+function checkReason(reason: string): void {
+  if (typeof reason === 'string' && reason.length <= MAX_REASON && isMessageAllowed(reason)) return;
+  throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
 }

@@ -28,18 +28,22 @@ export class Driver {
   #running = false;
   #scheduled = false;
 
-  /** Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. */
+  /**
+   * Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. Without `base` nothing is
+   * opened.
+   */
   constructor(
-    base: URL,
+    base: URL | null,
     options: StreamOptions,
     readonly onOutput: (output: AppOutput) => void,
     readonly onIdle: () => void,
   ) {
-    this.#ioUrl = new URL('io/', base).href;
+    this.#ioUrl = base ? new URL('io/', base).href : '';
     const known = options.kind === 'auto' ? loadPreferredKind(this.#ioUrl) : undefined;
     this.machine = new StreamMachine(known ? { ...options, known } : options);
-    this.#wsUrl = new URL('ws', base).href.replace(/^http/, 'ws');
-    this.#stopListening = listenToPage(this.#onEvent);
+    this.#wsUrl = base ? new URL('ws', base).href.replace(/^http/, 'ws') : '';
+    this.machine.away = !base;
+    this.#stopListening = base ? listenToPage(this.#onEvent) : () => {};
   }
 
   /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */
@@ -49,7 +53,7 @@ export class Driver {
     queueMicrotask(() => {
       this.#scheduled = false;
       // Messages sent during `pagehide`, after the first final upload, need another one.
-      if (this.machine.away) this.#leave();
+      if (this.machine.away && this.#ioUrl) this.#leave();
       this.run();
     });
   }

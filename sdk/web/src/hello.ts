@@ -39,5 +39,7 @@ export interface Hello {
  */
 export function toJson(value: unknown): string {
   const escape = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return JSON.stringify(value).replace(/[\x7f-\uffff]/g, escape);
+  const json = JSON.stringify(value) as string | undefined;
+  if (json === undefined) throw new TypeError(`${typeof value} has no JSON form`);
+  return json.replace(/[\x7f-\uffff]/g, escape);
 }

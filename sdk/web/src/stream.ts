@@ -100,6 +100,17 @@ export class StreamMachine {
     this.setPaused(true);
   }
 
+  /** Resets the stream once all queued messages are acknowledged. */
+  close(reason: string, now: number): void {
+    this.#channel.closing ??= { reason };
+    this.#resetWhenDrained(now);
+  }
+
+  #resetWhenDrained(now: number): void {
+    const { closing, hasUnacked } = this.#channel;
+    if (closing && !hasUnacked) this.reset(closing.reason, now);
+  }
+
   /** Reports an open WebSocket. */
   onOpened(key: number, now: number): void {
     const { candidate } = this.#transports;
@@ -133,6 +144,7 @@ export class StreamMachine {
   drain(now: number): Output[] {
     this.#drainedAt = now;
     for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#drop(transport, now);
+    this.#resetWhenDrained(now);
     if (now >= this.#resetDeadline) this.#end('client', 'reset not confirmed');
     if (this.#connection.state !== 'ended') {
       if (!this.away) {
@@ -210,7 +222,8 @@ export class StreamMachine {
         return true;
       case 'reset': {
         // The server repeats the reset that has ended the stream: the own one, or an earlier one of the application.
-        const isOwn = frame.applicationLevel && frame.reason === this.#channel.resetting?.reason;
+        const { resetting, closing } = this.#channel;
+        const isOwn = frame.applicationLevel && frame.reason === (resetting ?? closing)?.reason;
         this.#end(isOwn ? 'client' : 'server', frame.reason, frame.applicationLevel);
         return true;
       }

@@ -10,6 +10,7 @@ declare module 'node:assert/strict' {
     deepEqual(actual: unknown, expected: unknown, message?: string): void;
     throws(body: () => unknown, expected?: new (...args: never[]) => Error): void;
     rejects(promise: Promise<unknown>, expected?: RegExp): Promise<void>;
+    match(text: string, expected: RegExp): void;
     fail(message: string): never;
   }
   const assert: Assert;

@@ -1,63 +1,17 @@
+import { MinervaError } from './errors.js';
+import type { Listener, StreamEvents } from './events.js';
 import { toJson } from './hello.js';
+import { type MinervaOptions } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, State } from './stream/types.js';
-export { Qan, QanError, toJson };
-export type { Counters, End, Kind, QanHandler, State };
+export { MinervaError, Qan, QanError, toJson };
+export type { Counters, End, Kind, MinervaOptions, QanHandler, State, StreamEvents };
+export type { TransportChange } from './events.js';
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export declare const HIGH_WATER: number;
 /** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
 export declare const MAX_BUFFERED: number;
-/**
- * Options of a stream.
- *
- *     new MinervaStream('/_minerva/', { cred: token, heartbeat: 10 });
- */
-export interface MinervaOptions {
-    /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
-    readonly transport?: Kind | 'auto';
-    /** Credentials passed to the application at the start of the stream; at most 8,192 characters. */
-    readonly cred?: string;
-    /** Heartbeat interval of the server in seconds, 1 to 600; default 20. */
-    readonly heartbeat?: number;
-}
-/**
- * Data of a `transport` event.
- *
- *     stream.ontransport = ({ data }) => console.log(data.kind ?? 'offline', data.why);
- */
-export interface TransportChange {
-    /** Kind that carries the stream now; null without a transport. */
-    readonly kind: Kind | null;
-    /** Reason in one word, for diagnostics: `start`, `lost`, `better`, `fallback`, `switch`, ... */
-    readonly why: string;
-}
-/**
- * Reason for a rejected call: the stream has ended, or an argument is invalid.
- *
- *     await stream.send(text).catch((error) => showError(error.message));
- */
-export declare class MinervaError extends Error {
-    readonly name = "MinervaError";
-}
-/**
- * Event types of a stream and the type of `event.data`.
- *
- *     stream.addEventListener('state', ({ data }) => setOnline(data === 'open'));
- */
-export interface StreamEvents {
-    /** A message arrived. */
-    message: string;
-    /** Another transport kind carries the stream. */
-    transport: TransportChange;
-    /** The state of the stream changed. */
-    state: State;
-    /** The stream ended; only the last `transport` and `state` events follow. */
-    end: End;
-    /** An HTTP upload is about to start; messages sent in the handler share the request. */
-    upload: null;
-}
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
-type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
 /** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
     addEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void;
@@ -90,13 +44,15 @@ export declare class MinervaStream extends EventTarget {
     onupload: Handler<'upload'>;
     /**
      * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.
-     * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away.
+     * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away. With a
+     * relative URL outside of a page, as during server-side rendering, the stream stays `connecting` and opens nothing.
      */
     constructor(url?: string | URL, options?: MinervaOptions);
     /**
      * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
      * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,
-     * the send buffer (16 MiB) is full, or the stream ends first.
+     * the send buffer (16 MiB) is full, or the stream ends first; with `TypeError` if the message is no string. Nothing
+     * is thrown.
      *
      *     await stream.send(toJson({ text: 'hello' }));
      */
@@ -160,6 +116,14 @@ export declare class MinervaStream extends EventTarget {
      * reason is `reset not confirmed`.
      */
     reset(reason?: string): void;
+    /**
+     * Ends the stream on both sides once all queued messages are durable on the server; from now on `send` is rejected.
+     * Messages of the server arrive until the end. The promise is fulfilled with the end. It is rejected if the server
+     * ended the stream first, if the end is not confirmed, or if the reason is invalid as in `reset`.
+     *
+     *     await stream.close('done');
+     */
+    close(reason?: string): Promise<void>;
     /**
      * Iterates over the messages that arrive from now on. A slow loop pauses the server.
      *

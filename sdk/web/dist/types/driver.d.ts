@@ -9,8 +9,11 @@ export declare class Driver {
     readonly onOutput: (output: AppOutput) => void;
     readonly onIdle: () => void;
     readonly machine: StreamMachine;
-    /** Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. */
-    constructor(base: URL, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
+    /**
+     * Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. Without `base` nothing is
+     * opened.
+     */
+    constructor(base: URL | null, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
     /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */
     schedule(): void;
     /** Executes outputs until the machine has none left, then sets the timer. */

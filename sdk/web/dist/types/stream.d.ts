@@ -24,6 +24,8 @@ export declare class StreamMachine {
     setPaused(paused: boolean): boolean;
     /** Resets the stream. The end follows the server's confirmation; before the first hello the end is immediate. */
     reset(reason: string, now: number): void;
+    /** Resets the stream once all queued messages are acknowledged. */
+    close(reason: string, now: number): void;
     /** Reports an open WebSocket. */
     onOpened(key: number, now: number): void;
     /** Processes frames received together on a transport. */

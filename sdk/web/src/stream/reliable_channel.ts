@@ -24,6 +24,8 @@ export class ReliableChannel {
   created = false;
   /** Reset of the page that is not confirmed yet; null before. */
   resetting: { readonly reason: string } | null = null;
+  /** Reset of the page that waits for the acknowledgement of all messages; null without one. */
+  closing: { readonly reason: string } | null = null;
   readonly receiver = new Receiver();
   #queue = new SendQueue();
   #inFlight = new InFlight();
@@ -83,19 +85,22 @@ export class ReliableChannel {
     return [`${this.resetting.reason}|1!`];
   }
 
-  /** Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. */
+  /**
+   * Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. A reset that waits
+   * for acknowledgements is included if all messages are.
+   */
   finalFrames(upload: Transport, room: number): string[] {
     const frames: string[] = [];
     let next = -1;
     for (const [number, text] of this.#queue.iterFrom(0)) {
       // Frame type, line ends, and a preceding SeqNum frame.
       room -= text.length + 20;
-      if (room < 0) break;
+      if (room < 0) return [...frames, ...this.takeReset(upload)];
       if (number !== next) frames.push(`${number}N`);
       frames.push(`${text} `);
       next = number + 1;
     }
-    return [...frames, ...this.takeReset(upload)];
+    return [...frames, ...(this.closing && !this.resetting ? [`${this.closing.reason}|1!`] : this.takeReset(upload))];
   }
 
   /** SACK text of the messages that the server has acknowledged. */

@@ -7,11 +7,11 @@ const MAX_TEXT = 64 * 1024;
 
 /** Opens a WebSocket, which accepts frames after the listener reported the opening. */
 export function openWebSocket(url: string, listener: Listener): TransportHandle {
-  const socket = new WebSocket(url, 'minerva.2');
+  const socket = newWebSocket(url);
   let closed = false;
   const close = (): void => {
     closed = true;
-    socket.close();
+    socket?.close();
   };
   const fail = (): void => {
     if (closed) return;
@@ -20,8 +20,12 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
   };
   const write = (frames: readonly string[]): void => {
     // A closed socket discards frames.
-    for (const text of batchFrames(frames)) socket.send(text);
+    for (const text of batchFrames(frames)) socket?.send(text);
   };
+  if (!socket) {
+    queueMicrotask(fail);
+    return { close };
+  }
   socket.onopen = () => {
     if (!closed) listener([], null);
   };
@@ -35,6 +39,15 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
   };
   socket.onclose = socket.onerror = fail;
   return { write, close };
+}
+
+/** Null where the platform has no WebSocket, or forbids this one: that kind counts as failed. */
+function newWebSocket(url: string): WebSocket | null {
+  try {
+    return new WebSocket(url, 'minerva.2');
+  } catch {
+    return null;
+  }
 }
 
 /** Joins frames into WebSocket texts of at most MAX_TEXT characters, or one longer frame. */

@@ -26,6 +26,10 @@ export declare class ReliableChannel {
     resetting: {
         readonly reason: string;
     } | null;
+    /** Reset of the page that waits for the acknowledgement of all messages; null without one. */
+    closing: {
+        readonly reason: string;
+    } | null;
     readonly receiver: Receiver;
     /** Queues a valid message and returns its number. */
     send(text: string): number;
@@ -41,7 +45,10 @@ export declare class ReliableChannel {
     takeFrames(carrier: Transport, now: number): string[];
     /** Takes the reset frame, once for each transport; none before a reset. */
     takeReset(transport: Transport): string[];
-    /** Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. */
+    /**
+     * Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. A reset that waits
+     * for acknowledgements is included if all messages are.
+     */
     finalFrames(upload: Transport, room: number): string[];
     /** SACK text of the messages that the server has acknowledged. */
     get seenAck(): string;

@@ -1,0 +1,23 @@
+import { type Kind } from './stream/types.js';
+/** Longest `cred` in UTF-8 bytes that servers accept. */
+export declare const MAX_CRED = 8192;
+/**
+ * Options of a stream.
+ *
+ *     new MinervaStream('/_minerva/', { cred: token, heartbeat: 10 });
+ */
+export interface MinervaOptions {
+    /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
+    readonly transport?: Kind | 'auto';
+    /** Credentials passed to the application at the start of the stream; at most 8,192 bytes of UTF-8. */
+    readonly cred?: string;
+    /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */
+    readonly heartbeat?: number;
+}
+/** Throws `MinervaError` for options that no server accepts; an attempt with them could only be refused. */
+export declare function checkOptions({ transport, cred, heartbeat }: MinervaOptions): void;
+/**
+ * Resolves the URL of a service. Null for a relative URL outside of a page, as during server-side rendering; throws
+ * `MinervaError` for an invalid one.
+ */
+export declare function resolveService(url: string | URL): URL | null;

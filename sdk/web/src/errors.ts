@@ -1,0 +1,10 @@
+/** Errors of the public API. */
+
+/**
+ * Reason for a rejected call: the stream has ended, or an argument is invalid.
+ *
+ *     await stream.send(text).catch((error) => showError(error.message));
+ */
+export class MinervaError extends Error {
+  override readonly name = 'MinervaError';
+}

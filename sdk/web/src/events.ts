@@ -1,0 +1,35 @@
+/** Events of a stream and the types of their data. Used by the client. */
+import type { End, Kind, State } from './stream/types.js';
+
+/**
+ * Data of a `transport` event.
+ *
+ *     stream.ontransport = ({ data }) => console.log(data.kind ?? 'offline', data.why);
+ */
+export interface TransportChange {
+  /** Kind that carries the stream now; null without a transport. */
+  readonly kind: Kind | null;
+  /** Reason in one word, for diagnostics: `start`, `lost`, `better`, `fallback`, `switch`, ... */
+  readonly why: string;
+}
+
+/**
+ * Event types of a stream and the type of `event.data`.
+ *
+ *     stream.addEventListener('state', ({ data }) => setOnline(data === 'open'));
+ */
+export interface StreamEvents {
+  /** A message arrived. */
+  message: string;
+  /** Another transport kind carries the stream. */
+  transport: TransportChange;
+  /** The state of the stream changed. */
+  state: State;
+  /** The stream ended; only the last `transport` and `state` events follow. */
+  end: End;
+  /** An HTTP upload is about to start; messages sent in the handler share the request. */
+  upload: null;
+}
+
+/** Listener of one event type. */
+export type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
