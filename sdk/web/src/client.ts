@@ -65,7 +65,7 @@ export class MinervaStream extends EventTarget {
   onstate: Handler<'state'> = null;
   /** Handler of the `end` event; see `End`. */
   onend: Handler<'end'> = null;
-  /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the upload. */
+  /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
   onupload: Handler<'upload'> = null;
   #driver: Driver;
   /** Promises of unacknowledged messages, by message number. */

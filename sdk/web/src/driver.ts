@@ -93,7 +93,10 @@ export class Driver {
   #onEvent = (event: Event): void => {
     const { type } = event;
     if (type === 'pagehide') this.#leave();
-    else if (type === 'visibilitychange') this.machine.retryNow(false, now());
+    // A stream that works keeps the times of its probes.
+    else if (type === 'visibilitychange') {
+      if (this.machine.state !== 'open') this.machine.retryNow(false, now());
+    }
     // `pageshow` also fires on load; only a page restored from the back-forward cache wakes the machine.
     else if (type !== 'pageshow' || (event as PageTransitionEvent).persisted) {
       this.machine.wake(type, NETWORK_CHANGES.includes(type), now());

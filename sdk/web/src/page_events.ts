@@ -3,19 +3,35 @@
  */
 
 /** Event types after which the page may be on a different network. */
-export const NETWORK_CHANGES = ['online', 'offline', 'change'];
+export const NETWORK_CHANGES = ['online', 'change'];
 
-/** Subscribes `listener` and returns the function that unsubscribes. Outside browsers, absent sources are skipped. */
+/** Part of the Network Information API. */
+interface Connection extends EventTarget {
+  readonly type?: string;
+}
+
+/**
+ * Subscribes `listener` and returns the function that unsubscribes. Outside browsers, absent sources are skipped.
+ * `change` is reported for another type of network only: the browser fires that event also when its estimates of
+ * throughput and round trip drift. `offline` is not reported, because established connections may still work.
+ */
 export function listenToPage(listener: (event: Event) => void): () => void {
   const { document, navigator } = globalThis;
-  const connection = (navigator as { connection?: EventTarget } | undefined)?.connection;
+  const connection = (navigator as { connection?: Connection } | undefined)?.connection;
   const sources: [EventTarget | undefined, string[]][] = [
-    [globalThis, ['online', 'offline', 'pagehide', 'pageshow']],
+    [globalThis, ['online', 'pagehide', 'pageshow']],
     [document, ['visibilitychange', 'resume']],
-    [connection, ['change']],
   ];
+  let type = connection?.type;
+  const onChange = (event: Event): void => {
+    const before = type;
+    // The type `none` precedes `online` or the next type.
+    if (connection?.type !== 'none') type = connection?.type;
+    if (type !== before) listener(event);
+  };
   // An AbortController has a `signal` property and so serves as the listener options.
   const stop = new AbortController();
   for (const [target, types] of sources) for (const type of types) target?.addEventListener?.(type, listener, stop);
+  connection?.addEventListener?.('change', onChange, stop);
   return () => stop.abort();
 }

@@ -152,6 +152,9 @@ export class StreamMachine {
         this.#opener.openTransports(now);
         this.#opener.flush(now);
       }
+    }
+    // A handler of the page may have reset the stream before the first request.
+    if (this.#connection.state !== 'ended') {
       // The loss of a transport behind a reset is part of the end.
       const changes = this.#channel.resetting ? [] : this.#connection.update(this.#transports, this.#policy.polling);
       this.#outputs.push(...changes);

@@ -7,6 +7,7 @@ import {
   MAX_ACK_DELAY,
   MAX_DELAYED_BYTES,
   MAX_DELAYED_MESSAGES,
+  MAX_HTTP_ACK_DELAY,
   MAX_IMMEDIATE_ACKS,
 } from '../src/stream/delayed_ack.js';
 import type { Kind, Output } from '../src/stream/types.js';
@@ -272,16 +273,34 @@ test('when a successor fails, its messages are acknowledged at once on the prede
   assert.deepEqual(outputs, [{ do: 'write', key: 0, frames: ['|0A'] }]);
 });
 
-test('HTTP: an upload carries the SACK at once, and so does a following WebSocket', () => {
+test('HTTP stream: an upload carries the SACK after 1 s or 16 messages, or along with a message', () => {
   const stream = attached('http-stream');
-  const [hello, ...more] = receive(stream, 0, 10, '0N', 'a ');
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
+  assert.equal(stream.pollTimeout(), 10 + MAX_HTTP_ACK_DELAY);
+  assert.deepEqual(written(stream, 9 + MAX_HTTP_ACK_DELAY), []);
+  const [hello, ...more] = written(stream, 10 + MAX_HTTP_ACK_DELAY);
   assert(hello?.includes('"sack":"|0"') && !hello.includes('eeds'), hello);
   assert.deepEqual(more, []);
-  stream.onClosed(1, 'ended', 20);
-  stream.switchTo('websocket', 2000);
-  assert(written(stream, 2000)[0]?.includes('"eeds":0'));
-  assert.deepEqual(receive(stream, 2, 2010, 'beat^'), []);
-  assert.deepEqual(receive(stream, 0, 2020, 'b '), ['|1A'], 'received over HTTP');
+  stream.onClosed(1, 'ended', 1_020);
+  // No message followed, but the next SACK is delayed all the same.
+  assert.deepEqual(receive(stream, 0, 2_000, ...Array.from({ length: 15 }, () => 'b ')), []);
+  assert(receive(stream, 0, 2_001, 'b ')[0]?.includes('"sack":"|16"'));
+  stream.onClosed(2, 'ended', 2_020);
+  assert.deepEqual(receive(stream, 0, 2_500, 'c '), []);
+  stream.send('own');
+  const [second, ...frames] = written(stream, 2_510);
+  assert(second?.includes('"sack":"|17"'), second);
+  assert.deepEqual(frames, ['0N', 'own ']);
+});
+
+test('HTTP stream: a following WebSocket carries the SACK at once', () => {
+  const stream = attached('http-stream');
+  assert.deepEqual(receive(stream, 0, 10, '0N', 'a '), []);
+  stream.switchTo('websocket', 20);
+  const [hello] = written(stream, 20);
+  assert(hello?.includes('"sack":"|0"') && hello.includes('"eeds":0'), hello);
+  assert.deepEqual(receive(stream, 1, 30, 'beat^'), []);
+  assert.deepEqual(receive(stream, 0, 40, 'b '), ['|1A'], 'received over HTTP');
 });
 
 test('a server that waits for each SACK loses 900 ms over 200 messages', () => {

@@ -2,7 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { MAX_IN_FLIGHT, SACK_TIMEOUT, SACK_TIMEOUT_PER_BYTE } from '../src/stream/in_flight.js';
-import { MAX_ACK_DELAY } from '../src/stream/delayed_ack.js';
+import { MAX_ACK_DELAY, MAX_HTTP_ACK_DELAY } from '../src/stream/delayed_ack.js';
 import { ReliableChannel } from '../src/stream/reliable_channel.js';
 import { TransportFactory } from '../src/stream/transport_factory.js';
 import { StreamMachine } from '../src/stream.js';
@@ -264,12 +264,12 @@ test('a SACK of a failed upload is uploaded again', () => {
   const stream = machine('http-stream');
   start(stream);
   stream.recvFrames(0, [';)]}^', 'C', 'beat^', '0N', 'a '], 10);
-  assert.equal(written(stream.drain(10)).length, 1);
-  stream.onClosed(1, 'failed', 20);
-  assert.deepEqual(stream.drain(20), []);
-  assert(written(start(stream, 1000))[0]?.includes('"sack":"|0"'));
-  stream.onClosed(2, 'ended', 1100);
-  assert.deepEqual(stream.drain(1100), []);
+  assert.equal(written(stream.drain(10 + MAX_HTTP_ACK_DELAY)).length, 1);
+  stream.onClosed(1, 'failed', 1020);
+  assert.deepEqual(stream.drain(1020), []);
+  assert(written(start(stream, 2000))[0]?.includes('"sack":"|0"'));
+  stream.onClosed(2, 'ended', 2100);
+  assert.deepEqual(stream.drain(2100), []);
   assert.deepEqual(stream.drain(9000), []);
 });
 

@@ -35,7 +35,7 @@ function exchangeFirst(sim: Simulation): number {
   sim.send('first');
   sim.run(20_000, () => (sim.stream?.delivered.length ?? 0) > 0);
   sim.stream?.send('first');
-  sim.run(20_000, () => settled(sim));
+  sim.run(20_000, () => sim.delivered.length > 0 && sim.acked.length > 0);
   return sim.now;
 }
 
@@ -227,20 +227,72 @@ test('an unavailable server is retried after its Retry-After, and no kind is bla
 });
 
 test('messages sent in beforeUpload share the upload', () => {
-  const sim: Simulation = new Simulation(new Random(13), 'http-stream', 50, {
-    beforeUpload: () => {
-      if (sim.sent.at(-1) === 'queued') {
-        sim.sent.push('added');
-        sim.client.send('added');
-      }
-    },
-  });
+  let queued = false;
+  const beforeUpload = (): void => {
+    if (!queued) return;
+    queued = false;
+    sim.sent.push('added');
+    sim.client.send('added');
+  };
+  const sim = new Simulation(new Random(13), 'http-stream', 50, { beforeUpload });
   exchangeFirst(sim);
+  queued = true;
   sim.send('queued');
   assertSettles(sim);
   const uploads = sim.trace.filter((line) => line.includes('"kind":"upload"') && line.includes('queued'));
   assert.equal(uploads.length, 1);
   assert(uploads[0]?.includes('added'), uploads[0]);
+});
+
+test('beforeUpload precedes every HTTP request, and a message sent in the call shares a poll', () => {
+  for (const kind of ['http-stream', 'long-poll'] as const) {
+    let calls = 0;
+    const sim = new Simulation(new Random(15), kind, 50, { beforeUpload: () => (calls += 1) });
+    exchangeFirst(sim);
+    exchange(sim, 120_000);
+    assertSettles(sim);
+    const requests = sim.trace.filter((line) => line.includes('"do":"open"')).length;
+    assert.equal(calls, requests, kind);
+  }
+  let polls = 0;
+  const beforeUpload = (): void => {
+    if ((polls += 1) % 3 === 0) {
+      sim.sent.push(`poll ${polls}`);
+      sim.client.send(`poll ${polls}`);
+    }
+  };
+  const sim: Simulation = new Simulation(new Random(16), 'long-poll', 50, { beforeUpload });
+  exchangeFirst(sim);
+  sim.run(sim.now + 300_000);
+  assertSettles(sim);
+  assert(sim.sent.length > 3, `${sim.sent.length}`);
+  assert.equal(opened(sim, 'upload').length, 0);
+});
+
+test('a reset in beforeUpload before the first request opens no transport', () => {
+  const stream: StreamMachine = new StreamMachine({
+    id: ID,
+    kind: 'long-poll',
+    random: () => 0.5,
+    beforeUpload: () => stream.reset('bye', 0),
+  });
+  assert.deepEqual(stream.drain(0).map((output) => output.do), ['end', 'state']);
+  assert.equal(stream.state, 'ended');
+  assert.deepEqual(stream.drain(1), []);
+});
+
+test('HTTP stream: 20 messages a second for a minute cost one request for ten messages at most', () => {
+  const sim = new Simulation(new Random(17), 'http-stream');
+  exchangeFirst(sim);
+  const before = opened(sim, 'upload').length;
+  for (let i = 0; i < 1_200; i += 1) {
+    sim.stream?.send(`s${i}`);
+    sim.run(sim.now + 50);
+    if (i % 400 === 0) sim.server.sendHeartbeats();
+  }
+  const requests = opened(sim, 'upload').length - before;
+  assert(requests <= 120, `${requests}`);
+  assertSettles(sim);
 });
 
 test('HTTP kinds use at most two connections', () => {

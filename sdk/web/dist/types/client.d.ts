@@ -40,7 +40,7 @@ export declare class MinervaStream extends EventTarget {
     onstate: Handler<'state'>;
     /** Handler of the `end` event; see `End`. */
     onend: Handler<'end'>;
-    /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the upload. */
+    /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
     onupload: Handler<'upload'>;
     /**
      * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.

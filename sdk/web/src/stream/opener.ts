@@ -18,7 +18,7 @@ export interface OpenerContext {
   readonly connection: ConnectionState;
   readonly outputs: Output[];
   readonly random: () => number;
-  /** Called right before an upload; messages sent in the call share the request. */
+  /** Called right before an HTTP request; messages sent in the call share the request. */
   readonly beforeUpload?: (() => void) | undefined;
 }
 
@@ -48,6 +48,8 @@ export class Opener {
     if (kind === 'websocket') {
       transports.candidate = this.#open(kind, why, now);
     } else if (policy.mayRetire(now)) {
+      this.#announceRequest();
+      if (this.context.connection.state === 'ended') return;
       this.#retire();
       this.#openPrimary(kind, why, now);
     }
@@ -70,8 +72,8 @@ export class Opener {
       const due = receiver.mayAck && (frames.length > 0 || now >= receiver.delayedAck.dueAt);
       if (due || beats) frames.unshift(`${receiver.takeSack(now)}A`);
       this.#write(carrier, frames, now);
-    } else if (this.uploads.isDue && now >= this.uploads.retry.nextAttemptAt) {
-      if (!channel.resetting) this.context.beforeUpload?.();
+    } else if (now >= this.uploads.dueAt) {
+      this.#announceRequest();
       const frames: string[] = [];
       this.uploads.load(this.#open('upload', 'upload', now, frames), frames, now);
     }
@@ -80,9 +82,8 @@ export class Opener {
   /** Returns the times at which `flush` may have something to write. */
   deadlines(): number[] {
     const { transports, channel } = this.context;
-    const times = this.uploads.isDue ? [this.uploads.retry.nextAttemptAt] : [];
     const writes = [this.#writtenAt + this.heartbeatMs, channel.receiver.delayedAck.dueAt];
-    return transports.carrier?.kind === 'websocket' ? [...times, ...writes] : times;
+    return transports.carrier?.kind === 'websocket' ? writes : [this.uploads.dueAt];
   }
 
   /**
@@ -141,12 +142,18 @@ export class Opener {
     if (kind !== 'websocket') {
       frames.unshift(this.#hello(transport));
       // Uploads require an existing stream: before the confirmation messages follow the hello, and so does a reset.
-      const { channel } = this.context;
-      const { created, resetting } = channel;
-      if (kind !== 'upload' && (!created || resetting)) frames.push(...channel.takeFrames(transport, now));
+      // Between two polls, messages that travel with the next poll save an upload.
+      const { channel, transports } = this.context;
+      const isFirst = !channel.created || channel.resetting || (!transports.carrier && !transports.upload);
+      if (kind !== 'upload' && isFirst) frames.push(...channel.takeFrames(transport, now));
     }
     this.context.outputs.push({ do: 'open', key: transport.key, kind, frames });
     return transport;
+  }
+
+  /** Lets the page add messages to the next HTTP request. */
+  #announceRequest(): void {
+    if (!this.context.channel.resetting) this.context.beforeUpload?.();
   }
 
   #hello(transport: Transport): string {

@@ -18,11 +18,11 @@ export class Receiver {
   /** Last SACK text sent to the server. */
   #lastSent = formatSack(this.#window.sack());
 
-  /** Accepts a message. `mayDelay` permits a delayed SACK, unless a message is missing. */
-  receive(number: number, text: string, mayDelay: boolean, now: number): Received {
+  /** Accepts a message. The SACK may be delayed by `maxDelay` ms, unless a message is missing. */
+  receive(number: number, text: string, maxDelay: number, now: number): Received {
     const { hasGap } = this.#window;
     const received = this.#window.receive(number, text);
-    if (mayDelay && !hasGap && received === 'deliverable') this.delayedAck.onReceived(text.length, now);
+    if (maxDelay && !hasGap && received === 'deliverable') this.delayedAck.onReceived(text.length, now, maxDelay);
     // A duplicate is acknowledged too, because the first SACK may be lost.
     else if (received !== 'overflow') this.delayedAck.dueAt = 0;
     return received;
@@ -43,7 +43,12 @@ export class Receiver {
 
   /** True if received messages are unacknowledged and delivery is not paused. */
   get mayAck(): boolean {
-    return this.delayedAck.dueAt < Infinity && !this.#paused;
+    return this.ackDueAt < Infinity;
+  }
+
+  /** Time at which the SACK is due; Infinity for none, and while delivery is paused. */
+  get ackDueAt(): number {
+    return this.#paused ? Infinity : this.delayedAck.dueAt;
   }
 
   /** Returns the SACK text to send now and marks that text as sent. */

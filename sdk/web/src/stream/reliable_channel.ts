@@ -4,6 +4,7 @@
  */
 import { formatSack, type Sack } from '../sack.js';
 import { SendQueue } from '../window/send_queue.js';
+import { MAX_ACK_DELAY, MAX_HTTP_ACK_DELAY } from './delayed_ack.js';
 import { InFlight } from './in_flight.js';
 import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
@@ -16,6 +17,9 @@ export type FrameResult = 'progress' | 'duplicate' | 'violation';
  * same time by default.
  */
 export const RESET_TIMEOUT = 120_000;
+
+/** Longest delay in ms of a SACK for messages received on a primary; the next long-poll carries the SACK. */
+const ACK_DELAYS = { websocket: MAX_ACK_DELAY, 'http-stream': MAX_HTTP_ACK_DELAY, 'long-poll': 0, upload: 0 };
 
 export class ReliableChannel {
   /** Message counts for `Counters`. */
@@ -40,8 +44,8 @@ export class ReliableChannel {
 
   /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */
   recvMessage(transport: Transport, text: string, isPrimary: boolean, now: number): FrameResult {
-    const mayDelay = isPrimary && transport.kind === 'websocket';
-    const received = this.receiver.receive(transport.nextIn, text, mayDelay, now);
+    const maxDelay = isPrimary ? ACK_DELAYS[transport.kind] : 0;
+    const received = this.receiver.receive(transport.nextIn, text, maxDelay, now);
     if (received === 'overflow') return 'violation';
     transport.nextIn += 1;
     return received === 'duplicate' ? 'duplicate' : this.#accept('progress');

@@ -22,19 +22,20 @@ export class Uploads {
     this.retry = new RetryTimer(random);
   }
 
-  /** True if messages, a SACK or a reset are pending for an upload; `retry` gives the earliest time. */
-  get isDue(): boolean {
+  /** Time at which messages, a SACK or a reset are due for an upload; Infinity if none is pending. */
+  get dueAt(): number {
     const { carrier, primary, predecessor, upload } = this.transports;
     const http = carrier ? carrier.kind !== 'websocket' : this.policy.polling;
-    if (upload || !http || !this.channel.created) return false;
+    if (upload || !http || !this.channel.created) return Infinity;
     // Messages sent with the hello are acknowledged on the primary.
-    if (primary && primary.sackDueAt < Infinity) return false;
+    if (primary && primary.sackDueAt < Infinity) return Infinity;
     // At most two HTTP connections.
-    if (primary && primary.kind !== 'websocket' && predecessor && predecessor.kind !== 'websocket') return false;
+    if (primary && primary.kind !== 'websocket' && predecessor && predecessor.kind !== 'websocket') return Infinity;
     // A long-poll that delivered messages ends soon; the hello of the next one carries the SACK.
     const endsSoon = primary?.kind === 'long-poll' && primary.progress;
     const { hasUnacked, resetting, receiver } = this.channel;
-    return hasUnacked || resetting !== null || (receiver.mayAck && !endsSoon && carrier !== null);
+    const ackDueAt = endsSoon || !carrier ? Infinity : receiver.ackDueAt;
+    return Math.max(this.retry.nextAttemptAt, hasUnacked || resetting ? 0 : ackDueAt);
   }
 
   /** Appends messages to the frames of a new upload and sets its deadline. */

@@ -42,8 +42,10 @@ export function openHttp(
   };
   const over = (): void => {
     // Complete frames count even if the exchange failed afterwards.
-    if (!abort.signal.aborted) listener(received.splice(0), outcome, wait);
-    abort.abort();
+    if (abort.signal.aborted) return;
+    listener(received.splice(0), outcome, wait);
+    // Browsers count an aborted request as failed, even a complete one.
+    if (outcome !== 'ended') abort.abort();
   };
   exchange().then(over, over);
   return { close: () => abort.abort() };

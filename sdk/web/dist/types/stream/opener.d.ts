@@ -17,7 +17,7 @@ export interface OpenerContext {
     readonly connection: ConnectionState;
     readonly outputs: Output[];
     readonly random: () => number;
-    /** Called right before an upload; messages sent in the call share the request. */
+    /** Called right before an HTTP request; messages sent in the call share the request. */
     readonly beforeUpload?: (() => void) | undefined;
 }
 export declare class Opener {

@@ -141,6 +141,6 @@ export interface StreamOptions {
     readonly heartbeat?: number;
     /** Random numbers, uniform in [0, 1). */
     readonly random: () => number;
-    /** Called right before an upload; messages sent in the call share the request. */
+    /** Called right before an HTTP request; messages sent in the call share the request. */
     readonly beforeUpload?: () => void;
 }

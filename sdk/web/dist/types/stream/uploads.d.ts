@@ -14,8 +14,8 @@ export declare class Uploads {
     /** Time of the next upload after failures. */
     readonly retry: RetryTimer;
     constructor(transports: Transports, channel: ReliableChannel, policy: TransportPolicy, random: () => number);
-    /** True if messages, a SACK or a reset are pending for an upload; `retry` gives the earliest time. */
-    get isDue(): boolean;
+    /** Time at which messages, a SACK or a reset are due for an upload; Infinity if none is pending. */
+    get dueAt(): number;
     /** Appends messages to the frames of a new upload and sets its deadline. */
     load(upload: Transport, frames: string[], now: number): void;
     /** Records the outcome; a failed upload is retried after a back-off, and its SACK is due again. */
