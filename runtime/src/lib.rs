@@ -1,6 +1,7 @@
 //! Process plumbing: the parts of a program that have nothing to do with streams.
 //!
 //! [`tasks`] schedules the tasks of gRPC calls and store connections; called by edge, core and application SDK.
+//! [`dial`] opens TCP connections to names with several addresses; called by the Rust client and the Redis store.
 //! [`recurring`] limits the log lines of recurring faults; called by core and edge.
 //! The feature `process` adds the operator interface of a program: [`program()`] with its exit codes, [`LogConfig`],
 //! signals, the [`Admin`] port, and the subcommands [`health()`] and [`doctor`]. Each `main.rs` calls these.
@@ -10,6 +11,7 @@
 pub mod admin;
 #[cfg(feature = "process")]
 pub mod config_error;
+pub mod dial;
 #[cfg(feature = "process")]
 pub mod doctor;
 #[cfg(feature = "process")]

@@ -3,17 +3,18 @@
 //! A separate driver task would cost two task switches per pipeline, and more wake-ups of idle threads.
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
+use super::url::Node;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, Fuse, select};
+use minerva_runtime::dial;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
 };
-use tokio::net::TcpStream;
-
-use super::url::Node;
 
 /// Reads and writes the socket; resolves once, when the connection is lost, and is pending afterwards.
 type Driver = Fuse<BoxFuture<'static, ()>>;
@@ -28,13 +29,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects without encryption.
+    /// Connects without encryption to any address of the node.
     pub(super) async fn plain(
         node: &Node,
+        attempt_limit: Duration,
         login: &RedisConnectionInfo,
         config: AsyncConnectionConfig,
     ) -> RedisResult<Self> {
-        let socket = TcpStream::connect((&*node.host, node.port)).await?;
+        let socket = dial::connect(&node.host, node.port, attempt_limit).await;
+        let socket = socket.map_err(io::Error::from)?;
         // Nagle's algorithm would hold a pipeline until the previous one is acknowledged.
         socket.set_nodelay(true)?;
         let (queue, driver) = MultiplexedConnection::new_with_config(login, socket, config).await?;

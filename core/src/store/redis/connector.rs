@@ -164,7 +164,7 @@ impl Connector {
         let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         let connected = async {
             if !self.url.has_tls {
-                return Connection::plain(node, &settings, config).await;
+                return Connection::plain(node, options.connect, &settings, config).await;
             }
             let client = self.client(node, settings)?;
             client
