@@ -13,6 +13,7 @@ use crate::config::{Config, TransportKind};
 use crate::driver;
 use crate::error::{ConnectError, Ended, SendError};
 use crate::http::HttpTarget;
+use crate::problem::Problem;
 use crate::stream::{Counters, StreamMachine};
 use crate::stream_state::StreamState;
 
@@ -94,6 +95,41 @@ impl Stream {
         let shared = Arc::new(StreamState::new(&config, Clock::start(), machine));
         let driver = runtime.spawn(driver::run(shared.clone(), targets));
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
+    }
+
+    /// Starts a stream and waits until the server has created it, or has attached the existing one.
+    ///
+    /// ```no_run
+    /// use minerva_client::{Config, ConnectError, Stream, TransportKind};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// match Stream::open(Config::new("127.0.0.1:8080", TransportKind::WebSocket)).await {
+    ///     Ok(stream) => stream.send("hello").await?,
+    ///     Err(ConnectError::Failed { attempts }) => {
+    ///         for attempt in attempts {
+    ///             eprintln!("{} to {}: {}", attempt.transport, attempt.address, attempt.problem);
+    ///         }
+    ///         return Ok(());
+    ///     }
+    ///     Err(error) => return Err(error.into()),
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Stream::connect`]; [`ConnectError::Failed`] once every address has failed with every kind of
+    /// transport; [`ConnectError::Ended`] if the stream ends first. After an error nothing continues in the background.
+    pub async fn open(config: Config) -> Result<Self, ConnectError> {
+        let stream = Self::connect(config)?;
+        let outcome = |machine: &StreamMachine| match (machine.ended(), machine.failed_round()) {
+            _ if machine.is_ready() => Some(Ok(())),
+            (Some(ended), _) => Some(Err(ConnectError::Ended(ended.clone()))),
+            (None, Some(attempts)) => Some(Err(ConnectError::Failed { attempts })),
+            (None, None) => None,
+        };
+        stream.inner.shared.wait(outcome).await?;
+        Ok(stream)
     }
 
     /// The stream id. Treat the id as a secret, which gives access to the stream.
@@ -198,6 +234,40 @@ impl Stream {
         let change = |machine: &StreamMachine| match machine.ended() {
             Some(ended) => Some(Err(ended.clone())),
             None => Some(machine.active_kind()).filter(|now| *now != known).map(Ok),
+        };
+        self.inner.shared.wait(change).await
+    }
+
+    /// Why the stream has no connection at present. `None` while a transport is attached, and before the first failure.
+    ///
+    /// The stream continues to connect with back-off, after a refusal of the server at every address because of
+    /// [`RefusalCode::Origin`](crate::RefusalCode::Origin) or [`RefusalCode::Service`](crate::RefusalCode::Service) not
+    /// before 5 minutes.
+    pub fn problem(&self) -> Option<Problem> {
+        self.inner.shared.lock().machine.problem().cloned()
+    }
+
+    /// Waits until the problem differs from `known`, and returns it; `None` if the stream is connected. Changes in quick
+    /// succession may be reported as one.
+    ///
+    /// ```no_run
+    /// # async fn example(stream: minerva_client::Stream) {
+    /// let mut problem = stream.problem();
+    /// while let Ok(next) = stream.problem_changed(problem.as_ref()).await {
+    ///     if let Some(problem) = &next {
+    ///         eprintln!("not connected: {problem}");
+    ///     }
+    ///     problem = next;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the stream ends.
+    pub async fn problem_changed(&self, known: Option<&Problem>) -> Result<Option<Problem>, Ended> {
+        let change = |machine: &StreamMachine| match machine.ended() {
+            Some(ended) => Some(Err(ended.clone())),
+            None => (machine.problem() != known).then(|| Ok(machine.problem().cloned())),
         };
         self.inner.shared.wait(change).await
     }

@@ -33,7 +33,9 @@ impl Clock {
     }
 }
 
-/// Time limit for opening a connection.
+/// Time limit for a TCP connection to one address of a name.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for each handshake of an opening: the proxy's tunnel, TLS, the WebSocket's upgrade.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for the closing handshake; the connection is then dropped.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

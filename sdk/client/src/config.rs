@@ -6,6 +6,7 @@ use std::time::Duration;
 use minerva_proto::{ServiceName, StreamId};
 pub use minerva_proto::{TransportKind, UnknownTransportError};
 
+use crate::proxy::ProxyChoice;
 use crate::tls::Tls;
 
 /// Configuration of a stream. [`Config::new`] sets the defaults; change fields as needed.
@@ -27,10 +28,12 @@ use crate::tls::Tls;
 #[derive(Clone)]
 pub struct Config {
     /// Host and port, such as `127.0.0.1:8080`, or several separated by commas. A failed attempt moves on to the next
-    /// address.
+    /// address. Within one attempt all IP addresses of a name are tried, 250 ms apart (RFC 8305).
     pub address: String,
     /// TLS for every transport; `None` disables TLS.
     pub tls: Option<Tls>,
+    /// Proxy of all connections; by default the proxy that the environment names.
+    pub proxy: ProxyChoice,
     /// Service name; `default` unless changed. A TCP port has a fixed service on the server and ignores this field.
     pub service: ServiceName,
     /// Preferred kind of transport; see [`crate::Stream::switch`].
@@ -77,6 +80,7 @@ impl Config {
         Self {
             address: address.into(),
             tls: None,
+            proxy: ProxyChoice::default(),
             service: ServiceName::default(),
             transport,
             fallbacks: Vec::new(),
@@ -110,6 +114,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("address", &self.address)
             .field("tls", &self.tls.is_some())
+            .field("proxy", &self.proxy)
             .field("service", &self.service)
             .field("transport", &self.transport)
             .field("id", &self.id)

@@ -10,9 +10,9 @@ use tracing::debug;
 use crate::clock::CLOSE_TIMEOUT;
 use crate::config::TransportKind;
 use crate::http::{self, HttpTarget};
+use crate::problem::Problem;
 use crate::stream::{End, Output, Role};
 use crate::stream_state::{Closing, Link, State, StreamState};
-use crate::transport::TransportError;
 use crate::{tcp, websocket};
 
 pub(crate) async fn run(shared: Arc<StreamState>, targets: Vec<HttpTarget>) {
@@ -75,16 +75,18 @@ async fn run_transport(
 ) {
     let stream = shared.lock().machine.id().short_hash();
     let outcome = match kind {
-        TransportKind::Tcp => {
-            tcp::run_transport(&shared, &target.address, target.tls.as_ref(), &link).await
-        }
+        TransportKind::Tcp => tcp::run_transport(&shared, &target.endpoint, &link).await,
         TransportKind::WebSocket => websocket::run_transport(&shared, &target, &link).await,
         TransportKind::HttpStream | TransportKind::LongPoll => {
             http::run_transport(&shared, &target, &link).await
         }
     };
-    if let Some(wait) = outcome.as_ref().err().and_then(TransportError::retry_after) {
-        shared.with(|machine, now| machine.on_refused(now, role, wait));
+    if let Err(error) = &outcome {
+        let (problem, wait) = (Problem::of(error), error.retry_after());
+        shared.with(|machine, now| {
+            machine.on_problem(link.number, problem);
+            wait.into_iter().for_each(|wait| machine.on_refused(now, role, wait));
+        });
     }
     let end = if outcome.is_ok() { End::Finished } else { End::Failed };
     match outcome {

@@ -1,5 +1,7 @@
 //! Public errors: the end of a stream, rejected messages and invalid configurations.
 
+use crate::problem::FailedAttempt;
+use crate::proxy::EnvironmentError;
 use crate::tls::TlsError;
 
 /// The end of a stream, returned by [`Stream::closed`](crate::Stream::closed). See [`Stream`](crate::Stream) for an
@@ -46,7 +48,7 @@ pub enum SendError {
     TooLong,
 }
 
-/// Error of [`Stream::connect`](crate::Stream::connect). See [`Stream`](crate::Stream) for an example.
+/// Error of [`Stream::connect`](crate::Stream::connect) and [`Stream::open`](crate::Stream::open). See [`Stream`](crate::Stream) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The credentials exceed the limit of the protocol.
@@ -55,18 +57,40 @@ pub enum ConnectError {
     /// The heartbeat interval is outside the range of the protocol.
     #[error("the heartbeat is not between 1 and 600 seconds")]
     Heartbeat,
-    /// The address, service or a header is not valid in an HTTP request.
-    #[error(
-        "the address, the service or a header contains a character that is not valid in an HTTP request"
-    )]
+    /// The service or a header is not valid in an HTTP request.
+    #[error("the service or a header contains a character that is not valid in an HTTP request")]
     Request,
+    /// An address is not `HOST:PORT`.
+    #[error(
+        "{address:?} is not an address: write HOST:PORT without a scheme or a path, such as example.com:443"
+    )]
+    Address {
+        /// The address.
+        address: String,
+    },
+    /// A proxy variable of the environment is invalid; see [`crate::ProxyChoice`].
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// The TLS configuration is invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// Called outside a tokio runtime.
     #[error("Stream::connect must be called within a tokio runtime")]
     NoRuntime,
+    /// Every address failed with every kind of transport; returned by [`Stream::open`](crate::Stream::open).
+    #[error("no connection: {}", list(attempts))]
+    Failed {
+        /// The failed attempts, in order; at most the last 16.
+        attempts: Vec<FailedAttempt>,
+    },
+    /// The stream ended before the server had created it; returned by [`Stream::open`](crate::Stream::open).
+    #[error(transparent)]
+    Ended(#[from] Ended),
     /// The operating system provides no random numbers for the stream id.
     #[error("the operating system provides no random numbers for the stream id")]
     Randomness,
+}
+
+fn list(attempts: &[FailedAttempt]) -> String {
+    attempts.iter().map(FailedAttempt::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,25 +1,28 @@
 //! HTTP transports: POST requests whose bodies and responses are newline-terminated frames. A primary transport is
 //! one request with a streamed or long-poll response; an upload is a separate request. Called by `driver.rs`.
 
+mod connector;
+
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use connector::Connector;
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use hyper::http::request::Builder;
-use hyper::{Request, StatusCode, Uri};
-use hyper_rustls::HttpsConnector;
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use minerva_proto::{Framing, ServiceName};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::ClientRequestBuilder;
 
 use crate::clock::CONNECT_TIMEOUT;
 use crate::config::Config;
+use crate::connection::Endpoint;
 use crate::error::ConnectError;
+use crate::refusal::{HttpRefusal, MAX_REASON};
 use crate::stream_state::{Link, StreamState};
-use crate::tls::Tls;
-use crate::transport::{TransportError, cut_frames, put_frames, retry_after};
+use crate::transport::{TransportError, cut_frames, put_frames};
 
 /// ALPN name of HTTP/1.1.
 pub(crate) const ALPN_HTTP: &str = "http/1.1";
@@ -27,16 +30,16 @@ pub(crate) const ALPN_HTTP: &str = "http/1.1";
 /// One address with URIs, headers and a connection pool.
 #[derive(Clone)]
 pub(crate) struct HttpTarget {
-    pub(crate) address: String,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) endpoint: Endpoint,
     io: Uri,
     websocket: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 impl HttpTarget {
     pub(crate) fn new(config: &Config, address: &str) -> Result<Self, ConnectError> {
+        let endpoint = Endpoint::new(config, address)?;
         let service = match config.service.as_str() {
             ServiceName::DEFAULT => String::new(),
             service => format!("{service}/"),
@@ -53,11 +56,10 @@ impl HttpTarget {
         // One primary and one upload, the maximum of the protocol.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(2)
-            .build(connector(config.tls.as_ref())?);
+            .build(Connector(endpoint.clone()));
         let (http, ws) = if config.tls.is_some() { ("https", "wss") } else { ("http", "ws") };
         Ok(Self {
-            address: address.to_owned(),
-            tls: config.tls.clone(),
+            endpoint,
             io: uri(http, "io/")?,
             websocket: uri(ws, "ws")?,
             headers: headers.ok_or(ConnectError::Request)?,
@@ -82,25 +84,17 @@ impl HttpTarget {
         let response = self.client.request(request).await?;
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
-            status => {
-                let retry_after = retry_after(response.headers());
-                Err(TransportError::Status { status, retry_after })
-            }
+            _ => Err(TransportError::Status(refusal(response).await)),
         }
     }
 }
 
-fn connector(tls: Option<&Tls>) -> Result<HttpsConnector<HttpConnector>, ConnectError> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    connector.enforce_http(false);
-    // The connector needs a TLS configuration even if every URI is plain HTTP.
-    let config = match tls {
-        Some(tls) => tls.client_config(&[ALPN_HTTP]),
-        None => Tls::without_roots()?.client_config(&[ALPN_HTTP]),
-    };
-    Ok(HttpsConnector::from((connector, config)))
+/// Reads the reason of a refusal, as far as it arrives within the first part of the body.
+async fn refusal(response: Response<Incoming>) -> HttpRefusal {
+    let (head, body) = response.into_parts();
+    let body = timeout(CONNECT_TIMEOUT, Limited::new(body, MAX_REASON).collect()).await;
+    let body = body.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
+    HttpRefusal::new(head.status, &head.headers, &body)
 }
 
 pub(crate) async fn run_transport(

@@ -25,12 +25,14 @@
 //! - The stream ends once, with a reason ([`Stream::closed`]). A lost connection does not end the stream: the client
 //!   reconnects with full-jitter back-off up to [`Config::backoff_cap`], and tries the next address and the next of
 //!   [`Config::fallbacks`] after failures.
-//! - [`Stream::transport_changed`] reports connects, disconnects and the transport in use.
-//! - Deadlines: 10 s to connect, 15 s for the response to the hello, twice [`Config::heartbeat`] without input.
+//! - [`Stream::transport_changed`] reports connects, disconnects and the transport in use; [`Stream::problem`] has the
+//!   reason for a missing connection. [`Stream::open`] fails if no address can be reached.
+//! - Deadlines: 5 s per IP address of a name, 10 s each for the handshakes with a proxy, of TLS and of a WebSocket,
+//!   15 s for the response to the hello, twice [`Config::heartbeat`] without input.
 //! - All queues are bounded. A full send queue makes `send` wait; a full inbox makes the server wait.
 //! - Every future is cancel safe: queued messages are still sent, and no received message is lost.
 //!
-//! With [`Config::tls`] every transport uses TLS, and the server's certificate is verified.
+//! With [`Config::tls`] every transport uses TLS, and the server's certificate is verified. Proxies: [`ProxyChoice`].
 //!
 //! # Structure
 //!
@@ -41,10 +43,14 @@
 mod client;
 mod clock;
 mod config;
+mod connection;
 mod driver;
 mod error;
 mod http;
 mod inbox;
+mod problem;
+mod proxy;
+mod refusal;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
@@ -59,7 +65,10 @@ mod websocket;
 pub use client::Stream;
 pub use config::{Config, TransportKind, UnknownTransportError};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
+pub use minerva_proto::v3::RefusalCode;
 pub use minerva_proto::{MessageNumber, ServiceName, ServiceNameError, StreamId, StreamIdError};
+pub use problem::{FailedAttempt, Problem, ProblemCode};
+pub use proxy::{EnvironmentError, Proxy, ProxyChoice, ProxyParseError};
 pub use rustls;
 pub use stream::Counters;
 pub use tls::{Tls, TlsError};

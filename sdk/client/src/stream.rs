@@ -5,6 +5,7 @@
 //! `driver.rs` drains [`StreamMachine::next_output`] after every call, then [`StreamMachine::take_frames`] for each
 //! open transport, and calls [`StreamMachine::on_timeout`] at [`StreamMachine::next_timeout`].
 
+mod attempts;
 mod backoff;
 mod delayed_ack;
 mod events_in;
@@ -17,6 +18,7 @@ mod transport_ranking;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use attempts::Attempts;
 use backoff::Backoff;
 use bytes::Bytes;
 use delayed_ack::DelayedAck;
@@ -29,6 +31,7 @@ use transport_ranking::TransportRanking;
 
 use crate::config::{Config, TransportKind};
 use crate::error::{Ended, EndedBy, SendError};
+use crate::problem::{FailedAttempt, Problem};
 use crate::time::Time;
 
 /// Receive window behind a gap. Gaps are rare: a primary failed after the successor had received messages. The
@@ -90,6 +93,7 @@ pub(crate) struct StreamMachine {
     active_kind: Option<TransportKind>,
     /// Open transports by number; the newest primary is the last one.
     transports: BTreeMap<TransportNumber, Transport>,
+    attempts: Attempts,
     /// Back-off before the next primary.
     retry: Backoff,
     /// Back-off before the next upload.
@@ -131,6 +135,7 @@ impl StreamMachine {
             generation: 0,
             active_kind: None,
             transports: BTreeMap::new(),
+            attempts: Attempts::default(),
             retry: backoff(seed),
             upload_retry: backoff(seed.rotate_left(32)),
             withheld: 0,
@@ -290,6 +295,16 @@ impl StreamMachine {
     /// Kind of the attached primary transport.
     pub(crate) fn active_kind(&self) -> Option<TransportKind> {
         self.active_kind
+    }
+
+    /// Why no primary transport is attached, if a reason is known.
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        self.attempts.problem()
+    }
+
+    /// The failed attempts since the last attached primary, once every address was tried with every kind of transport.
+    pub(crate) fn failed_round(&self) -> Option<Vec<FailedAttempt>> {
+        self.attempts.round(self.ranking.round())
     }
 
     /// The end of the stream; `None` before.

@@ -1,15 +1,15 @@
 //! TCP transport, with or without TLS: the preamble `<int32/>` and a newline, then length-prefixed frames in both
-//! directions. Called by `driver.rs`; `websocket.rs` also calls [`connect`].
+//! directions. Called by `driver.rs`.
 
 use bytes::BytesMut;
 use minerva_proto::Framing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
+use crate::clock::CLOSE_TIMEOUT;
+use crate::connection::Endpoint;
 use crate::stream_state::{Closing, Link, StreamState};
-use crate::tls::{Socket, Tls};
+use crate::tls::Socket;
 use crate::transport::{TransportError, cut_frames, put_frames};
 
 const PREAMBLE: &[u8] = b"<int32/>\n";
@@ -18,12 +18,11 @@ const READ_BUFFER: usize = 16 << 10;
 
 pub(crate) async fn run_transport(
     shared: &StreamState,
-    address: &str,
-    tls: Option<&Tls>,
+    endpoint: &Endpoint,
     link: &Link,
 ) -> Result<(), TransportError> {
     // No ALPN: the server then detects the protocol by the first bytes.
-    let (reader, mut writer) = split(connect(address, tls, &[]).await?);
+    let (reader, mut writer) = split(endpoint.connect(&[]).await?);
     let closing = tokio::select! {
         outcome = read(shared, link, reader) => return outcome,
         outcome = write(shared, link, &mut writer) => return outcome,
@@ -33,21 +32,6 @@ pub(crate) async fn run_transport(
         let _ = timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
     }
     Ok(())
-}
-
-/// Connects, with TLS if configured, and offers `protocols` by ALPN.
-pub(crate) async fn connect(
-    address: &str,
-    tls: Option<&Tls>,
-    protocols: &[&str],
-) -> Result<Socket, TransportError> {
-    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
-    let socket = connecting.await.map_err(|_| TransportError::Timeout)??;
-    socket.set_nodelay(true)?;
-    match tls {
-        Some(tls) => tls.wrap(socket, address, protocols).await,
-        None => Ok(Socket::Left(socket)),
-    }
 }
 
 async fn read(

@@ -1,8 +1,11 @@
 //! TLS configuration: trusted certificates and the client handshake. Made by the application; used by the TCP,
 //! WebSocket and HTTP transports.
 
+mod failure;
+
 use std::sync::Arc;
 
+pub(crate) use failure::TlsFailure;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -65,7 +68,8 @@ impl Tls {
         Self { config: Arc::new(config) }
     }
 
-    /// A configuration without trusted certificates, for clients that use plain HTTP only.
+    /// A configuration without trusted certificates.
+    #[cfg(test)]
     pub(crate) fn without_roots() -> Result<Self, TlsError> {
         Self::with_roots(RootCertStore::empty())
     }
@@ -85,18 +89,20 @@ impl Tls {
         config
     }
 
-    /// Performs the handshake on a connection to `address`; the certificate must be valid for the host.
+    /// Performs the handshake; the certificate must be valid for the host.
     pub(crate) async fn wrap(
         &self,
         socket: TcpStream,
-        address: &str,
+        host: &str,
         protocols: &[&str],
     ) -> Result<Socket, TransportError> {
-        let name = ServerName::try_from(host(address).to_owned());
-        let name = name.map_err(|_| TransportError::Name)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TransportError::Name)?;
         let connector = TlsConnector::from(Arc::new(self.client_config(protocols)));
-        let shaking = timeout(CONNECT_TIMEOUT, connector.connect(name, socket));
-        Ok(Either::Right(shaking.await.map_err(|_| TransportError::Timeout)??))
+        let handshake = timeout(CONNECT_TIMEOUT, connector.connect(name, socket)).await;
+        let handshake =
+            handshake.map_err(|_| TransportError::Timeout { stage: "the TLS handshake" })?;
+        let failure = |error| TlsFailure { host: host.to_owned(), error };
+        Ok(Either::Right(handshake.map_err(failure)?))
     }
 }
 
@@ -114,27 +120,9 @@ pub enum TlsError {
     Pem(String),
 }
 
-/// The host of `host:port`, without the brackets of an IPv6 address.
-fn host(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_host_ends_before_the_port() {
-        for (address, expected) in [
-            ("a.example:443", "a.example"),
-            ("127.0.0.1:1", "127.0.0.1"),
-            ("[::1]:443", "::1"),
-            ("a", "a"),
-        ] {
-            assert_eq!(host(address), expected);
-        }
-    }
 
     #[test]
     fn invalid_certificates_are_rejected() {

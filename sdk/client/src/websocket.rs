@@ -6,13 +6,13 @@ use futures_util::{SinkExt, StreamExt};
 use minerva_proto::{Framing, MAX_FRAME};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use crate::clock::{CLOSE_TIMEOUT, CONNECT_TIMEOUT};
 use crate::http::{ALPN_HTTP, HttpTarget};
+use crate::refusal::HttpRefusal;
 use crate::stream_state::{Closing, Link, StreamState};
-use crate::tcp;
 use crate::tls;
 use crate::transport::{TransportError, cut_frames, put_frames};
 
@@ -29,9 +29,7 @@ pub(crate) async fn run_transport(
     target: &HttpTarget,
     link: &Link,
 ) -> Result<(), TransportError> {
-    let opening = timeout(CONNECT_TIMEOUT, open(target));
-    let socket = opening.await.map_err(|_| TransportError::Timeout)??;
-    let (mut sink, stream) = socket.split();
+    let (mut sink, stream) = open(target).await?.split();
     let closing = tokio::select! {
         outcome = read(shared, link, stream) => return outcome,
         outcome = write(shared, link, &mut sink) => return outcome,
@@ -44,14 +42,25 @@ pub(crate) async fn run_transport(
 }
 
 async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
-    let socket = tcp::connect(&target.address, target.tls.as_ref(), &[ALPN_HTTP]).await?;
+    let socket = target.endpoint.connect(&[ALPN_HTTP]).await?;
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER;
     config.max_message_size = Some(MAX_MESSAGE);
     config.max_frame_size = Some(MAX_MESSAGE);
     let request = target.websocket_request();
     let opening = tokio_tungstenite::client_async_with_config(request, socket, Some(config));
-    Ok(opening.await.map_err(boxed)?.0)
+    let opening = timeout(CONNECT_TIMEOUT, opening).await;
+    let opening =
+        opening.map_err(|_| TransportError::Timeout { stage: "the WebSocket handshake" })?;
+    match opening {
+        Ok((socket, _)) => Ok(socket),
+        Err(WsError::Http(response)) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let refusal = HttpRefusal::new(response.status(), response.headers(), body);
+            Err(TransportError::Status(refusal))
+        }
+        Err(error) => Err(boxed(error).into()),
+    }
 }
 
 async fn read(
@@ -68,7 +77,7 @@ async fn read(
         let text: Bytes = match message {
             Message::Text(text) => text.into(),
             Message::Binary(bytes) => bytes,
-            Message::Close(_) => return Err(TransportError::Closed),
+            Message::Close(frame) => return Err(closed(frame.as_ref())),
             // tungstenite has answered the ping.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
@@ -90,6 +99,14 @@ async fn write(
             return Err(TransportError::Closed);
         };
         sink.send(Message::Text(text)).await.map_err(boxed)?;
+    }
+}
+
+/// The failure that a close frame of the server reports.
+fn closed(frame: Option<&CloseFrame>) -> TransportError {
+    match frame.map(|frame| u16::from(frame.code)) {
+        None | Some(1000 | 1005) => TransportError::Closed,
+        Some(code) => TransportError::CloseCode(code),
     }
 }
 

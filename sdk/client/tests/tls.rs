@@ -4,6 +4,8 @@
 #[path = "../../../core/tests/support/certificate.rs"]
 mod certificate;
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use minerva_client::rustls::crypto::ring::default_provider;
 use minerva_client::rustls::pki_types::pem::PemObject;
 use minerva_client::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use minerva_client::{Config, Stream, Tls, TransportKind};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -32,8 +34,13 @@ type Seen = (Option<String>, String);
 
 impl Server {
     async fn start() -> Self {
+        Self::with_certificate(make_certificate).await
+    }
+
+    /// A server with the files `cert.pem` and `key.pem` that `make` writes.
+    async fn with_certificate(make: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        make_certificate(directory.path());
+        make(directory.path());
         let pem = std::fs::read(directory.path().join("cert.pem")).unwrap();
         let key = PrivateKeyDer::from_pem_file(directory.path().join("key.pem")).unwrap();
         let certificate = CertificateDer::from_pem_slice(&pem).unwrap();
@@ -99,5 +106,61 @@ async fn no_byte_is_sent_to_a_server_with_an_invalid_certificate() {
             }
             assert_eq!(stream.counters().received, 0);
         }
+    }
+}
+
+/// The error of a client whose certificates are `trusted`, after the server has met one client.
+async fn failure(server: &Server, host: &str, trusted: &[u8]) -> String {
+    let mut config = server.config(host, TransportKind::Tcp);
+    config.tls = Some(Tls::trusting(trusted).unwrap());
+    let (opened, _) = tokio::join!(timeout(SOON, Stream::open(config)), server.accept());
+    opened.unwrap().unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn the_problem_of_a_certificate_is_named_with_the_fix() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let text = failure(&server, "127.0.0.1", &server.pem).await;
+    assert!(text.contains("another name") && text.contains("localhost"), "{text}");
+    let text = failure(&server, "localhost", &other.pem).await;
+    assert!(text.contains("Tls::trusting") || text.contains("another authority"), "{text}");
+    let authority = Server::with_certificate(|directory| {
+        certificate::make_self_signed(directory, &["basicConstraints=critical,CA:TRUE"]);
+    });
+    let authority = authority.await;
+    let text = failure(&authority, "localhost", &authority.pem).await;
+    assert!(text.contains("CA:FALSE"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    });
+    let mut config = Config::new(address.to_string(), TransportKind::WebSocket);
+    config.tls = Some(Tls::trusting(&Server::start().await.pem).unwrap());
+    let error = timeout(SOON, Stream::open(config)).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+    server.abort();
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_deployment_script_is_accepted() {
+    let server = Server::with_certificate(|directory| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/certificate");
+        let made = Command::new(script).env("CERTIFICATE_DIRECTORY", directory).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    })
+    .await;
+    for host in ["localhost", "127.0.0.1"] {
+        let mut config = server.config(host, TransportKind::Tcp);
+        config.tls = Some(Tls::trusting(&server.pem).unwrap());
+        let _stream = Stream::connect(config).unwrap();
+        let seen = timeout(SOON, server.accept()).await.unwrap().unwrap();
+        assert_eq!(seen.1, "<int32/>\n", "{host}");
     }
 }

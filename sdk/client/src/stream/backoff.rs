@@ -8,6 +8,9 @@ use super::Time;
 /// Longest delay that a server may ask for.
 const MAX_HOLD: Duration = Duration::from_secs(60);
 
+/// Delay after the server has refused the client for its configuration, such as its origin, at every address.
+const HALT: Duration = Duration::from_secs(300);
+
 /// Random addition to the delay that a server asks for, as a share of the delay.
 const HOLD_JITTER: f64 = 0.25;
 
@@ -42,6 +45,12 @@ impl Backoff {
     /// Delays the next attempt by the time that the server asks for, and at most a quarter more.
     pub(super) fn hold(&mut self, now: Time, wait: Duration) {
         let wait = wait.min(MAX_HOLD).mul_f64(1.0 + HOLD_JITTER * self.random_fraction());
+        self.held_until = self.held_until.max(now + wait);
+    }
+
+    /// Delays the next attempt because only a new configuration can make it succeed.
+    pub(super) fn halt(&mut self, now: Time) {
+        let wait = HALT.mul_f64(1.0 + HOLD_JITTER * self.random_fraction());
         self.held_until = self.held_until.max(now + wait);
     }
 
@@ -109,6 +118,16 @@ mod tests {
             let (first, last) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
             assert!(*last - *first > least.mul_f64(0.15), "the attempts of many clients spread");
         }
+    }
+
+    #[test]
+    fn a_halt_delays_the_next_attempt_by_five_minutes() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3), 7);
+        backoff.halt(Time::ZERO);
+        let until = backoff.waits_until(Time::ZERO).unwrap();
+        assert!(until >= HALT && until <= HALT.mul_f64(1.25));
+        backoff.reset();
+        assert_eq!(backoff.waits_until(Time::ZERO), None);
     }
 
     #[test]

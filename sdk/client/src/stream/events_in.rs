@@ -8,6 +8,7 @@ use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
+use crate::problem::{FailedAttempt, Problem};
 
 /// Delay of a SACK on an HTTP stream, which needs an upload. Sockets use `DelayedAck`; polls carry
 /// SACKs in their hello.
@@ -80,6 +81,7 @@ impl StreamMachine {
             return;
         }
         self.active_kind = Some(transport.kind);
+        self.attempts.on_attached();
         for (_, older) in self.transports.range_mut(..number).filter(|(_, t)| t.is_primary()) {
             older.close_by.get_or_insert(now + self.config.heartbeat);
         }
@@ -162,6 +164,8 @@ impl StreamMachine {
         if reason == KillReason::AckedUnsentStrings {
             self.acked_unsent += 1;
         }
+        let was_attached = self.transports.get(&number).is_some_and(|t| t.attached);
+        self.on_problem(number, Problem::of_kill(reason, was_attached));
         let is_unknown = reason == KillReason::StreamAttachFailure;
         let asks_reason = self.transports.get(&number).is_some_and(|t| t.asks_reason);
         match &self.resetting {
@@ -197,6 +201,17 @@ impl StreamMachine {
             }
             Role::Upload => self.upload_retry.forget_failures(),
         }
+    }
+
+    /// Notes why a transport has failed; its end follows.
+    pub(crate) fn on_problem(&mut self, number: TransportNumber, problem: Problem) {
+        let Some(transport) = self.transports.get(&number) else { return };
+        if !transport.is_primary() {
+            self.attempts.on_problem(problem);
+            return;
+        }
+        let address = self.config.addresses().nth(transport.server).unwrap_or_default().to_owned();
+        self.attempts.on_failure(FailedAttempt { transport: transport.kind, address, problem });
     }
 
     /// Notes the delay that the server asks for, which has refused a transport; the end of the transport follows.
@@ -246,6 +261,9 @@ impl StreamMachine {
             self.ranking.on_success();
         } else {
             self.kind = self.ranking.on_failure(self.kind);
+            if !self.created && self.attempts.is_halted(self.ranking.round()) {
+                self.retry.halt(now);
+            }
         }
         // The predecessor may still be attached.
         let standing = self.transports.values().rev().find(|t| t.is_primary() && t.attached);

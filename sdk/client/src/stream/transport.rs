@@ -27,6 +27,8 @@ pub(crate) enum End {
 pub(super) struct Transport {
     pub(super) kind: TransportKind,
     pub(super) role: Role,
+    /// Index of the address.
+    pub(super) server: usize,
     /// Generation of the stream when the transport was opened.
     pub(super) generation: u64,
     pub(super) opened: Time,
@@ -58,10 +60,15 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(kind: TransportKind, role: Role, generation: u64, now: Time) -> Self {
+    pub(super) fn new(
+        (kind, role, server): (TransportKind, Role, usize),
+        generation: u64,
+        now: Time,
+    ) -> Self {
         Self {
             kind,
             role,
+            server,
             generation,
             opened: now,
             last_received_at: now,

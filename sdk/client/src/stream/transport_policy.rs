@@ -8,6 +8,7 @@ use super::transport::{End, Role, Transport};
 use super::{Output, RESET_UNCONFIRMED, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
+use crate::problem::{Problem, ProblemCode};
 
 /// Time limit for the response to a hello, which the server sends immediately. A proxy that buffers responses
 /// exceeds the limit.
@@ -22,10 +23,26 @@ impl StreamMachine {
         for number in self.open_numbers() {
             let deadline = self.transports.get(&number).and_then(|t| self.deadline(t));
             if deadline.is_some_and(|deadline| deadline <= now) {
+                self.on_silence(number);
                 self.close(now, number, End::Failed);
             }
         }
         self.plan(now);
+    }
+
+    /// Notes the problem of a transport whose deadline has passed.
+    fn on_silence(&mut self, number: TransportNumber) {
+        let Some(transport) = self.transports.get(&number) else { return };
+        let title = match (transport.close_by, transport.hello_sent, transport.attached) {
+            // Replaced by a successor.
+            (Some(_), ..) => return,
+            (None, false, _) => "the connection was not opened in time",
+            (None, true, false) => {
+                "no answer to the hello: the server is not reachable behind its address, or a proxy buffers"
+            }
+            (None, true, true) => "no sign of life from the server",
+        };
+        self.on_problem(number, Problem::new(ProblemCode::Timeout, title));
     }
 
     /// Time of the next [`Self::on_timeout`] call.
@@ -102,12 +119,12 @@ impl StreamMachine {
         let number = self.next_number;
         self.next_number += 1;
         self.counters.transports += 1;
-        let mut transport = Transport::new(self.kind, role, self.generation, now);
+        let (kind, server) = (self.kind, self.ranking.server());
+        let mut transport = Transport::new((kind, role, server), self.generation, now);
         if mutation::is(Mutation::ForgetToSendAgain) && self.created {
             transport.next_sent = self.queue.next();
         }
         self.transports.insert(number, transport);
-        let (kind, server) = (self.kind, self.ranking.server());
         self.outputs.push_back(Output::Open { number, kind, role, server });
     }
 

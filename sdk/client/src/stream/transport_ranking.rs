@@ -30,6 +30,11 @@ impl TransportRanking {
         self.server
     }
 
+    /// Number of attempts until every address was tried with every kind.
+    pub(super) fn round(&self) -> usize {
+        self.servers * self.kinds.len()
+    }
+
     /// Records that the current address and kind work.
     pub(super) fn on_success(&mut self) {
         self.failures = 0;
