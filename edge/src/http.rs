@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod connection;
 mod exchange;
+mod multiplex;
 mod refusal_log;
 pub(crate) mod reply;
 pub(crate) mod route;
@@ -32,6 +33,7 @@ use crate::shared::{Phase, Shared};
 use crate::socket::{Rewind, Socket};
 use crate::websocket;
 use route::{Endpoint, Route};
+use upload::Upload;
 
 /// Longest request head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -143,7 +145,7 @@ async fn transport(
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let (method, allowed) = match endpoint {
-        Endpoint::Io => (Method::POST, "POST, OPTIONS"),
+        Endpoint::Io | Endpoint::Mux => (Method::POST, "POST, OPTIONS"),
         Endpoint::Ws => (Method::GET, "GET, OPTIONS"),
     };
     if request.method() == Method::OPTIONS {
@@ -159,7 +161,15 @@ async fn transport(
     let Some(address) = connection.admit(request.headers()) else { return too_many_connections() };
     let client = (connection.caller(request.headers(), service), address);
     match endpoint {
-        Endpoint::Io => Box::pin(exchange::serve(request, client, connection)).await,
+        Endpoint::Io => {
+            let upload = Upload::new(request.into_body());
+            Box::pin(exchange::serve(upload, client, connection)).await
+        }
+        Endpoint::Mux => {
+            let (head, body) = request.into_parts();
+            Box::pin(multiplex::serve(body, head.headers, (client.0.service, client.1), connection))
+                .await
+        }
         Endpoint::Ws => websocket::upgrade(request, client, connection),
     }
 }

@@ -10,9 +10,12 @@ use bytes::Bytes;
 pub const CLIENT_JS: &str = "/_minerva/client.js";
 /// Path of the module that shares a stream among tabs.
 const SHARED_JS: &str = "/_minerva/shared.js";
+/// Path of the shared worker of the web client.
+const WORKER_JS: &str = "/_minerva/worker.js";
 /// The web client as built from `sdk/web`; a test there compares the file with a fresh build.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
+const WORKER: &[u8] = include_bytes!("../../sdk/web/dist/worker.js");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -31,10 +34,12 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// The web client and its module for shared tabs.
+    /// The web client, its module for shared tabs and its shared worker.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
-        none.with(CLIENT_JS, JAVASCRIPT, CLIENT).with(SHARED_JS, JAVASCRIPT, SHARED)
+        none.with(CLIENT_JS, JAVASCRIPT, CLIENT)
+            .with(SHARED_JS, JAVASCRIPT, SHARED)
+            .with(WORKER_JS, JAVASCRIPT, WORKER)
     }
 
     /// Adds a page, or replaces the page at the same path.
@@ -75,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_web_client_is_always_served() {
-        for path in [CLIENT_JS, SHARED_JS] {
+        for path in [CLIENT_JS, SHARED_JS, WORKER_JS] {
             assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
         }
     }

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Scripts served from dist/, independent of the build embedded in the edge. */
-const BUILD = { '/_minerva/client.js': '../../sdk/web/dist/client.js', '/_minerva/shared.js': '../../sdk/web/dist/shared.js' };
+const SCRIPTS = ['client.js', 'shared.js', 'worker.js'];
+const BUILD = Object.fromEntries(SCRIPTS.map((name) => [`/_minerva/${name}`, `../../sdk/web/dist/${name}`]));
 
 export class FaultProxy {
   /** Handling of WebSockets: `pass`, `refuse`, `hang` (no response) or `mute` (opens but discards client data). */

@@ -24,6 +24,70 @@ after(async () => {
 
 beforeEach(() => proxy.clear());
 
+for (const fault of ['no WebSocket', 'no WebSocket and buffered responses']) {
+  test(`20 tabs with streams of their own: ${fault}`, { timeout: 120_000 }, async () => {
+    Object.assign(proxy, { websocket: 'refuse', buffer: fault.includes('buffered') });
+    const context = await browser.newContext();
+    const tabs = [];
+    for (let i = 0; i < 20; i += 1) {
+      const page = await context.newPage();
+      // A starved page does not load.
+      await page.goto(`${proxy.url}/shared.html`, { timeout: 15_000 });
+      await page.evaluate(() => void (tab.open(), tab.stream.send('first')));
+      tabs.push(page);
+    }
+    for (const page of tabs) await page.waitForFunction(() => tab.received.length === 1, undefined, { timeout: 40_000 });
+    await Promise.all(tabs.map((page, i) => page.evaluate(async (i) => {
+      await Promise.all(Array.from({ length: 20 }, (_, n) => tab.stream.send(`${i} ${n}`)));
+    }, i)));
+    for (const [i, page] of tabs.entries()) {
+      await page.waitForFunction(() => tab.received.length >= 21, undefined, { timeout: 40_000 });
+      const expected = ['first', ...Array.from({ length: 20 }, (_, n) => `${i} ${n}`)];
+      assert.deepEqual(await page.evaluate(() => tab.received), expected);
+      assert.equal(await page.evaluate(() => tab.stream.counters.reconnects), 0);
+    }
+    assert(proxy.mostConnections <= 6, `${proxy.mostConnections} connections`);
+    await context.close();
+  });
+}
+
+test('the worker of the transports is killed: streams continue', async () => {
+  proxy.websocket = 'refuse';
+  const context = await browser.newContext();
+  const tabs = [await context.newPage(), await context.newPage()];
+  for (const page of tabs) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(async () => (tab.open(), tab.stream.send('before')));
+  }
+  assert.equal(await killWorkers(), 1);
+  for (const page of tabs) {
+    const start = Date.now();
+    await page.evaluate(() => tab.stream.send('after'));
+    assert(Date.now() - start < 8_000, `${Date.now() - start} ms`);
+    await page.waitForFunction(() => tab.received.includes('after'));
+    assert.deepEqual(await page.evaluate(() => tab.received), ['before', 'after']);
+  }
+  await context.close();
+});
+
+test('without the script of the worker, transports have connections of their own', async () => {
+  Object.assign(proxy, { websocket: 'refuse', refuseWorkers: true });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/shared.html`);
+  await page.evaluate(async () => (tab.open(), tab.stream.send('here')));
+  await context.close();
+});
+
+/** Kills all shared workers as a system without memory does; returns their number. */
+async function killWorkers() {
+  const session = await browser.newBrowserCDPSession();
+  const { targetInfos } = await session.send('Target.getTargets');
+  const workers = targetInfos.filter(({ type }) => type === 'shared_worker');
+  for (const { targetId } of workers) await session.send('Target.closeTarget', { targetId });
+  return workers.length;
+}
+
 for (const kind of KINDS) {
   for (const count of [2, 10]) {
     test(`${count} tabs share a stream over ${kind}`, async () => {

@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{Response, StatusCode};
 use minerva_proto::TransportKind;
 use minerva_proto::link::Caller;
 use tokio::sync::{mpsc, oneshot};
@@ -21,14 +20,14 @@ use crate::transport::{Ending, Input, TransportProtocol};
 
 /// Serves one transport; returns when the response starts.
 pub(super) async fn serve(
-    request: Request<Incoming>,
+    upload: Upload,
     (caller, address): (Caller, Arc<AddressPermit>),
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let (head, response) = oneshot::channel();
     let mut exchange = Exchange {
         session: Session::new(&connection.shared, TransportProtocol::Http, caller, address),
-        upload: Some(Upload::new(request.into_body())),
+        upload: Some(upload),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
     let permit = Arc::clone(&connection.permit);

@@ -9,6 +9,8 @@ const PREFIX: &str = "/_minerva/";
 pub(crate) enum Endpoint {
     /// One HTTP exchange.
     Io,
+    /// Several HTTP exchanges in one request.
+    Mux,
     /// A WebSocket.
     Ws,
 }
@@ -33,6 +35,7 @@ impl Route {
         };
         let endpoint = match endpoint.strip_suffix('/').unwrap_or(endpoint) {
             "io" => Endpoint::Io,
+            "mux" => Endpoint::Mux,
             "ws" => Endpoint::Ws,
             _ => return Self::Other,
         };
@@ -65,6 +68,7 @@ mod tests {
         assert_eq!(of("/_minerva/io"), transport(Endpoint::Io, "default"));
         assert_eq!(of("/_minerva/ws"), transport(Endpoint::Ws, "default"));
         assert_eq!(of("/_minerva/chat-2/io/"), transport(Endpoint::Io, "chat-2"));
+        assert_eq!(of("/_minerva/mux/"), transport(Endpoint::Mux, "default"));
         assert_eq!(of("/_minerva/chat/ws"), transport(Endpoint::Ws, "chat"));
         for path in ["/", "/io/", "/_minerva/", "/_minerva/io/x", "/_minerva/a/b/io/"] {
             assert_eq!(of(path), Route::Other, "{path}");

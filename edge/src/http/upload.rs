@@ -23,7 +23,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 /// A request body and its buffered input.
 pub(super) struct Upload {
-    body: Incoming,
+    /// `None` if the body was read before.
+    body: Option<Incoming>,
     gap: Duration,
     gathered: BytesMut,
     complete: bool,
@@ -35,17 +36,26 @@ impl Upload {
     pub(super) fn new(body: Incoming) -> Self {
         let known = body.size_hint().exact().is_some();
         let gap = if known { GAP_KNOWN } else { GAP_UNKNOWN };
-        Self { body, gap, gathered: BytesMut::new(), complete: false, broken: None }
+        Self { body: Some(body), gap, gathered: BytesMut::new(), complete: false, broken: None }
+    }
+
+    /// A complete body.
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self { body: None, gap: GAP_KNOWN, gathered: bytes.into(), complete: true, broken: None }
     }
 
     /// Returns the next piece and whether it is the last. Cancel safe: gathered bytes are kept. Must not be
     /// called again after an error.
     pub(super) async fn next(&mut self) -> Result<(Bytes, bool), hyper::Error> {
-        while !self.complete && self.broken.is_none() && self.gathered.len() < PIECE {
+        while let Some(body) = &mut self.body
+            && !self.complete
+            && self.broken.is_none()
+            && self.gathered.len() < PIECE
+        {
             let frame = if self.gathered.is_empty() {
-                self.body.frame().await
+                body.frame().await
             } else {
-                match tokio::time::timeout(self.gap, self.body.frame()).await {
+                match tokio::time::timeout(self.gap, body.frame()).await {
                     Ok(frame) => frame,
                     Err(_) => break,
                 }
@@ -55,7 +65,7 @@ impl Upload {
                     if let Ok(data) = frame.into_data() {
                         self.gathered.extend_from_slice(&data);
                     }
-                    self.complete = self.body.is_end_stream();
+                    self.complete = body.is_end_stream();
                 }
                 Some(Err(error)) => self.broken = Some(error),
                 None => self.complete = true,
@@ -70,10 +80,11 @@ impl Upload {
     }
 
     /// Reads and drops the rest, up to `DISCARDED` bytes and `DISCARD_TIME`.
-    pub(super) async fn discard(mut self) {
+    pub(super) async fn discard(self) {
+        let Some(mut body) = self.body else { return };
         let reading = async {
             let mut read = 0;
-            while let Some(Ok(frame)) = self.body.frame().await {
+            while let Some(Ok(frame)) = body.frame().await {
                 read += frame.data_ref().map_or(0, Bytes::len);
                 if read > DISCARDED {
                     break;

@@ -7,6 +7,7 @@ import { listenToPage, NETWORK_CHANGES } from './page_events.js';
 import { StreamMachine } from './stream.js';
 import type { Kind, Output, StreamOptions } from './stream/types.js';
 import { openHttp, request } from './transports/http.js';
+import { openMultiplexed } from './transports/multiplexed.js';
 import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';
 
@@ -142,7 +143,9 @@ export class Driver {
     const handle =
       kind === 'websocket'
         ? openWebSocket(this.#wsUrl, report)
-        : openHttp(this.#ioUrl, frames, report, kind !== 'http-stream');
+        : this.machine.isAuto
+          ? openMultiplexed(this.#ioUrl, frames, report, kind)
+          : openHttp(this.#ioUrl, frames, report, kind !== 'http-stream');
     this.#transports.set(key, handle);
   }
 }

@@ -1,21 +1,11 @@
 /**
  * One stream shared by all tabs of an origin, owned by a SharedWorker; each tab sends through the worker and receives
- * every message. This file is both the script of the tabs and of the worker. Browsers without SharedWorker open one
- * stream per tab.
+ * every message. This file is both the script of the tabs and of the worker, where `shared_worker.ts` runs. Browsers
+ * without SharedWorker open one stream per tab.
  */
+import type { TabRequest, WorkerNotice } from './shared_ports.js';
+import { serveSharedStream } from './shared_worker.js';
 import type { End, Kind, MinervaError, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
-
-/** Request of a tab to the worker: send, reset, or detach. */
-type TabRequest =
-  | { readonly number: number; readonly text: string }
-  | { readonly reset: string }
-  | { readonly bye: true };
-
-/** Notice of the worker to a tab: an event of the stream, the result of a `send`, or the failure to open a stream. */
-type WorkerNotice =
-  | { readonly type: 'message' | 'state' | 'transport' | 'end'; readonly data: unknown; readonly state: State }
-  | { readonly type: 'failed'; readonly reason: string }
-  | { readonly type: 'sent'; readonly number: number; readonly problem: string | null };
 
 interface Deferred {
   readonly resolve: () => void;
@@ -108,72 +98,7 @@ export class SharedStream extends EventTarget {
   }
 }
 
-/** Runs in the worker: owns the stream and the ports of the tabs. */
-function runWorker(scope: { name: string; onconnect: unknown }): void {
-  const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
-  const allTabs = new Set<MessagePort>();
-  let tabs = new Set<MessagePort>();
-  let stream: MinervaStream | null = null;
-  const open = (): MinervaStream => {
-    if (!('Minerva' in globalThis)) importScripts(new URL('client.js', location.href).href);
-    const fresh = new Minerva.MinervaStream(url, options);
-    const own = (tabs = new Set());
-    for (const type of ['message', 'state', 'transport', 'end'] as const) {
-      fresh.addEventListener(type, ({ data }: MessageEvent) => {
-        for (const tab of own) tab.postMessage({ type, data, state: fresh.state });
-      });
-    }
-    return fresh;
-  };
-  scope.onconnect = ({ ports: [tab] }: MessageEvent) => {
-    if (!tab) return;
-    if (allTabs.size === 0) dispatchPageEvent('pageshow');
-    try {
-      if (!stream || stream.end) stream = open();
-    } catch (error) {
-      // Invalid options, or `client.js` cannot be loaded.
-      return tab.postMessage({ type: 'failed', reason: (error as Error).message });
-    }
-    allTabs.add(tab);
-    const own = stream;
-    const others = tabs.add(tab);
-    const { state, transport } = own;
-    tab.postMessage({ type: 'transport', data: { kind: transport, why: 'shared' }, state });
-    tab.postMessage({ type: 'state', data: state, state });
-    tab.onmessage = ({ data }: MessageEvent<TabRequest>) => {
-      if ('bye' in data) {
-        for (const set of [others, allTabs]) set.delete(tab);
-        if (allTabs.size === 0) dispatchPageEvent('pagehide');
-      } else handleRequest(own, tab, data);
-      // The confirmation of a reset takes time; tabs that connect meanwhile open another stream.
-      if ('reset' in data && stream === own) stream = null;
-    };
-  };
-}
-
-/**
- * Reports to the streams of the worker that the last tab is unloaded, or that a tab has connected again. The browser
- * ends a worker without tabs, so the streams then upload unacknowledged messages and resets as a page does.
- */
-function dispatchPageEvent(type: 'pagehide' | 'pageshow'): void {
-  dispatchEvent(Object.assign(new Event(type), { persisted: true }));
-}
-
-/** Executes a request of a tab. */
-function handleRequest(stream: MinervaStream, tab: MessagePort, request: Exclude<TabRequest, { bye: true }>): void {
-  if ('reset' in request) stream.reset(request.reset);
-  else {
-    const { number } = request;
-    const done = (problem: string | null): void => tab.postMessage({ type: 'sent', number, problem });
-    stream.send(request.text).then(
-      () => done(null),
-      (error: Error) => done(error.message),
-    );
-  }
-}
-
 declare const Minerva: { MinervaStream: typeof MinervaStream; MinervaError: typeof MinervaError; shared: unknown };
-declare function importScripts(url: string): void;
 
 const script = (globalThis.document?.currentScript as HTMLScriptElement | null)?.src ?? '';
 
@@ -189,8 +114,5 @@ export function shared(url: string | URL = '/_minerva/', options: MinervaOptions
   return new SharedStream(new SharedWorker(script, { name }));
 }
 
-if ('onconnect' in globalThis && !globalThis.document) {
-  runWorker(globalThis as unknown as { name: string; onconnect: unknown });
-} else {
-  Minerva.shared = shared;
-}
+if ('onconnect' in globalThis && !globalThis.document) serveSharedStream(globalThis as unknown as { name: string; onconnect: unknown });
+else Minerva.shared = shared;

@@ -1,8 +1,3 @@
-/**
- * One stream shared by all tabs of an origin, owned by a SharedWorker; each tab sends through the worker and receives
- * every message. This file is both the script of the tabs and of the worker. Browsers without SharedWorker open one
- * stream per tab.
- */
 import type { End, Kind, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
 type Handler<T> = ((event: MessageEvent<T>) => void) | null;
 /**

@@ -1,0 +1,254 @@
+//! Multiplexed exchanges: one HTTP request that carries several HTTP transports, of several streams. Browsers open six
+//! HTTP/1.1 connections per host, so the tabs of a site share one request. Each part of the body is served as a request
+//! of its own; the response interleaves their responses. Called by `http.rs`.
+//!
+//! The body is a line `stream` or `poll`, then the parts: a line `CHANNEL LENGTH SERVICE` (SERVICE is optional) and
+//! LENGTH bytes. The response has lines `CHANNEL LENGTH`, each followed by LENGTH bytes, and one line
+//! `CHANNEL end STATUS SECONDS` per channel. A `poll` ends shortly after its first channel; the others then have no such line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use minerva_proto::ServiceName;
+use tokio::sync::mpsc;
+
+use super::body::{Body, Piece};
+use super::connection::Connection;
+use super::upload::Upload;
+use super::{exchange, reply};
+use crate::admission::{AddressPermit, FrameMemory};
+
+/// Most parts of one request.
+const MAX_PARTS: usize = 64;
+
+/// Longest request body in bytes. Clients send longer messages in a request of their own.
+const MAX_BODY: usize = 256 * 1024;
+
+/// Time limit of a pause in the request body.
+const READ_PAUSE: Duration = Duration::from_secs(25);
+
+/// Time limit of the complete request body: 256 KiB at 4 KiB/s.
+const READ_TIME: Duration = Duration::from_secs(64);
+
+/// Time for which the response to a `poll` gathers channels after the first one has ended.
+const POLL_LINGER: Duration = Duration::from_millis(20);
+
+/// Wait before the next attempt of a client whose request found no memory.
+const MEMORY_RETRY: Duration = Duration::from_secs(5);
+
+/// When the response ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// With the last channel.
+    Stream,
+    /// Shortly after the first channel.
+    Poll,
+}
+
+/// One transport of the request.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    channel: u32,
+    /// `None` for the service of the request path.
+    service: Option<ServiceName>,
+    frames: Bytes,
+}
+
+/// Serves the transports of one request; returns as soon as the request is complete.
+pub(super) async fn serve(
+    body: Incoming,
+    headers: HeaderMap,
+    (default, address): (ServiceName, Arc<AddressPermit>),
+    connection: &Arc<Connection>,
+) -> Response<Body> {
+    let body = match read(body, FrameMemory::new(Arc::clone(&address))).await {
+        Ok(body) => body,
+        Err(refusal) => return *refusal,
+    };
+    let Some((mode, parts)) = parse(body) else {
+        return reply::text(StatusCode::BAD_REQUEST, "the parts of the request are malformed\n");
+    };
+    let (chunks, body) = mpsc::channel(1);
+    let connection = Arc::clone(connection);
+    tokio::spawn(async move {
+        let channels = parts.into_iter().map(|part| {
+            let service = part.service.clone().unwrap_or_else(|| default.clone());
+            let client = (connection.caller(&headers, service), Arc::clone(&address));
+            relay(part, client, &connection, chunks.clone())
+        });
+        run(mode, channels.collect(), &chunks).await;
+    });
+    reply::transport(Body::Chunks(body))
+}
+
+type Client = (minerva_proto::link::Caller, Arc<AddressPermit>);
+
+/// Runs the channels until the mode ends the response or the client disconnects. Dropped channels disconnect theirs.
+async fn run(
+    mode: Mode,
+    mut channels: FuturesUnordered<impl Future<Output = u32>>,
+    chunks: &mpsc::Sender<Piece>,
+) {
+    tokio::select! {
+        () = chunks.closed() => {}
+        () = async {
+            if mode == Mode::Poll {
+                channels.next().await;
+                let rest = async { while channels.next().await.is_some() {} };
+                let _ = tokio::time::timeout(POLL_LINGER, rest).await;
+            } else {
+                while channels.next().await.is_some() {}
+            }
+        } => {}
+    }
+}
+
+/// Passes the response of one transport to the shared response. Returns the channel.
+async fn relay(
+    part: Part,
+    client: Client,
+    connection: &Arc<Connection>,
+    chunks: mpsc::Sender<Piece>,
+) -> u32 {
+    let channel = part.channel;
+    let mut response = exchange::serve(Upload::whole(part.frames), client, connection).await;
+    let mut status = response.status().as_u16();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+    let wait = wait.unwrap_or("0").to_owned();
+    while status == 200 {
+        match response.body_mut().frame().await {
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                let mut piece = BytesMut::from(format!("{channel} {}\n", data.len()).as_bytes());
+                piece.extend_from_slice(&data);
+                let _ = chunks.send(Ok(piece.freeze())).await;
+            }
+            Some(Err(_)) => status = 500,
+            None => break,
+        }
+    }
+    let end = format!("{channel} end {status} {wait}\n");
+    let _ = chunks.send(Ok(end.into())).await;
+    channel
+}
+
+/// Reads the request body within the limits of time, length and memory.
+async fn read(mut body: Incoming, mut memory: FrameMemory) -> Result<Bytes, Box<Response<Body>>> {
+    let mut gathered = BytesMut::new();
+    let reading = async {
+        loop {
+            let frame = match tokio::time::timeout(READ_PAUSE, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(_))) | Err(_) => return Err(refuse("the request cannot be read\n")),
+            };
+            gathered.extend_from_slice(&frame.into_data().unwrap_or_default());
+            if gathered.len() > MAX_BODY {
+                let text = format!("a request has at most {MAX_BODY} bytes\n");
+                return Err(Box::new(reply::text(StatusCode::PAYLOAD_TOO_LARGE, text)));
+            }
+            if !memory.resize(gathered.len()) {
+                let reason = "no memory for the request";
+                return Err(Box::new(reply::unavailable(reason, MEMORY_RETRY)));
+            }
+        }
+    };
+    let complete = tokio::time::timeout(READ_TIME, reading).await;
+    complete.unwrap_or_else(|_| Err(refuse("the request takes too long\n")))?;
+    Ok(gathered.freeze())
+}
+
+fn refuse(text: &str) -> Box<Response<Body>> {
+    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
+}
+
+/// Splits a request body into its parts; `None` if malformed, without parts, or with more than `MAX_PARTS`.
+fn parse(mut body: Bytes) -> Option<(Mode, Vec<Part>)> {
+    let mode = match &*take_line(&mut body)? {
+        b"stream" => Mode::Stream,
+        b"poll" => Mode::Poll,
+        _ => return None,
+    };
+    let mut parts: Vec<Part> = Vec::new();
+    while !body.is_empty() {
+        let line = take_line(&mut body)?;
+        let mut words = std::str::from_utf8(&line).ok()?.split(' ');
+        let channel = words.next()?.parse().ok()?;
+        let length: usize = words.next()?.parse().ok()?;
+        let service = words.next().map(ServiceName::parse).transpose().ok()?;
+        let is_valid = words.next().is_none()
+            && length <= body.len()
+            && parts.len() < MAX_PARTS
+            && parts.iter().all(|part| part.channel != channel);
+        if !is_valid {
+            return None;
+        }
+        parts.push(Part { channel, service, frames: body.split_to(length) });
+    }
+    (!parts.is_empty()).then_some((mode, parts))
+}
+
+/// Removes the first line, and returns the line without its line feed.
+fn take_line(body: &mut Bytes) -> Option<Bytes> {
+    let end = body.iter().position(|byte| *byte == b'\n')?;
+    let line = body.split_to(end);
+    *body = body.slice(1..);
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Option<(Mode, Vec<Part>)> {
+        super::parse(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn part(channel: u32, service: Option<&str>, frames: &'static str) -> Part {
+        let service = service.map(|name| name.parse().unwrap());
+        Part { channel, service, frames: Bytes::from_static(frames.as_bytes()) }
+    }
+
+    #[test]
+    fn a_body_has_a_mode_and_parts() {
+        let parts = vec![part(7, None, "a\nb"), part(2, Some("chat"), "")];
+        assert_eq!(parse("stream\n7 3\na\nb2 0 chat\n"), Some((Mode::Stream, parts)));
+        assert_eq!(parse("poll\n0 1\nx"), Some((Mode::Poll, vec![part(0, None, "x")])));
+    }
+
+    #[test]
+    fn malformed_parts_are_refused() {
+        for body in [
+            "",
+            "stream",
+            "stream\n",
+            "other\n1 0\n",
+            "poll\n1 0",
+            "poll\n1\n",
+            "poll\n1 2\nx",
+            "poll\n-1 0\n",
+            "poll\n1 x\n",
+            "poll\n1 0 Chat\n",
+            "poll\n1 0 chat 2\n",
+            "poll\n1 0\n1 0\n",
+            "poll\n1 0 \n",
+        ] {
+            assert_eq!(parse(body), None, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_parts_is_limited() {
+        let body =
+            |parts| (0..parts).fold("poll\n".to_owned(), |body, n| body + &format!("{n} 0\n"));
+        assert_eq!(parse(&body(MAX_PARTS)).map(|(_, parts)| parts.len()), Some(MAX_PARTS));
+        assert_eq!(parse(&body(MAX_PARTS + 1)), None);
+    }
+}

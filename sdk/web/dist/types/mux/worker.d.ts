@@ -1,0 +1,2 @@
+/** Connects a tab. */
+export declare function connectTab(port: MessagePort): void;

@@ -1,0 +1,158 @@
+/**
+ * HTTP transports over the shared worker of the origin: all tabs share few connections, because browsers open six per
+ * host with HTTP/1.1. Where no worker can carry them, or it dies, transports have connections of their own. Used by the
+ * driver.
+ */
+import { joinLines } from '../framing.js';
+import { Liveness, PING_INTERVAL } from '../mux/liveness.js';
+import { MUX_NAME, type TabMessage, type WorkerMessage } from '../mux/ports.js';
+import type { ChannelKind } from '../mux/schedule.js';
+import { openHttp } from './http.js';
+import type { Listener, TransportHandle } from './transport.js';
+
+/** Longest time in ms until the worker answers; then transports have connections of their own. */
+const START_TIMEOUT = 3_000;
+/** Time in ms for which no further worker is started after one that did not answer. */
+const RETRY_TIME = 60_000;
+/** Longest request in characters for the worker; longer ones have a connection of their own. */
+const MAX_BODY = 150_000;
+
+interface Channel {
+  readonly url: string;
+  readonly kind: ChannelKind;
+  readonly frames: readonly string[];
+  readonly listener: Listener;
+  /** The transport has a connection of its own. */
+  direct: TransportHandle | null;
+}
+
+let link: WorkerLink | null = null;
+/** No worker is used before this time. */
+let notBefore = 0;
+
+/** Opens an HTTP transport, over the worker if possible. */
+export function openMultiplexed(
+  url: string,
+  frames: readonly string[],
+  listener: Listener,
+  kind: ChannelKind,
+): TransportHandle {
+  const length = frames.reduce((sum, frame) => sum + frame.length + 1, 0);
+  if (length <= MAX_BODY && isUsable(url)) {
+    link ??= WorkerLink.start(url);
+    if (link) return link.open({ url, kind, frames, listener, direct: null });
+  }
+  return openDirectly({ url, kind, frames, listener, direct: null });
+}
+
+function openDirectly({ url, kind, frames, listener }: Channel): TransportHandle {
+  return openHttp(url, frames, listener, kind !== 'http-stream');
+}
+
+/** True for a server of the page's origin over HTTP/1.1, in browsers with shared workers. */
+function isUsable(url: string): boolean {
+  const { location, SharedWorker, document } = globalThis;
+  if (!document || typeof SharedWorker === 'undefined' || performance.now() < notBefore) return false;
+  if (new URL(url).origin !== location.origin) return false;
+  const [page] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
+  return !/^h[23]/.test(page?.nextHopProtocol ?? '');
+}
+
+/** Connection of this page to the worker. */
+class WorkerLink {
+  #channels = new Map<number, Channel>();
+  #next = 0;
+  /** The worker has answered. */
+  #ready = false;
+  #liveness = new Liveness(performance.now());
+  #timer: ReturnType<typeof setInterval>;
+  #starting: ReturnType<typeof setTimeout>;
+
+  /** Starts or finds the worker; null if the browser forbids workers. */
+  static start(url: string): WorkerLink | null {
+    const script = url.replace(/((?:.*\/)_minerva\/).*|io\/$/, '$1worker.js');
+    try {
+      return new WorkerLink(new SharedWorker(script, { name: MUX_NAME }));
+    } catch {
+      notBefore = Infinity;
+      return null;
+    }
+  }
+
+  private constructor(readonly worker: SharedWorker) {
+    // Failures to load the worker; an ErrorEvent reports an exception in the running worker.
+    worker.onerror = (event) => event instanceof ErrorEvent || this.#end(RETRY_TIME);
+    worker.port.onmessage = ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data);
+    this.#starting = setTimeout(() => this.#end(RETRY_TIME), START_TIMEOUT);
+    this.#timer = setInterval(() => this.#tick(), PING_INTERVAL);
+    addEventListener('pagehide', this.#leave);
+  }
+
+  open(channel: Channel): TransportHandle {
+    const number = this.#next++;
+    this.#channels.set(number, channel);
+    if (this.#ready) this.#pass(number, channel);
+    const close = (): void => {
+      channel.direct?.close();
+      if (this.#channels.delete(number) && this.#ready) this.#post({ close: number });
+    };
+    return { close };
+  }
+
+  #pass(number: number, { kind, url, frames }: Channel): void {
+    this.#post({ open: number, kind, url, body: joinLines(frames) });
+  }
+
+  #onMessage(message: WorkerMessage): void {
+    this.#liveness.onMessage();
+    if (message === 'unsupported') return this.#end(Infinity);
+    if (!this.#ready) {
+      this.#ready = true;
+      clearTimeout(this.#starting);
+      for (const [number, channel] of this.#channels) this.#pass(number, channel);
+    }
+    if (message === 'pong') return;
+    const listener = this.#channels.get(message.of)?.listener;
+    if ('lines' in message) return void listener?.(message.lines, null);
+    this.#channels.delete(message.of);
+    const { status, wait } = message;
+    listener?.([], status === 200 ? 'ended' : [429, 503].includes(status) ? 'unavailable' : 'failed', wait * 1000);
+  }
+
+  #tick(): void {
+    // The machines of the streams open their transports again, over a new worker.
+    if (!this.#liveness.tick(performance.now())) this.#end(0);
+    else if (this.#channels.size > 0 || !this.#ready) this.#post('ping');
+    else this.#liveness.onMessage();
+  }
+
+  /** Ends the use of this worker; no other is started for `pause` ms. */
+  #end(pause: number): void {
+    if (link === this) link = null;
+    notBefore = performance.now() + pause;
+    this.#stop();
+    for (const channel of this.#channels.values()) {
+      // Transports of a worker that never answered were not opened.
+      if (!this.#ready) channel.direct = openDirectly(channel);
+      else channel.listener([], 'failed');
+    }
+    this.#channels.clear();
+  }
+
+  #leave = (): void => {
+    this.#post('bye');
+    if (link === this) link = null;
+    this.#stop();
+  };
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#starting);
+    removeEventListener('pagehide', this.#leave);
+    this.worker.port.onmessage = this.worker.onerror = null;
+  }
+
+  #post(message: TabMessage): void {
+    this.worker.port.postMessage(message);
+  }
+}

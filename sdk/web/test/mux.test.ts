@@ -1,0 +1,137 @@
+/**
+ * Multiplexed exchanges: the format, and the schedule of the shared worker between stream machines of many tabs and the
+ * model server. SCHEDULES sets the number of random schedules; failures report the seed.
+ */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { encodeParts, ResponseParser, type ChannelEvent, type Part } from '../src/mux/format.js';
+import { Liveness, PING_INTERVAL } from '../src/mux/liveness.js';
+import { GATHER_TIME, MAX_CHANNELS, MIN_HOLD_TIME, MuxSchedule, UPLOAD_STALL_TIME } from '../src/mux/schedule.js';
+import { MuxSimulation } from './mux_simulation.js';
+import { Random } from './random.js';
+
+const SCHEDULES = Math.ceil(Number(process.env['SCHEDULES'] ?? 1_500) / 10);
+
+const hello = (id: string, keys: object = {}): string =>
+  `${JSON.stringify({ ver: 2, tnum: 0, id, new: true, cred: 'secret', eeds: null, ...keys })}H\n`;
+
+test('a request lists its parts with lengths', () => {
+  const parts: Part[] = [{ channel: 7, service: '', body: 'a\nb' }, { channel: 2, service: 'chat', body: '' }];
+  assert.equal(encodeParts('stream', parts), 'stream\n7 3\na\nb2 0 chat\n');
+});
+
+test('a response has the same events however it is cut', () => {
+  const text = '3 5\na\nb c12 0\n3 end 200 0\n12 2\n1\n12 end 429 10\n';
+  for (let cut = 1; cut < text.length; cut += 1) {
+    const parser = new ResponseParser();
+    const events = [...parser.push(text.slice(0, cut)), ...parser.push(text.slice(cut))];
+    assert(!parser.corrupt);
+    const data = (channel: number): string =>
+      events.map((event) => ('data' in event && event.channel === channel ? event.data : '')).join('');
+    assert.deepEqual([data(3), data(12)], ['a\nb c', '1\n']);
+    const ends: ChannelEvent[] = [{ channel: 3, status: 200, wait: 0 }, { channel: 12, status: 429, wait: 10 }];
+    assert.deepEqual(events.filter((event) => 'status' in event), ends);
+  }
+});
+
+test('a response of another server is corrupt', () => {
+  for (const text of ['<!doctype html>\n', '1\n', '1 2 3\n', '-1 2\n', '1 end x 0\n', 'x'.repeat(65)]) {
+    const parser = new ResponseParser();
+    assert.deepEqual(parser.push(text), []);
+    assert(parser.corrupt, text);
+    assert.deepEqual(parser.push('1 end 200 0\n'), []);
+  }
+});
+
+test('channels that open together share a request, and a later one joins them', () => {
+  const schedule = new MuxSchedule();
+  schedule.open(0, 'http-stream', '', hello('a'), 0);
+  schedule.open(1, 'http-stream', 'chat', hello('b'), 10);
+  assert.deepEqual(schedule.drain(10), []);
+  assert.equal(schedule.timeout(10), 10 + GATHER_TIME);
+  const [first] = schedule.drain(10 + GATHER_TIME);
+  assert(first?.do === 'fetch');
+  assert.deepEqual(first.parts.map(({ channel, service }) => [channel, service]), [[0, ''], [1, 'chat']]);
+  schedule.onData(first.request, 0, 'C\n|0');
+  assert.deepEqual(schedule.drain(50), [{ do: 'frames', channel: 0, frames: ['C'] }]);
+  schedule.open(2, 'http-stream', '', hello('c'), 100);
+  const due = 10 + GATHER_TIME + MIN_HOLD_TIME;
+  assert.deepEqual([schedule.drain(due - 1), schedule.timeout(due - 1)], [[], due]);
+  const [abort, second] = schedule.drain(due);
+  assert.deepEqual(abort, { do: 'abort', request: first.request });
+  assert(second?.do === 'fetch');
+  assert.deepEqual(second.parts.map(({ channel }) => channel), [0, 1, 2]);
+  // The answered channel continues its stream; the other one may still have to create it.
+  assert(!/new|cred/.test(second.parts[0]?.body ?? ''));
+  assert(second.parts[1]?.body.includes('"new":true'));
+  // The cut line is not joined with the next one.
+  schedule.onData(second.request, 0, '5A\n');
+  assert.deepEqual(schedule.drain(due), [{ do: 'frames', channel: 0, frames: ['5A'] }]);
+  assert.equal(schedule.timeout(due), Infinity);
+});
+
+test('one upload at a time, unless it stalls', () => {
+  const schedule = new MuxSchedule();
+  for (const channel of [0, 1, 2]) {
+    schedule.open(channel, 'upload', '', hello('a'), 0);
+    assert.equal(schedule.drain(0).length, channel === 0 ? 1 : 0);
+  }
+  assert.equal(schedule.timeout(0), UPLOAD_STALL_TIME);
+  assert.equal(schedule.drain(UPLOAD_STALL_TIME - 1).length, 0);
+  const [late] = schedule.drain(UPLOAD_STALL_TIME);
+  assert(late?.do === 'fetch');
+  assert.deepEqual(late.parts.map(({ channel }) => channel), [1, 2]);
+});
+
+test('the channels of one request are limited', () => {
+  for (const count of [MAX_CHANNELS - 1, MAX_CHANNELS, MAX_CHANNELS + 1]) {
+    const schedule = new MuxSchedule();
+    for (let i = 0; i < count; i += 1) schedule.open(i, 'long-poll', '', hello(`${i}`), 0);
+    const sizes = schedule.drain(GATHER_TIME).map((output) => (output.do === 'fetch' ? output.parts.length : 0));
+    assert.deepEqual(sizes, count > MAX_CHANNELS ? [MAX_CHANNELS, 1] : [count]);
+  }
+});
+
+test('an empty response to polls is a failure, not a loop', () => {
+  const schedule = new MuxSchedule();
+  schedule.open(0, 'long-poll', '', hello('a'), 0);
+  const [poll] = schedule.drain(GATHER_TIME);
+  assert(poll?.do === 'fetch');
+  schedule.onRequestEnd(poll.request, 200, 0, 100);
+  assert.deepEqual(schedule.drain(1_000), [{ do: 'end', channel: 0, status: 200, wait: 0 }]);
+});
+
+test('a worker that does not answer is dead within 5 s, and delayed timers are no evidence', () => {
+  const silent = new Liveness(0);
+  let now = 0;
+  do now += PING_INTERVAL;
+  while (silent.tick(now));
+  assert(now <= 5_000, `${now} ms`);
+  const hidden = new Liveness(0);
+  assert(hidden.tick(60_000));
+  assert(hidden.tick(120_000));
+  hidden.onMessage();
+  for (const minute of [3, 4]) assert(hidden.tick(minute * 60_000), `${minute}`);
+  assert(!hidden.tick(300_000));
+});
+
+test('random schedules: messages of all tabs arrive exactly once and in order over few requests', () => {
+  for (let seed = 0; seed < SCHEDULES; seed += 1) {
+    const random = new Random(seed);
+    const sim = new MuxSimulation(random, 10 + random.below(200));
+    for (let step = 0; step < 40; step += 1) {
+      sim.run(sim.now + random.below(400));
+      if (sim.tabs.length < 8 && random.chance(0.3)) sim.openTab();
+      if (sim.tabs.length > 2 && random.chance(0.05)) sim.closeTab();
+      for (const tab of sim.tabs) {
+        if (random.chance(0.3)) sim.send(tab);
+        if (random.chance(0.3)) sim.answer(tab);
+      }
+      if (random.chance(0.05)) sim.breakRequests();
+      if (random.chance(0.02)) sim.buffering = !sim.buffering;
+    }
+    sim.buffering = false;
+    sim.run(sim.now + 120_000, () => sim.isSettled);
+    sim.assertExactlyOnce(`seed ${seed}`);
+  }
+});
