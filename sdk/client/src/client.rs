@@ -146,40 +146,38 @@ impl Stream {
     }
 
     /// Sends a message and waits for the server's acknowledgement, which means that the message is durable. Waits
-    /// for room in the send queue first. Returns the message number.
+    /// for room in the send queue first, behind earlier senders. Returns the message number.
     ///
     /// # Errors
-    /// If the message is invalid, after [`Stream::reset`], or if the stream ends before the acknowledgement. Dropping
+    /// If the message is invalid, after [`Stream::reset`], or if the stream ends before the acknowledgement.
+    /// [`SendError::Unread`] if the acknowledgement cannot arrive before the application calls [`Stream::recv`]. Dropping
     /// the future during the wait for the acknowledgement does not cancel the message.
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let number = self.queue(message).await?;
-        self.until(|machine| machine.acknowledged() > number).await?;
+        let acknowledged = self.until(|machine| machine.acknowledged() > number);
+        self.unless_unread(Some(number), acknowledged).await?;
         Ok(number)
     }
 
-    /// Waits for room in the send queue and queues a message. Returns the message number.
+    /// Waits for room in the send queue and queues a message. Senders are served in order, so that a long message
+    /// waits only for the messages in front. Returns the message number.
     ///
     /// # Errors
-    /// If the message is invalid, after [`Stream::reset`], or if the stream has ended.
+    /// If the message is invalid, after [`Stream::reset`], or if the stream has ended. [`SendError::Unread`] if no room
+    /// can become free before the application calls [`Stream::recv`].
     pub async fn queue(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let message = message.into();
-        loop {
-            match self.try_send(message.clone()) {
-                Err(SendError::Full) => {
-                    let length = message.len();
-                    self.until(|machine| machine.has_room(length) || machine.is_resetting())
-                        .await?;
-                }
-                sent => return sent,
-            }
+        match self.try_send(message.clone()) {
+            Err(SendError::Full) => self.unless_unread(None, self.inner.shared.push(message)).await,
+            sent => sent,
         }
     }
 
     /// Queues a message without waiting. Returns the message number.
     ///
     /// # Errors
-    /// [`SendError::Full`] if the send queue has no room; [`SendError::Resetting`] after [`Stream::reset`]; other
-    /// errors if the message is invalid or the stream has ended.
+    /// [`SendError::Full`] if the send queue has no room, or other senders wait for room; [`SendError::Resetting`] after
+    /// [`Stream::reset`]; other errors if the message is invalid or the stream has ended.
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         if message.len() > MAX_MESSAGE {
@@ -188,20 +186,23 @@ impl Stream {
         if !is_message_allowed(&message) {
             return Err(SendError::NotAllowed);
         }
-        self.inner.shared.with(|machine, now| machine.push(now, message))
+        self.inner.shared.try_push(message)
     }
 
     /// Waits until the server has acknowledged every message queued before this call.
     ///
     /// # Errors
-    /// If the stream ends first.
-    pub async fn flush(&self) -> Result<(), Ended> {
+    /// If the stream ends first. [`SendError::Unread`] if the acknowledgements cannot arrive before the application calls
+    /// [`Stream::recv`].
+    pub async fn flush(&self) -> Result<(), SendError> {
         let sent = MessageNumber(self.counters().sent);
-        self.until(|machine| machine.acknowledged() >= sent).await
+        let acknowledged = self.until(|machine| machine.acknowledged() >= sent);
+        self.unless_unread(sent.previous(), acknowledged).await
     }
 
     /// Returns the next message of the application; `None` after the stream has ended and every message is taken. A
-    /// full inbox makes the server pause; acknowledgements for [`Stream::send`] still arrive. Cancel safe.
+    /// full inbox makes the server pause; acknowledgements for [`Stream::send`] still arrive, until the server's
+    /// application waits for this client: call `recv` concurrently with sends. Cancel safe.
     pub async fn recv(&self) -> Option<Bytes> {
         self.inner.shared.receive().await
     }
@@ -301,6 +302,20 @@ impl Stream {
     /// Counters since the start of the stream.
     pub fn counters(&self) -> Counters {
         self.inner.shared.lock().machine.counters()
+    }
+
+    /// Waits for an outcome that depends on the server taking messages. The application of the server may take none while
+    /// this client reads none.
+    async fn unless_unread<T, E: Into<SendError>>(
+        &self,
+        queued: Option<MessageNumber>,
+        outcome: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, SendError> {
+        tokio::select! {
+            biased;
+            outcome = outcome => outcome.map_err(E::into),
+            () = self.inner.shared.until_unread() => Err(SendError::Unread { queued }),
+        }
     }
 
     /// Waits until `condition` holds.

@@ -39,3 +39,5 @@ pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for the closing handshake; the connection is then dropped.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which a send fails while the inbox is full, the application takes no message and the server none either.
+pub(crate) const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,5 +1,7 @@
 //! Public errors: the end of a stream, rejected messages and invalid configurations.
 
+use minerva_proto::MessageNumber;
+
 use crate::problem::FailedAttempt;
 use crate::proxy::EnvironmentError;
 use crate::tls::TlsError;
@@ -26,7 +28,7 @@ pub enum EndedBy {
     Server,
 }
 
-/// Error of `send`, `queue` and `try_send`. See [`Stream`](crate::Stream) for an example.
+/// Error of `send`, `queue`, `try_send` and `flush`. See [`Stream`](crate::Stream) for an example.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The stream has ended. A message that was queued before may or may not have arrived.
@@ -38,6 +40,15 @@ pub enum SendError {
     /// The send queue is full; returned by [`crate::Stream::try_send`] only, the other calls wait.
     #[error("the send queue is full")]
     Full,
+    /// For 20 s the inbox was full, and neither the application nor the server took a message: the server waits for this
+    /// client to read. Call [`recv`](crate::Stream::recv) in another task, or between sends.
+    #[error(
+        "the inbox is full and the server takes no message until the application calls `recv`, concurrently with sends"
+    )]
+    Unread {
+        /// Number of the message if it is queued, and so is delivered once the application reads.
+        queued: Option<MessageNumber>,
+    },
     /// The message contains a byte outside 0x20-0x7E.
     #[error(
         "a message may contain only the bytes 0x20-0x7E; encode other text, for example as JSON escapes"

@@ -62,6 +62,11 @@ impl Inbox {
         self.messages.len() - self.granted
     }
 
+    /// Whether the soft limit is reached, so that the server pauses.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.may_read_response()
+    }
+
     /// Whether primary transports of a kind may be read.
     pub(crate) fn may_read(&self, kind: TransportKind) -> bool {
         if kind.is_socket() { self.may_read_socket() } else { self.may_read_response() }

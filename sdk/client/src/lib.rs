@@ -29,7 +29,8 @@
 //!   reason for a missing connection. [`Stream::open`] fails if no address can be reached.
 //! - Deadlines: 5 s per IP address of a name, 10 s each for the handshakes with a proxy, of TLS and of a WebSocket,
 //!   15 s for the response to the hello, twice [`Config::heartbeat`] without input.
-//! - All queues are bounded. A full send queue makes `send` wait; a full inbox makes the server wait.
+//! - All queues are bounded. A full send queue makes `send` wait, in the order of the calls; a full inbox makes the
+//!   server wait. If both wait for each other, `send` fails with [`SendError::Unread`] after 20 s.
 //! - Every future is cancel safe: queued messages are still sent, and no received message is lost.
 //!
 //! With [`Config::tls`] every transport uses TLS, and the server's certificate is verified. Proxies: [`ProxyChoice`].
@@ -51,6 +52,7 @@ mod inbox;
 mod problem;
 mod proxy;
 mod refusal;
+mod senders;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;

@@ -179,6 +179,11 @@ impl StreamMachine {
                 && bytes <= self.config.max_queued_bytes)
     }
 
+    /// Whether [`Self::push`] accepts messages, if the queue has room.
+    pub(crate) fn accepts_messages(&self) -> bool {
+        !self.is_resetting() && self.ended.is_none()
+    }
+
     /// Whether a message was received, popped or not.
     #[cfg(feature = "simulation")]
     pub(crate) fn holds(&self, number: MessageNumber) -> bool {

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use minerva_proto::{Frame, TransportNumber};
+use minerva_proto::{Frame, MessageNumber, TransportNumber};
 use tokio::sync::{Notify, watch};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UNREAD_TIMEOUT};
 use crate::config::{Config, TransportKind};
+use crate::error::SendError;
 use crate::inbox::Inbox;
+use crate::senders::{Ticket, WaitingSenders};
 use crate::stream::{End, Role, StreamMachine};
 use crate::time::Time;
 
@@ -31,6 +33,9 @@ pub(crate) struct State {
     pub(crate) machine: StreamMachine,
     /// Received messages that the application has not taken.
     inbox: Inbox,
+    /// Messages that the application has taken.
+    taken: u64,
+    senders: WaitingSenders,
     /// Open transports by number.
     pub(crate) links: BTreeMap<TransportNumber, Arc<Link>>,
 }
@@ -59,8 +64,8 @@ pub(crate) enum Closing {
 
 impl StreamState {
     pub(crate) fn new(config: &Config, clock: Clock, machine: StreamMachine) -> Self {
-        let (inbox, links) = (Inbox::new(config), BTreeMap::new());
-        let state = State { machine, inbox, links };
+        let (inbox, senders) = (Inbox::new(config), WaitingSenders::default());
+        let state = State { machine, inbox, taken: 0, senders, links: BTreeMap::new() };
         Self {
             clock,
             state: Mutex::new(state),
@@ -98,6 +103,7 @@ impl StreamState {
         let now = self.clock.now();
         let mut state = self.lock();
         let message = state.inbox.pop()?;
+        state.taken += 1;
         if Self::grant(&mut state, now) {
             state.links.values().for_each(|link| link.writable.notify_one());
             self.work.notify_one();
@@ -108,10 +114,52 @@ impl StreamState {
 
     /// Evaluates `ready` after every change until the result is `Some`.
     pub(crate) async fn wait<R>(&self, mut ready: impl FnMut(&StreamMachine) -> Option<R>) -> R {
+        self.wait_for(|state| ready(&state.machine)).await
+    }
+
+    /// Queues a message, but not before the messages of senders that wait for room.
+    pub(crate) fn try_push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
+        let is_behind = !self.lock().senders.is_empty();
+        self.with(|machine, now| {
+            if is_behind && machine.accepts_messages() {
+                return Err(SendError::Full);
+            }
+            machine.push(now, message)
+        })
+    }
+
+    /// Waits for room behind the senders that wait already, and queues the message.
+    pub(crate) async fn push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
+        let turn = Turn { shared: self, ticket: self.lock().senders.join() };
+        self.wait_for(|state| {
+            let machine = &state.machine;
+            let has_room = state.senders.is_first(turn.ticket) && machine.has_room(message.len());
+            (has_room || !machine.accepts_messages()).then_some(())
+        })
+        .await;
+        self.with(|machine, now| machine.push(now, message))
+    }
+
+    /// Waits until for [`UNREAD_TIMEOUT`] the inbox was full, and no message was taken or acknowledged.
+    pub(crate) async fn until_unread(&self) {
+        let progress = || {
+            let state = self.lock();
+            (state.inbox.is_full(), state.taken, state.machine.acknowledged())
+        };
+        loop {
+            let before = progress();
+            tokio::time::sleep(UNREAD_TIMEOUT).await;
+            if before.0 && before == progress() {
+                return;
+            }
+        }
+    }
+
+    async fn wait_for<R>(&self, mut ready: impl FnMut(&State) -> Option<R>) -> R {
         let mut changes = self.changed.subscribe();
         loop {
             changes.mark_unchanged();
-            if let Some(found) = ready(&self.lock().machine) {
+            if let Some(found) = ready(&self.lock()) {
                 return found;
             }
             // The sender lives as long as `self`.
@@ -158,6 +206,19 @@ impl StreamState {
         }
         // Each transport checks the condition for reading.
         state.links.values().for_each(|link| link.readable.notify_one());
+    }
+}
+
+/// The place of a sender that waits for room; left when dropped.
+struct Turn<'a> {
+    shared: &'a StreamState,
+    ticket: Ticket,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().senders.leave(self.ticket);
+        self.shared.changed.send_replace(());
     }
 }
 

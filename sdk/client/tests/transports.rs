@@ -232,6 +232,79 @@ async fn sending_waits_for_room() {
 }
 
 #[tokio::test]
+async fn a_long_message_is_not_overtaken_while_it_waits_for_room() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
+    config.max_queued_bytes = 1000;
+    let stream = Stream::connect(config).unwrap();
+    for _ in 0..9 {
+        stream.try_send([b's'; 100].to_vec()).unwrap();
+    }
+    let queue = |byte: u8, length: usize| {
+        let stream = stream.clone();
+        tokio::spawn(async move { stream.queue(vec![byte; length]).await })
+    };
+    let abandoned = queue(b'x', 700);
+    tokio::task::yield_now().await;
+    let long = queue(b'l', 600);
+    tokio::task::yield_now().await;
+    let short = queue(b't', 100);
+    tokio::task::yield_now().await;
+    assert_eq!(stream.try_send("u"), Err(SendError::Full), "others wait");
+    abandoned.abort();
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    // Room for a short message, but not for the long one.
+    peer.write(Frame::Sack(Sack::up_to(3))).await;
+    while stream.counters().acknowledged < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!long.is_finished() && !short.is_finished());
+    assert_eq!(stream.try_send("u"), Err(SendError::Full));
+    peer.write(Frame::Sack(Sack::up_to(4))).await;
+    assert_eq!(soon(long).await.unwrap(), Ok(MessageNumber(9)));
+    peer.write(Frame::Sack(Sack::up_to(8))).await;
+    assert_eq!(soon(short).await.unwrap(), Ok(MessageNumber(10)));
+    assert_eq!(stream.try_send("u"), Ok(MessageNumber(11)));
+}
+
+#[tokio::test]
+async fn a_send_fails_when_both_sides_wait_for_the_other_to_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(listener.local_addr().unwrap(), TransportKind::Tcp);
+    (config.max_received_messages, config.max_queued_messages) = (2, 1);
+    let stream = Stream::connect(config).unwrap();
+    let (mut peer, _) = soon(Peer::accept(&listener)).await;
+    peer.write(Frame::StreamCreated).await;
+    peer.write(Frame::SeqNum(MessageNumber(0))).await;
+    for count in 1..=2 {
+        peer.write(Frame::String("a".into())).await;
+        while stream.counters().received < count {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+        let send = timeout(Duration::from_secs(19), stream.send("x")).await;
+        assert!(send.is_err(), "{send:?}");
+        tokio::time::resume();
+        peer.write(Frame::Sack(Sack::up_to(count - 1))).await;
+        soon(stream.flush()).await.unwrap();
+    }
+    tokio::time::pause();
+    let queued = Some(MessageNumber(2));
+    assert_eq!(stream.send("x").await, Err(SendError::Unread { queued }));
+    assert_eq!(stream.flush().await, Err(SendError::Unread { queued }));
+    assert_eq!(stream.queue("y").await, Err(SendError::Unread { queued: None }));
+    // A message that is taken is progress.
+    let taker = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        stream.recv().await
+    };
+    let flush = timeout(Duration::from_secs(35), stream.flush());
+    let (flush, taken) = tokio::join!(flush, taker);
+    assert!(flush.is_err() && taken.is_some(), "{flush:?}");
+}
+
+#[tokio::test]
 async fn polls_again_after_503() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream =
