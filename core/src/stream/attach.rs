@@ -107,6 +107,7 @@ impl Stream {
         turn: &mut Turn<'_>,
     ) {
         let mut transport = Transport::new(key, attach, self.first_to_write());
+        let mut replaced = None;
         transport.has_output |= has_frames;
         transport.cursor = transport.cursor.min(self.state.outbox().next());
         if attach.wants_messages {
@@ -117,27 +118,34 @@ impl Stream {
                 self.close(key, CloseCause::Gentle, turn);
                 return;
             }
-            self.replace_primary(attach, &mut transport, turn);
+            replaced = self.succeed_primary(attach, &mut transport);
         }
-        while self.transports.len() >= turn.limits.transports_per_stream {
-            let Some(oldest) = self.transports.oldest() else { break };
-            self.close(oldest, CloseCause::Gentle, turn);
-        }
+        // The application learns of a successor before the predecessor goes, as from the original server.
         let change = transport.change(true, self.transports.len() + 1);
         self.transports.push(transport);
         self.note_change(change);
+        if let Some(replaced) = replaced {
+            self.close(replaced, CloseCause::Gentle, turn);
+        }
+        while self.transports.len() > turn.limits.transports_per_stream {
+            let Some(oldest) = self.transports.oldest() else { break };
+            self.close(oldest, CloseCause::Gentle, turn);
+        }
     }
 
-    /// Closes the old primary transport; a named successor continues behind the last written message.
-    fn replace_primary(&mut self, attach: &Attach, transport: &mut Transport, turn: &mut Turn<'_>) {
-        let Some(old) = self.transports.primary() else { return };
-        let key = old.key;
+    /// Finds the primary transport that a new one replaces. A named successor continues behind the last written message.
+    fn succeed_primary(
+        &mut self,
+        attach: &Attach,
+        transport: &mut Transport,
+    ) -> Option<TransportKey> {
+        let old = self.transports.primary()?;
         if old.has_messages && attach.succeeds == Some(old.number) && attach.resume.is_none() {
             transport.retransmit = old.retransmit;
             self.presumed_end = self.presumed_end.max(old.cursor);
             transport.cursor = transport.cursor.max(old.cursor);
         }
-        self.close(key, CloseCause::Gentle, turn);
+        Some(old.key)
     }
 
     fn is_older_than_primary(&self, attach: &Attach) -> bool {

@@ -37,6 +37,11 @@ impl PendingBatchAck {
         }
     }
 
+    /// Returns true if the acknowledgement belongs to this transport.
+    pub(super) fn is_for(&self, key: TransportKey) -> bool {
+        self.ack.as_ref().is_some_and(|ack| ack.key == key)
+    }
+
     /// Returns true if the acknowledgement belongs to another transport.
     pub(super) fn is_for_other(&self, key: TransportKey) -> bool {
         self.ack.as_ref().is_some_and(|ack| ack.key != key)

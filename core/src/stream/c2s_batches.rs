@@ -188,7 +188,6 @@ impl Stream {
             self.flush_batch_ack(turn);
         }
         if let Some(reset) = batch.reset {
-            self.close(key, CloseCause::Gentle, turn);
             self.end(Ended { reset, by: EndedBy::Client }, turn);
         } else if batch.end.is_some() {
             self.close(key, CloseCause::Gentle, turn);

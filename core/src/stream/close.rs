@@ -7,8 +7,11 @@ use super::machine::{MAX_TRANSPORT_CHANGES, Stream};
 use super::{TransportChange, TransportKey, Turn};
 
 impl Stream {
-    /// Closes a transport with a SACK, a StreamStatus and the cause.
+    /// Closes a transport with a SACK, a StreamStatus and the cause. A delayed SACK of the transport is sent before.
     pub(super) fn close(&mut self, key: TransportKey, cause: CloseCause, turn: &mut Turn<'_>) {
+        if self.batch_ack.is_for(key) {
+            self.flush_batch_ack(turn);
+        }
         let (sack, status) = (Some(self.state.sack()), Some(self.last_sack.clone()));
         turn.effects.edge(key, CoreMessage::Close(Box::new(Close { sack, status, cause })));
         self.forget_transport(key, turn);

@@ -19,7 +19,9 @@ pub(crate) const SILENT: &str = "application timeout";
 pub(crate) const ABOVE_BUDGET: &str = "too much unacknowledged data of this address";
 
 impl Stream {
-    /// Ends the stream and resets all transports. No effect on an ended stream.
+    /// Ends the stream and all transports. No effect on an ended stream.
+    ///
+    /// A client that resets the stream needs no Reset in answer: as in the original server, all transports end gently.
     pub(super) fn end(&mut self, ended: Ended, turn: &mut Turn<'_>) {
         if self.state.is_ended() {
             return;
@@ -27,7 +29,11 @@ impl Stream {
         // A reset carries no SACK.
         self.flush_batch_ack(turn);
         for key in self.transports.keys(|_| true) {
-            self.close_bare(key, CloseCause::Reset(ended.reset.clone()), turn);
+            if ended.by == EndedBy::Client {
+                self.close(key, CloseCause::Gentle, turn);
+            } else {
+                self.close_bare(key, CloseCause::Reset(ended.reset.clone()), turn);
+            }
         }
         self.commit(Record::Ended(ended), turn);
         self.ended_at = turn.now;

@@ -7,6 +7,7 @@ mod finish;
 mod harness;
 mod limits;
 mod model;
+mod original;
 mod received_tags;
 mod rollback_detection;
 mod service_selection;

@@ -104,7 +104,7 @@ fn the_end_of_a_stream_confirms_a_pending_send() {
 }
 
 #[test]
-fn a_pending_acknowledgement_is_dropped_with_its_transport() {
+fn a_pending_acknowledgement_is_sent_before_the_close_and_dropped_with_a_lost_transport() {
     let mut harness = answered_after(0);
     harness.batch(question(1));
     harness.detach(0);
@@ -112,7 +112,7 @@ fn a_pending_acknowledgement_is_dropped_with_its_transport() {
     let mut harness = answered_after(0);
     harness.batch(question(1));
     let next = harness.attach(Attach { succeeds: Some(TransportNumber(0)), ..primary(1) });
-    assert_eq!(next[..2], ["1 opened |1A", "0 close |1A |0T gently"]);
+    assert_eq!(next[..4], ["1 opened |1A", "0 |1A", "0 taken 1", "0 close |1A |0T gently"]);
     assert_eq!(harness.wait(MAX_ACK_DELAY_MS), [""; 0]);
 }
 

@@ -95,7 +95,11 @@ impl World {
     /// A correct, an outdated, or an invalid SACK.
     fn some_sack(&self, how: u8) -> Sack {
         match how {
-            0 => Sack::up_to(self.harness.stream.state().outbox().next()),
+            0 => {
+                let mut sack = self.client_sack();
+                sack.beyond.push(self.harness.stream.state().outbox().next());
+                sack
+            }
             1 => Sack::NONE,
             2 => Sack { beyond: vec![], ..self.client_sack() },
             _ => self.client_sack(),
