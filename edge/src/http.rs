@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -105,9 +105,14 @@ pub(crate) async fn serve(io: Rewind<Socket>, connection: Connection) {
 /// Produces the response to one request.
 async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
     let shared = Arc::clone(&connection.shared);
+    let verdict = shared.origins.check(request.headers(), connection.encrypted);
+    let allowed = verdict.allowed_origin(request.headers());
     if connection.is_refused() {
         let mut response = too_many_connections();
         reply::set(response.headers_mut(), http::header::CONNECTION, "close");
+        if let Some(origin) = allowed {
+            shared.origins.allow(response.headers_mut(), origin);
+        }
         return response;
     }
     if !connection.accepts_host(request.uri(), request.headers()) {
@@ -117,37 +122,51 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
             "this server is not for this host name; its operator can list the name in --hosts\n";
         return reply::text(StatusCode::MISDIRECTED_REQUEST, text);
     }
-    let verdict = shared.origins.check(request.headers(), connection.encrypted);
     let route = Route::of(request.uri().path(), &connection.service);
-    if verdict == Verdict::Foreign && route.is_transport() {
-        shared.metrics.foreign_origins.inc();
-        refusal_log::warn_origin(request.headers());
-        return reply::text(StatusCode::FORBIDDEN, "this origin may not use this service\n");
+    if let (Verdict::Foreign, Route::Transport(endpoint, _)) = (verdict, &route) {
+        return refuse_origin(&request, *endpoint, &shared);
     }
-    let allowed = verdict.allowed_origin(request.headers());
     let mut response = match route {
         Route::Transport(endpoint, service) => {
             transport(request, endpoint, service, &connection).await
         }
-        Route::InvalidService(error) => reply::text(StatusCode::NOT_FOUND, format!("{error}\n")),
+        Route::InvalidService(error) => {
+            refusal_log::warn_service(request.uri().path());
+            reply::text(StatusCode::NOT_FOUND, format!("{error}\n"))
+        }
         Route::Other => page(&request, &shared),
     };
     if let Some(origin) = allowed {
-        origin::allow(response.headers_mut(), origin);
+        shared.origins.allow(response.headers_mut(), origin);
     }
     response
 }
 
+/// Refuses a page of a foreign origin before its body is read. The page may read the reason, which needs a preflight.
+fn refuse_origin(
+    request: &Request<Incoming>,
+    endpoint: Endpoint,
+    shared: &Shared,
+) -> Response<Body> {
+    let mut response = if request.method() == Method::OPTIONS {
+        let (method, allowed) = endpoint.methods();
+        reply::preflight(&method, allowed)
+    } else {
+        shared.metrics.foreign_origins.inc();
+        refusal_log::warn_origin(request.headers());
+        reply::text(StatusCode::FORBIDDEN, "this origin may not use this service\n")
+    };
+    origin::explain(response.headers_mut());
+    response
+}
+
 async fn transport(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     endpoint: Endpoint,
     service: ServiceName,
     connection: &Arc<Connection>,
 ) -> Response<Body> {
-    let (method, allowed) = match endpoint {
-        Endpoint::Io | Endpoint::Mux => (Method::POST, "POST, OPTIONS"),
-        Endpoint::Ws => (Method::GET, "GET, OPTIONS"),
-    };
+    let (method, allowed) = endpoint.methods();
     if request.method() == Method::OPTIONS {
         return reply::preflight(&method, allowed);
     }
@@ -157,6 +176,11 @@ async fn transport(
     if websocket::is_upgrade(request.headers()) && !request.body().is_end_stream() {
         // Programs on the way may disagree about the end of such a body, and so about the first byte behind the upgrade.
         return reply::closing(StatusCode::BAD_REQUEST, "a WebSocket upgrade has no body\n");
+    }
+    if omits_credentials(request.uri()) {
+        for name in [COOKIE, AUTHORIZATION] {
+            request.headers_mut().remove(name);
+        }
     }
     let Some(address) = connection.admit(request.headers()) else { return too_many_connections() };
     let client = (connection.caller(request.headers(), service), address);
@@ -172,6 +196,11 @@ async fn transport(
         }
         Endpoint::Ws => websocket::upgrade(request, client, connection),
     }
+}
+
+/// Whether the page sends no cookies on any transport. Browsers send them with every WebSocket.
+fn omits_credentials(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "credentials=omit"))
 }
 
 fn too_many_connections() -> Response<Body> {

@@ -95,7 +95,13 @@ async fn a_foreign_page_is_refused_before_its_body_is_read() {
     let head = "POST /_minerva/io/ HTTP/1.1\r\nHost: edge.example\r\nContent-Length: 100\r\n";
     let answer = ask(&rig, &format!("{head}Origin: https://evil.example\r\n\r\n")).await;
     assert_eq!(answer.status, 403);
-    assert!(!answer.head.contains("access-control-allow-origin"), "{}", answer.head);
+    // The page may read the reason, but no cookies are accepted.
+    assert!(answer.head.contains("access-control-allow-origin: *\r\n"), "{}", answer.head);
+    assert!(!answer.head.contains("access-control-allow-credentials"), "{}", answer.head);
+    let preflight = head.replace("POST", "OPTIONS").replace("Content-Length: 100\r\n", "");
+    let answer = ask(&rig, &format!("{preflight}Origin: https://evil.example\r\n\r\n")).await;
+    assert_eq!(answer.status, 204, "without a preflight the browser hides the reason");
+    assert!(answer.head.contains("access-control-allow-origin: *\r\n"), "{}", answer.head);
     let ws = "GET /_minerva/ws HTTP/1.1\r\nHost: edge.example\r\nOrigin: null\r\n";
     let ws = format!("{ws}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(ask(&rig, &ws).await.status, 403);
@@ -120,12 +126,37 @@ async fn listed_pages_pass_the_preflight() {
         "access-control-allow-origin: https://app.example\r\n",
         "access-control-allow-methods: post\r\n",
         "access-control-allow-headers: content-type\r\n",
+        "access-control-allow-credentials: true\r\n",
         "vary: origin\r\n",
     ] {
         assert!(answer.head.contains(line), "{line}: {}", answer.head);
     }
     let mut client = rig.post(&["Z"]).await;
     assert_eq!(client.answer().await.status, 403, "no origin at all");
+}
+
+#[tokio::test]
+async fn a_page_can_do_without_credentials_on_every_transport() {
+    let pass_headers = vec!["cookie".to_owned(), "user-agent".to_owned()];
+    let config = Config { pass_headers, ..Config::default() };
+    let mut rig = Rig::with(config).await;
+    let head = "Cookie: session=secret\r\nUser-Agent: test\r\n";
+    for (query, names) in [
+        ("", &["cookie", "user-agent"][..]),
+        ("?credentials=include", &["cookie", "user-agent"]),
+        ("?credentials=omit", &["user-agent"]),
+    ] {
+        let mut client = rig.connect().await;
+        client
+            .post(&format!("/_minerva/io/{query}"), &[&hello("\"new\":true,\"ming\":false")], head)
+            .await;
+        let attach = rig.core.attach().await;
+        let mut passed: Vec<_> = attach.headers.iter().map(|header| header.name.as_str()).collect();
+        passed.sort_unstable();
+        assert_eq!(passed, names, "{query}");
+        drop(client);
+        rig.core.detach().await;
+    }
 }
 
 #[tokio::test]

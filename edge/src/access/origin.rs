@@ -2,7 +2,8 @@
 //! by `http.rs`.
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    HOST, HeaderValue, ORIGIN, VARY,
 };
 use http::uri::Authority;
 use http::{HeaderMap, Uri};
@@ -63,6 +64,21 @@ impl Origins {
             };
         if allowed { Verdict::Allowed } else { Verdict::Foreign }
     }
+
+    /// Whether the operator has listed the origin by name, not by `*`: its pages may send cookies.
+    fn is_listed(&self, origin: &HeaderValue) -> bool {
+        let Some(Ok(origin)) = origin.to_str().ok().map(parse) else { return false };
+        self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&origin))
+    }
+
+    /// Sets the CORS headers that allow `origin` to read the response, with cookies if the origin is listed.
+    pub(crate) fn allow(&self, headers: &mut HeaderMap, origin: HeaderValue) {
+        if self.is_listed(&origin) {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        expose(headers, origin);
+        headers.append(VARY, HeaderValue::from_static("origin"));
+    }
 }
 
 impl Verdict {
@@ -75,11 +91,15 @@ impl Verdict {
     }
 }
 
-/// Sets the CORS headers that allow `origin` to read the response.
-pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+/// Lets every page read a refusal, which has no data of this server: a browser reports an unreadable one as a network
+/// failure.
+pub(crate) fn explain(headers: &mut HeaderMap) {
+    expose(headers, HeaderValue::from_static("*"));
+}
+
+fn expose(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
-    headers.append(VARY, HeaderValue::from_static("origin"));
 }
 
 /// Returns an origin as browsers write it: lower case, ASCII form of international names, no default port. An origin
@@ -177,6 +197,22 @@ mod tests {
         for host in ["a.example:x[::1]", "user@a.example", "a.example:"] {
             assert_eq!(check(host, Some("http://a.example")), Verdict::Foreign, "{host}");
         }
+    }
+
+    #[test]
+    fn only_pages_of_listed_origins_may_send_cookies() {
+        let allows = |list: &[&str], origin: &'static str| {
+            let list: Vec<String> = list.iter().map(|&origin| origin.to_owned()).collect();
+            let mut headers = HeaderMap::new();
+            let origins = Origins::new(&list, false).unwrap();
+            origins.allow(&mut headers, HeaderValue::from_static(origin));
+            headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS)
+        };
+        assert!(allows(&["https://a.example"], "https://a.example"));
+        assert!(allows(&["*", "https://a.example"], "https://a.example"));
+        assert!(!allows(&["*", "https://a.example"], "https://b.example"));
+        assert!(!allows(&["*"], "https://a.example"));
+        assert!(!allows(&[], "https://a.example"), "the same host needs no permission");
     }
 
     #[test]

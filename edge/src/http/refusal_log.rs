@@ -1,4 +1,4 @@
-//! Log lines about refused origins and host names: one per kind of refusal and process, at growing intervals.
+//! Log lines about refused origins, host names and service names: one per kind of refusal and process, at growing intervals.
 //!
 //! Clients choose the names, so the lines are limited per kind and not per name. Called by `http.rs`.
 
@@ -17,7 +17,11 @@ const MAX_NAME: usize = 100;
 pub(super) fn warn_origin(headers: &HeaderMap) {
     if let Some(refused) = FAULTS.record("origin", clock::now()) {
         let origin = shown(headers, &ORIGIN);
-        tracing::warn!(refused, origin, "refused an origin; list origins in --origins");
+        tracing::warn!(
+            refused,
+            origin,
+            "refused an origin; to allow its pages, add it to --origins"
+        );
     }
 }
 
@@ -29,10 +33,20 @@ pub(super) fn warn_host(headers: &HeaderMap) {
     }
 }
 
+/// Logs a path with an invalid service name if a line is due.
+pub(super) fn warn_service(path: &str) {
+    if let Some(refused) = FAULTS.record("service", clock::now()) {
+        let path = cut(path.as_bytes());
+        tracing::warn!(refused, path, "refused a service name; clients use /_minerva/NAME/");
+    }
+}
+
 /// The begin of a header as printable text.
 fn shown(headers: &HeaderMap, name: &HeaderName) -> String {
-    let Some(value) = headers.get(name) else { return "none".to_owned() };
-    let bytes = value.as_bytes();
+    headers.get(name).map_or_else(|| "none".to_owned(), |value| cut(value.as_bytes()))
+}
+
+fn cut(bytes: &[u8]) -> String {
     let shown = bytes.get(..MAX_NAME).unwrap_or(bytes).escape_ascii().to_string();
     if bytes.len() > MAX_NAME { format!("{shown}...") } else { shown }
 }

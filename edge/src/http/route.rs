@@ -1,5 +1,6 @@
 //! The meaning of a request path: a transport to a service, or a page. Called by `http.rs`.
 
+use http::Method;
 use minerva_proto::{ServiceName, ServiceNameError};
 
 /// First part of the paths of transports.
@@ -13,6 +14,16 @@ pub(crate) enum Endpoint {
     Mux,
     /// A WebSocket.
     Ws,
+}
+
+impl Endpoint {
+    /// The method of a transport, and the list of all methods.
+    pub(crate) fn methods(self) -> (Method, &'static str) {
+        match self {
+            Self::Io | Self::Mux => (Method::POST, "POST, OPTIONS"),
+            Self::Ws => (Method::GET, "GET, OPTIONS"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +54,6 @@ impl Route {
             Ok(service) => Self::Transport(endpoint, service),
             Err(error) => Self::InvalidService(error),
         }
-    }
-
-    pub(crate) fn is_transport(&self) -> bool {
-        matches!(self, Self::Transport(..))
     }
 }
 

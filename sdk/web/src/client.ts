@@ -9,12 +9,13 @@ import { isMessageAllowed, MAX_MESSAGE, MAX_REASON } from './frames.js';
 import { newStreamId } from './ids.js';
 import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
+import { logProblem } from './log.js';
 import { checkOptions, resolveService, type MinervaOptions } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
-import type { Counters, End, Kind, State } from './stream/types.js';
+import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 
 export { MinervaError, Qan, QanError, toJson };
-export type { Counters, End, Kind, MinervaOptions, QanHandler, State, StreamEvents };
+export type { Counters, End, Kind, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { TransportChange } from './events.js';
 
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
@@ -63,11 +64,15 @@ export class MinervaStream extends EventTarget {
   ontransport: Handler<'transport'> = null;
   /** Handler of `state` events; see `State`. */
   onstate: Handler<'state'> = null;
+  /** Handler of `problem` events; see `Problem`. */
+  onproblem: Handler<'problem'> = null;
   /** Handler of the `end` event; see `End`. */
   onend: Handler<'end'> = null;
   /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
   onupload: Handler<'upload'> = null;
   #driver: Driver;
+  /** URL of the service, for log lines. */
+  #service: string;
   /** Promises of unacknowledged messages, by message number. */
   #sends = new Map<number, Deferred>();
   #readies: Deferred[] = [];
@@ -88,6 +93,7 @@ export class MinervaStream extends EventTarget {
     super();
     checkOptions(options);
     const base = resolveService(url);
+    this.#service = String(base ?? url);
     const { transport = 'auto', ...rest } = options;
     const beforeUpload = (): void => this.#dispatch('upload', null);
     this.#driver = new Driver(
@@ -144,6 +150,11 @@ export class MinervaStream extends EventTarget {
   /** Current state; `onstate` reports changes. */
   get state(): State {
     return this.#driver.machine.state;
+  }
+
+  /** Reason for which the stream is not open; null without a known one. `onproblem` reports changes. */
+  get problem(): Problem | null {
+    return this.#driver.machine.problem;
   }
 
   /** Kind of the transport that carries the stream; null without one. `ontransport` reports changes. */
@@ -320,6 +331,9 @@ export class MinervaStream extends EventTarget {
         return this.#dispatch('transport', { kind: output.kind, why: output.why });
       case 'state':
         return this.#dispatch('state', output.state);
+      case 'problem':
+        logProblem(output.problem, this.#service);
+        return this.#dispatch('problem', output.problem);
       case 'end':
         return this.#onEnd(output.end);
     }

@@ -2,6 +2,7 @@
  * Runs the stream machine on real transports, timers and the clock: executes the outputs of the machine and feeds
  * transport and page events back. Events and promises for the application belong to the client, the only caller.
  */
+import { diagnose } from './diagnosis.js';
 import { loadPreferredKind, storePreferredKind } from './preferred_kind.js';
 import { listenToPage, NETWORK_CHANGES } from './page_events.js';
 import { StreamMachine } from './stream.js';
@@ -27,6 +28,7 @@ export class Driver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopListening: () => void;
   #running = false;
+  #diagnosing = false;
   #scheduled = false;
 
   /**
@@ -124,18 +126,33 @@ export class Driver {
       case 'end':
         this.#stopListening();
         break;
+      case 'problem':
+        if (output.problem?.code === 'network') this.#diagnose();
+        break;
       case 'transport':
         if (output.kind && this.machine.isAuto) storePreferredKind(this.#ioUrl, output.kind);
     }
     this.onOutput(output);
   }
 
+  /** Replaces the problem `network` by a more precise one. */
+  #diagnose(): void {
+    if (this.#diagnosing) return;
+    this.#diagnosing = true;
+    void diagnose(this.#ioUrl, 'same-origin').then((refusal) => {
+      this.#diagnosing = false;
+      if (!refusal) return;
+      this.machine.onDiagnosed(refusal, now());
+      this.run();
+    });
+  }
+
   #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
-    const report: Listener = (received, outcome, wait) => {
+    const report: Listener = (received, outcome, refusal) => {
       if (received.length > 0) this.machine.recvFrames(key, received, now());
       else if (!outcome) this.machine.onOpened(key, now());
       if (outcome) {
-        this.machine.onClosed(key, outcome, now(), wait);
+        this.machine.onClosed(key, outcome, now(), refusal);
         this.#transports.delete(key);
       }
       this.run();

@@ -1,5 +1,5 @@
 /** Events of a stream and the types of their data. Used by the client. */
-import type { End, Kind, State } from './stream/types.js';
+import type { End, Kind, Problem, State } from './stream/types.js';
 
 /**
  * Data of a `transport` event.
@@ -25,6 +25,8 @@ export interface StreamEvents {
   transport: TransportChange;
   /** The state of the stream changed. */
   state: State;
+  /** The reason for which the stream is not open has changed; null once the stream is open. Attempts continue. */
+  problem: Problem | null;
   /** The stream ended; only the last `transport` and `state` events follow. */
   end: End;
   /** An HTTP request, a poll for instance, is about to start; messages sent in the handler share the request. */

@@ -6,12 +6,15 @@
 import { decodeFrame, type Frame } from './frames.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
 import { ConnectionState } from './stream/connection_state.js';
+import { ProblemReport } from './stream/problem_report.js';
+import { HALT_TIME, local, type Refusal } from './stream/refusal.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
 import { Opener } from './stream/opener.js';
 import { TransportFactory } from './stream/transport_factory.js';
 import { LINGER_TIME, TransportPolicy } from './stream/transport_policy.js';
 import { Transports } from './stream/transports.js';
-import type { Counters, End, Kind, Output, State, StreamOptions, Transport, TransportOutcome } from './stream/types.js';
+import type { Counters, End, Kind, Output, Problem, State } from './stream/types.js';
+import type { StreamOptions, Transport, TransportOutcome } from './stream/types.js';
 
 export class StreamMachine {
   #connection = new ConnectionState();
@@ -22,6 +25,9 @@ export class StreamMachine {
   #factory: TransportFactory;
   #opener: Opener;
   #outputs: Output[] = [];
+  #problem = new ProblemReport();
+  /** No attempt before this time unless the network changes, after a refusal that repetition does not lift. */
+  #haltedUntil = 0;
   /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
   away = false;
   /** Time of the last `drain`; earlier deadlines are done. */
@@ -54,6 +60,8 @@ export class StreamMachine {
 
   /** Allows attempts of all kinds at once; `networkChanged` discards the experience of the former network. */
   retryNow(networkChanged: boolean, now: number): void {
+    if (networkChanged) this.#haltedUntil = 0;
+    if (now < this.#haltedUntil) return;
     this.#policy.retryNow(networkChanged, now);
     this.#opener.uploads.retry.retryNow(now);
   }
@@ -91,13 +99,18 @@ export class StreamMachine {
     return changed;
   }
 
-  /** Resets the stream. The end follows the server's confirmation; before the first hello the end is immediate. */
+  /** Resets the stream. The end follows the server's confirmation; without an accepted hello the end is immediate. */
   reset(reason: string, now: number): void {
     if (this.#connection.state === 'ended' || this.#channel.resetting) return;
-    if (this.#factory.hellosSent === 0) return this.#end('client', reason, true);
+    if (!this.#mayExist) return this.#end('client', reason, true);
     this.#channel.resetting = { reason };
     this.#resetDeadline = now + RESET_TIMEOUT;
     this.setPaused(true);
+  }
+
+  /** False as long as every hello was refused. */
+  get #mayExist(): boolean {
+    return this.#factory.hellosSent > this.#factory.hellosRefused;
   }
 
   /** Resets the stream once all queued messages are acknowledged. */
@@ -125,25 +138,55 @@ export class StreamMachine {
     this.#policy.onFrames(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
+      if (!frame) this.#onRefused(transport, local('frame', 'a transport delivered damaged data'), now);
       if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
       if (!this.#transports.find(key)) break;
     }
     this.#deliver();
   }
 
-  /** Reports the end of a transport; `wait` is the pause in ms that an unavailable server asks for. */
-  onClosed(key: number, outcome: TransportOutcome, now: number, wait = 0): void {
+  /** Reports the end of a transport; `refusal` is the cause of a failure, if known. */
+  onClosed(key: number, outcome: TransportOutcome, now: number, refusal?: Refusal): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
     this.#policy.onRemoteClose(transport, outcome, now);
-    if (outcome === 'unavailable') for (const { retry } of [this.#policy, this.#opener.uploads]) retry.onRetryAfter(now, wait);
+    if (outcome === 'unavailable') this.#pause(refusal?.after ?? 0, now);
+    if (refusal?.code) this.#onRefused(transport, refusal, now);
     this.#onTransportClosed(transport, outcome, now);
+    const { resetting } = this.#channel;
+    if (resetting && !this.#mayExist) this.#end('client', resetting.reason, true);
+  }
+
+  /** Reports the cause of failures whose transports could not read a response. */
+  onDiagnosed(refusal: Refusal, now: number): void {
+    this.#problem.onDiagnosed(refusal);
+    this.#maybeHalt(refusal, now);
+  }
+
+  /** A failed WebSocket is no problem while HTTP may carry the stream; its handshake hides the reason. */
+  #onRefused(transport: Transport, refusal: Refusal, now: number): void {
+    if (transport.kind === 'websocket' && refusal.code === 'blocked' && this.isAuto) return;
+    this.#problem.onFailed(refusal, now);
+    if (refusal.action === 'halt' && transport.number >= 0) this.#factory.hellosRefused += 1;
+    this.#maybeHalt(refusal, now);
+  }
+
+  /** Before the stream exists a refusal may slow the attempts; later, as by a login page, it is an ordinary failure. */
+  #maybeHalt({ action }: Refusal, now: number): void {
+    if (action !== 'halt' || this.#channel.created || this.#channel.resetting) return;
+    this.#haltedUntil = now + HALT_TIME;
+    this.#pause(HALT_TIME, now);
+  }
+
+  /** Postpones all attempts by `ms`. */
+  #pause(ms: number, now: number): void {
+    for (const { retry } of [this.#policy, this.#opener.uploads]) retry.onRetryAfter(now, ms);
   }
 
   /** Handles due deadlines and returns the outputs, in order. Called after every input. */
   drain(now: number): Output[] {
     this.#drainedAt = now;
-    for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#drop(transport, now);
+    for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#onDeadline(transport, now);
     this.#resetWhenDrained(now);
     if (now >= this.#resetDeadline) this.#end('client', 'reset not confirmed');
     if (this.#connection.state !== 'ended') {
@@ -157,14 +200,16 @@ export class StreamMachine {
     if (this.#connection.state !== 'ended') {
       // The loss of a transport behind a reset is part of the end.
       const changes = this.#channel.resetting ? [] : this.#connection.update(this.#transports, this.#policy.polling);
-      this.#outputs.push(...changes);
+      const isOpen = this.#connection.state === 'open' || this.#channel.resetting !== null;
+      const problem = this.#problem.update(isOpen, this.#policy.retry.nextAttemptAt, now);
+      this.#outputs.push(...changes, ...problem);
     }
     return this.#outputs.splice(0);
   }
 
   /** Returns the time by which `drain` must be called; null if only inputs require a call. */
   pollTimeout(): number | null {
-    const times = [this.#resetDeadline, ...this.#transports.all().map((t) => t.deadline)];
+    const times = [this.#resetDeadline, this.#problem.dueAt, ...this.#transports.all().map((t) => t.deadline)];
     if (this.#connection.state !== 'ended' && !this.away) {
       times.push(...this.#policy.deadlines(), ...this.#opener.deadlines());
     }
@@ -184,6 +229,10 @@ export class StreamMachine {
   /** Kind that carries the stream; null without a transport. */
   get transport(): Kind | null {
     return this.#connection.kind;
+  }
+
+  get problem(): Problem | null {
+    return this.#problem.current;
   }
 
   get counters(): Counters {
@@ -231,7 +280,7 @@ export class StreamMachine {
         return true;
       }
       case 'kill':
-        return this.#recvKill(transport, frame.reason);
+        return this.#recvKill(transport, frame.reason, now);
       case 'hello':
         return false;
     }
@@ -245,8 +294,13 @@ export class StreamMachine {
     return result !== 'violation';
   }
 
-  #recvKill(transport: Transport, reason: string): boolean {
-    const { resetting } = this.#channel;
+  #recvKill(transport: Transport, reason: string, now: number): boolean {
+    const { resetting, created } = this.#channel;
+    if (reason === 'invalid_frame_type_or_arguments' && !created) {
+      const action = transport.kind === 'websocket' ? 'retry' : 'halt';
+      this.#onRefused(transport, { ...local('hello', 'the server refused the hello'), action }, now);
+    }
+    if (reason === 'frame_corruption') this.#onRefused(transport, local('frame', 'the server received damaged data'), now);
     if (reason === 'stream_attach_failure') {
       if (!resetting) this.#end('server', reason);
       else if (transport.asksReason) this.#end('client', resetting.reason, true);
@@ -265,6 +319,12 @@ export class StreamMachine {
   }
 
   // Closing transports.
+
+  #onDeadline(transport: Transport, now: number): void {
+    const seconds = Math.round((now - transport.openedAt) / 1000);
+    if (!transport.attached) this.#onRefused(transport, local('timeout', `no response within ${seconds} s`), now);
+    this.#drop(transport, now);
+  }
 
   /** Closes a transport and handles its end. */
   #drop(transport: Transport, now: number, outcome: TransportOutcome = 'failed'): void {

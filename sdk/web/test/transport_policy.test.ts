@@ -2,6 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
+import { local } from '../src/stream/refusal.js';
 import { MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL } from '../src/stream/transport_ranking.js';
 import { Random } from './random.js';
 import { assertExactlyOnce, ID, settled, Simulation } from './simulation.js';
@@ -217,8 +218,8 @@ test('an unavailable server is retried after its Retry-After, and no kind is bla
   const stream = new StreamMachine({ id: ID, kind: 'auto', random: () => 0.5, known: 'http-stream' });
   const [first] = stream.drain(0);
   assert(first?.do === 'open' && first.kind === 'http-stream');
-  stream.onClosed(first.key, 'unavailable', 100, 3_000);
-  assert.deepEqual(stream.drain(100), []);
+  stream.onClosed(first.key, 'unavailable', 100, { ...local('unavailable', 'overloaded'), after: 3_000 });
+  assert.deepEqual(stream.drain(100).map((output) => output.do), ['problem']);
   const at = stream.pollTimeout() ?? 0;
   assert(at >= 3_100 && at <= 3_100 + 750, `${at}`);
   assert.deepEqual(stream.drain(at - 1), []);

@@ -3,9 +3,9 @@ import type { Listener, StreamEvents } from './events.js';
 import { toJson } from './hello.js';
 import { type MinervaOptions } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
-import type { Counters, End, Kind, State } from './stream/types.js';
+import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 export { MinervaError, Qan, QanError, toJson };
-export type { Counters, End, Kind, MinervaOptions, QanHandler, State, StreamEvents };
+export type { Counters, End, Kind, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { TransportChange } from './events.js';
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export declare const HIGH_WATER: number;
@@ -38,6 +38,8 @@ export declare class MinervaStream extends EventTarget {
     ontransport: Handler<'transport'>;
     /** Handler of `state` events; see `State`. */
     onstate: Handler<'state'>;
+    /** Handler of `problem` events; see `Problem`. */
+    onproblem: Handler<'problem'>;
     /** Handler of the `end` event; see `End`. */
     onend: Handler<'end'>;
     /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
@@ -70,6 +72,8 @@ export declare class MinervaStream extends EventTarget {
     get bufferedAmount(): number;
     /** Current state; `onstate` reports changes. */
     get state(): State;
+    /** Reason for which the stream is not open; null without a known one. `onproblem` reports changes. */
+    get problem(): Problem | null;
     /** Kind of the transport that carries the stream; null without one. `ontransport` reports changes. */
     get transport(): Kind | null;
     /** Message and reconnect counts of this stream: `stream.counters.reconnects`. */

@@ -1,4 +1,6 @@
-import type { Counters, Kind, Output, State, StreamOptions, TransportOutcome } from './stream/types.js';
+import { type Refusal } from './stream/refusal.js';
+import type { Counters, Kind, Output, Problem, State } from './stream/types.js';
+import type { StreamOptions, TransportOutcome } from './stream/types.js';
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
@@ -22,7 +24,7 @@ export declare class StreamMachine {
     cut(now: number): void;
     /** Back-pressure: while paused, messages are not delivered and not acknowledged. Returns true on a change. */
     setPaused(paused: boolean): boolean;
-    /** Resets the stream. The end follows the server's confirmation; before the first hello the end is immediate. */
+    /** Resets the stream. The end follows the server's confirmation; without an accepted hello the end is immediate. */
     reset(reason: string, now: number): void;
     /** Resets the stream once all queued messages are acknowledged. */
     close(reason: string, now: number): void;
@@ -30,8 +32,10 @@ export declare class StreamMachine {
     onOpened(key: number, now: number): void;
     /** Processes frames received together on a transport. */
     recvFrames(key: number, frames: readonly string[], now: number): void;
-    /** Reports the end of a transport; `wait` is the pause in ms that an unavailable server asks for. */
-    onClosed(key: number, outcome: TransportOutcome, now: number, wait?: number): void;
+    /** Reports the end of a transport; `refusal` is the cause of a failure, if known. */
+    onClosed(key: number, outcome: TransportOutcome, now: number, refusal?: Refusal): void;
+    /** Reports the cause of failures whose transports could not read a response. */
+    onDiagnosed(refusal: Refusal, now: number): void;
     /** Handles due deadlines and returns the outputs, in order. Called after every input. */
     drain(now: number): Output[];
     /** Returns the time by which `drain` must be called; null if only inputs require a call. */
@@ -41,6 +45,7 @@ export declare class StreamMachine {
     get state(): State;
     /** Kind that carries the stream; null without a transport. */
     get transport(): Kind | null;
+    get problem(): Problem | null;
     get counters(): Counters;
     /** Bytes of unacknowledged messages. */
     get unackedBytes(): number;

@@ -17,6 +17,8 @@ export class TransportFactory {
   /** Transports created and hellos encoded so far. */
   transportsMade = 0;
   hellosSent = 0;
+  /** Hellos that the server refused without a stream. */
+  hellosRefused = 0;
 
   constructor(
     readonly channel: ReliableChannel,

@@ -40,9 +40,29 @@ export type Output =
   /** The message with this number is durable on the server. */
   | { readonly do: 'acked'; readonly number: number }
   | { readonly do: 'state'; readonly state: State }
+  /** The reason for which the stream is not open has changed; null for none. */
+  | { readonly do: 'problem'; readonly problem: Problem | null }
   /** Another kind carries the stream (null for none), and the reason. */
   | { readonly do: 'transport'; readonly kind: Kind | null; readonly why: string }
   | { readonly do: 'end'; readonly end: End };
+
+/**
+ * Reason for which a stream is not open; attempts continue.
+ *
+ *     stream.onproblem = ({ data }) => show(data ? `${data.title}; next attempt in ${data.after} ms` : '');
+ */
+export interface Problem {
+  /**
+   * Refusal of the server: `origin`, `service`, `unserved`, `busy`, `hello`, `draining`, `unavailable`. Local causes:
+   * `network`, `timeout`, `blocked` (by the browser), `proxy` (response of another server), `frame` (damaged response).
+   * Later versions may add codes.
+   */
+  readonly code: string;
+  /** The reason as a sentence, for people. */
+  readonly title: string;
+  /** Time in ms from the report to the next attempt. */
+  readonly after: number;
+}
 
 /**
  * Cause of the end of a stream.

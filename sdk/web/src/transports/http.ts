@@ -3,11 +3,13 @@
  * end (long-poll, upload). Used by the driver.
  */
 import { joinLines, Lines } from '../framing.js';
+import { local, type Refusal } from '../stream/refusal.js';
 import type { TransportOutcome } from '../stream/types.js';
+import { readRefusal } from './refused_response.js';
 import type { Listener, TransportHandle } from './transport.js';
 
-/** Longest accepted `Retry-After` in ms. */
-const MAX_RETRY_AFTER = 300_000;
+/** First frame of every response of a server; other responses come from a proxy, such as a login page. */
+const PREAMBLE = ';)]}^';
 
 /** Posts `frames`; with `buffered`, the listener receives the whole response at once. */
 export function openHttp(
@@ -19,14 +21,16 @@ export function openHttp(
   const abort = new AbortController();
   const received: string[] = [];
   let outcome: TransportOutcome = 'failed';
-  let wait = 0;
+  let refusal: Refusal = local('network', `no connection to ${new URL(url).host}`);
+  let isOwn = false;
   const exchange = async (): Promise<void> => {
     const response = await fetch(url, { ...request(frames), signal: abort.signal });
-    if ([429, 503].includes(response.status)) {
-      outcome = 'unavailable';
-      wait = Math.min(MAX_RETRY_AFTER, 1000 * (Number(response.headers.get('retry-after')) || 0));
+    if (response.status !== 200 || !response.body) {
+      if ([429, 503].includes(response.status)) outcome = 'unavailable';
+      refusal = await readRefusal(response);
+      return;
     }
-    if (response.status !== 200 || !response.body) return;
+    refusal = local('network', 'the connection was cut');
     const reader = response.body.getReader();
     // Latin-1 maps each byte to one character, so an invalid byte cannot swallow its neighbours.
     const decoder = new TextDecoder('latin1');
@@ -35,15 +39,22 @@ export function openHttp(
       const { done, value } = await reader.read();
       if (done) break;
       received.push(...lines.push(decoder.decode(value, { stream: true })));
+      isOwn ||= received[0] === PREAMBLE;
+      if (!isOwn && received.length > 0) break;
       if (lines.corrupt) return;
       if (!buffered && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
     }
-    outcome = 'ended';
+    if (isOwn) outcome = 'ended';
+    else {
+      received.length = 0;
+      refusal = local('proxy', 'the response comes from another server, such as a login page');
+      reader.cancel().catch(() => {});
+    }
   };
   const over = (): void => {
     // Complete frames count even if the exchange failed afterwards.
     if (abort.signal.aborted) return;
-    listener(received.splice(0), outcome, wait);
+    listener(received.splice(0), outcome, outcome === 'ended' ? undefined : refusal);
     // Browsers count an aborted request as failed, even a complete one.
     if (outcome !== 'ended') abort.abort();
   };

@@ -7,6 +7,7 @@ import { joinLines } from '../framing.js';
 import { Liveness, PING_INTERVAL } from '../mux/liveness.js';
 import { MUX_NAME, type TabMessage, type WorkerMessage } from '../mux/ports.js';
 import type { ChannelKind } from '../mux/schedule.js';
+import { local } from '../stream/refusal.js';
 import { openHttp } from './http.js';
 import type { Listener, TransportHandle } from './transport.js';
 
@@ -14,6 +15,8 @@ import type { Listener, TransportHandle } from './transport.js';
 const START_TIMEOUT = 3_000;
 /** Time in ms for which no further worker is started after one that did not answer. */
 const RETRY_TIME = 60_000;
+/** Shortest time in ms between two refused requests that are repeated without the worker, to read the reason. */
+const READ_INTERVAL = 10_000;
 /** Longest request in characters for the worker; longer ones have a connection of their own. */
 const MAX_BODY = 150_000;
 
@@ -29,6 +32,8 @@ interface Channel {
 let link: WorkerLink | null = null;
 /** No worker is used before this time. */
 let notBefore = 0;
+/** Time of the last repetition of a refused request. */
+let readAt = -READ_INTERVAL;
 
 /** Opens an HTTP transport, over the worker if possible. */
 export function openMultiplexed(
@@ -56,6 +61,19 @@ function isUsable(url: string): boolean {
   if (new URL(url).origin !== location.origin) return false;
   const [page] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
   return !/^h[23]/.test(page?.nextHopProtocol ?? '');
+}
+
+/** Reports the end of a channel. The worker passes no texts, so a refused request is repeated to read the reason. */
+function onEnd(channel: Channel, status: number, wait: number): void {
+  const { listener, url } = channel;
+  if (status === 200) return listener([], 'ended');
+  if (status === 0) return listener([], 'failed', local('network', `no connection to ${new URL(url).host}`));
+  if (performance.now() >= readAt + READ_INTERVAL) {
+    readAt = performance.now();
+    channel.direct = openDirectly(channel);
+    return;
+  }
+  listener([], [429, 503].includes(status) ? 'unavailable' : 'failed', { ...local('', ''), after: wait * 1000 });
 }
 
 /** Connection of this page to the worker. */
@@ -112,11 +130,10 @@ class WorkerLink {
       for (const [number, channel] of this.#channels) this.#pass(number, channel);
     }
     if (message === 'pong') return;
-    const listener = this.#channels.get(message.of)?.listener;
-    if ('lines' in message) return void listener?.(message.lines, null);
+    const channel = this.#channels.get(message.of);
+    if ('lines' in message) return void channel?.listener(message.lines, null);
     this.#channels.delete(message.of);
-    const { status, wait } = message;
-    listener?.([], status === 200 ? 'ended' : [429, 503].includes(status) ? 'unavailable' : 'failed', wait * 1000);
+    if (channel) onEnd(channel, message.status, message.wait);
   }
 
   #tick(): void {

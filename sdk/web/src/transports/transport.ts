@@ -1,4 +1,5 @@
 /** Interface between the driver and all transports, which carry frames and are independent of streams. */
+import type { Refusal } from '../stream/refusal.js';
 import type { TransportOutcome } from '../stream/types.js';
 
 /** Handle of an open transport, which reports to its `Listener` until its end or `close`. */
@@ -11,6 +12,6 @@ export interface TransportHandle {
 
 /**
  * Receives frames, followed by the outcome if the transport ended with them, else `null`. No frames and `null` report
- * an open WebSocket. `wait` is the pause in ms that an unavailable server asks for.
+ * an open WebSocket. `refusal` is the cause of a failure, if known.
  */
-export type Listener = (frames: readonly string[], outcome: TransportOutcome | null, wait?: number) => void;
+export type Listener = (frames: readonly string[], outcome: TransportOutcome | null, refusal?: Refusal) => void;

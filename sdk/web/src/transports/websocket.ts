@@ -1,5 +1,6 @@
 /** WebSocket transport: text messages of whole lines in both directions. Used by the driver. */
 import { Lines } from '../framing.js';
+import { local, type Refusal } from '../stream/refusal.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** Target size of a WebSocket text in characters, as servers bound it; a longer frame is sent alone. */
@@ -13,33 +14,40 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
     closed = true;
     socket?.close();
   };
-  const fail = (): void => {
+  let opened = false;
+  const fail = (refusal: Refusal): void => {
     if (closed) return;
     close();
-    listener([], 'failed');
+    listener([], 'failed', refusal);
   };
   const write = (frames: readonly string[]): void => {
     // A closed socket discards frames.
     for (const text of batchFrames(frames)) socket?.send(text);
   };
   if (!socket) {
-    queueMicrotask(fail);
+    queueMicrotask(() => fail(local('blocked', 'this platform has no WebSocket, or forbids this one')));
     return { close };
   }
   socket.onopen = () => {
+    opened = true;
     if (!closed) listener([], null);
   };
   socket.onmessage = (event: MessageEvent<unknown>) => {
     if (closed) return;
-    if (typeof event.data !== 'string') return fail();
+    if (typeof event.data !== 'string') return fail(DAMAGED);
     const lines = new Lines();
     const frames = lines.push(event.data);
     if (frames.length > 0) listener(frames, null);
-    if (lines.corrupt) fail();
+    if (lines.corrupt) fail(DAMAGED);
   };
-  socket.onclose = socket.onerror = fail;
+  socket.onclose = socket.onerror = () => fail(opened ? CUT : REFUSED);
   return { write, close };
 }
+
+const DAMAGED = local('frame', 'a transport delivered damaged data');
+const CUT = local('network', 'the connection was cut');
+/** Browsers hide the status of a refused handshake. */
+const REFUSED = local('blocked', 'the WebSocket was refused or is blocked; only HTTP transports can read the reason');
 
 /** Null where the platform has no WebSocket, or forbids this one: that kind counts as failed. */
 function newWebSocket(url: string): WebSocket | null {

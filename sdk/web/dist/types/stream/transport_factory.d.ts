@@ -11,6 +11,8 @@ export declare class TransportFactory {
     /** Transports created and hellos encoded so far. */
     transportsMade: number;
     hellosSent: number;
+    /** Hellos that the server refused without a stream. */
+    hellosRefused: number;
     constructor(channel: ReliableChannel, id: string, cred: string | undefined, 
     /** Heartbeat interval of the server in seconds. */
     heartbeat: number);

@@ -1,0 +1,31 @@
+/**
+ * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
+ * transports, the diagnosis and the stream machine.
+ */
+/** Interval in ms between attempts after a refusal that only an operator or the page can lift. */
+export declare const HALT_TIME = 300000;
+/** Reason for which one attempt failed. */
+export interface Refusal {
+    /** Empty if not read. `origin`, `service`, `unserved`, `busy`, `hello`, ...; local causes: `network`, `blocked`, `proxy`, `timeout`. */
+    readonly code: string;
+    /** The reason as a sentence without a full stop. */
+    readonly title: string;
+    /** Reaction before the stream exists: another attempt after the back-off, or after HALT_TIME. */
+    readonly action: 'retry' | 'halt';
+    /** Pause in ms that the server asks for; 0 without one. */
+    readonly after: number;
+}
+/** Builds a refusal with the reaction `retry`. */
+export declare function local(code: string, title: string): Refusal;
+/** Parts of a response that classify a refusal. */
+export interface RefusedResponse {
+    readonly status: number;
+    readonly contentType: string | null;
+    readonly retryAfter: string | null;
+    /** Body; empty unless the content type is text. */
+    readonly text: string;
+}
+/** Returns whether the response can be one of an edge, so that its text is the reason. */
+export declare function isReadable(contentType: string | null): boolean;
+/** Classifies a response other than 200. Refusals of an edge are short texts; other ones come from a proxy. */
+export declare function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal;

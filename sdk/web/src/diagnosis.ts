@@ -1,0 +1,29 @@
+/**
+ * Diagnosis of requests that failed without a readable response: browsers report a refused certificate, an unknown name,
+ * a stopped server and a missing CORS header alike. Two small requests distinguish these causes. Used by the driver.
+ */
+import { local, type Refusal } from './stream/refusal.js';
+import { readRefusal } from './transports/refused_response.js';
+
+/** Returns the cause of failing requests to `url`; null if the requests of the diagnosis do not fail. */
+export async function diagnose(url: string, credentials: RequestCredentials): Promise<Refusal | null> {
+  const { host } = new URL(url);
+  if (globalThis.navigator?.onLine === false) return local('network', 'this device is offline');
+  const init: RequestInit = { cache: 'no-store', credentials: 'omit' };
+  try {
+    // A request without frames: an edge refuses it, in the same way as the transports if they are refused.
+    const response = await fetch(url, { ...init, method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: '' });
+    const refusal = await readRefusal(response);
+    if (refusal.code !== 'hello') return response.ok ? null : refusal;
+    const title = `${host} accepts no cookies of this page`;
+    return credentials === 'include' ? { ...local('blocked', title), action: 'halt' } : null;
+  } catch {
+    try {
+      // An opaque response: the host is reachable.
+      await fetch(url, { ...init, mode: 'no-cors' });
+      return local('blocked', `this page may not read responses of ${host} (CORS)`);
+    } catch {
+      return local('network', `no connection to ${host}: stopped, name unknown, certificate refused, or blocked by the page's CSP`);
+    }
+  }
+}

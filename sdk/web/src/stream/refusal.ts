@@ -1,0 +1,61 @@
+/**
+ * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
+ * transports, the diagnosis and the stream machine.
+ */
+
+/** Interval in ms between attempts after a refusal that only an operator or the page can lift. */
+export const HALT_TIME = 300_000;
+/** Longest accepted `Retry-After` in ms. */
+const MAX_RETRY_AFTER = 300_000;
+/** Longest title in characters. */
+const MAX_TITLE = 200;
+
+/** Reason for which one attempt failed. */
+export interface Refusal {
+  /** Empty if not read. `origin`, `service`, `unserved`, `busy`, `hello`, ...; local causes: `network`, `blocked`, `proxy`, `timeout`. */
+  readonly code: string;
+  /** The reason as a sentence without a full stop. */
+  readonly title: string;
+  /** Reaction before the stream exists: another attempt after the back-off, or after HALT_TIME. */
+  readonly action: 'retry' | 'halt';
+  /** Pause in ms that the server asks for; 0 without one. */
+  readonly after: number;
+}
+
+/** Builds a refusal with the reaction `retry`. */
+export function local(code: string, title: string): Refusal {
+  return { code, title, action: 'retry', after: 0 };
+}
+
+/** Parts of a response that classify a refusal. */
+export interface RefusedResponse {
+  readonly status: number;
+  readonly contentType: string | null;
+  readonly retryAfter: string | null;
+  /** Body; empty unless the content type is text. */
+  readonly text: string;
+}
+
+/** Returns whether the response can be one of an edge, so that its text is the reason. */
+export function isReadable(contentType: string | null): boolean {
+  return /^text\/plain\b/.test(contentType ?? '');
+}
+
+/** Classifies a response other than 200. Refusals of an edge are short texts; other ones come from a proxy. */
+export function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal {
+  const after = Math.min(MAX_RETRY_AFTER, 1000 * (Number(retryAfter) || 0));
+  const isOwn = isReadable(contentType);
+  const title = (isOwn && text.split('\n', 1)[0]?.slice(0, MAX_TITLE)) || `HTTP status ${status}`;
+  const code = status === 429 ? 'busy' : (isOwn && codeOf(status, title)) || (status === 503 ? 'unavailable' : 'proxy');
+  const action = ['origin', 'service', 'hello'].includes(code) ? 'halt' : 'retry';
+  return { code, title: isOwn ? title : `${title} of a proxy or another server`, action, after };
+}
+
+/** Returns the code for a text of an edge of wire version 2; undefined for an unknown status. */
+function codeOf(status: number, title: string): string | undefined {
+  if (status === 503) {
+    if (/^(unserved|no application)$/.test(title)) return 'unserved';
+    return /drain/.test(title) ? 'draining' : /busy|too many/.test(title) ? 'busy' : 'unavailable';
+  }
+  return { 400: 'hello', 403: 'origin', 404: 'service', 405: 'service', 421: 'service', 500: 'unavailable' }[status];
+}
