@@ -59,6 +59,7 @@ pub mod app_command {
             Command::SetLabel(label) => label.stream,
             Command::JoinGroup(join) => join.stream,
             Command::LeaveGroup(leave) => leave.stream,
+            Command::Sync(sync) => sync.stream,
         })
     }
 
@@ -290,6 +291,7 @@ pub mod app_event {
                 detail: String::new(),
             }),
             Event::GroupRefused(app::GroupRefused { stream: STREAM, group: "room".to_owned() }),
+            Event::Synced(app::Synced { stream: STREAM, token: 1 }),
             messages(2, &["b", "c"]),
             ended(),
             Event::PartitionLeft(app::PartitionLeft { partition: 1 }),

@@ -14,10 +14,13 @@ pub enum Feature {
     AckTimeout,
     /// Application API: `Finish` ends a stream behind the messages for the client.
     Finish,
+    /// Application API: `Sync` confirms the earlier commands of a stream.
+    Sync,
 }
 
 impl Feature {
-    const ALL: [Self; 4] = [Self::KeyedPartitions, Self::ClaimTags, Self::AckTimeout, Self::Finish];
+    const ALL: [Self; 5] =
+        [Self::KeyedPartitions, Self::ClaimTags, Self::AckTimeout, Self::Finish, Self::Sync];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
     pub const fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Feature {
             Self::ClaimTags => "claim-tags",
             Self::AckTimeout => "ack-timeout",
             Self::Finish => "finish",
+            Self::Sync => "sync",
         }
     }
 }
@@ -40,8 +44,11 @@ impl Features {
     /// The features of the link that this build supports, as edge and as core.
     pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions).with(Feature::ClaimTags);
     /// The features of the application API that this build supports, as core and as application SDK.
-    pub const APP: Self =
-        Self::NONE.with(Feature::ClaimTags).with(Feature::AckTimeout).with(Feature::Finish);
+    pub const APP: Self = Self::NONE
+        .with(Feature::ClaimTags)
+        .with(Feature::AckTimeout)
+        .with(Feature::Finish)
+        .with(Feature::Sync);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{
     Acknowledge, Command, Finish, Held, JoinGroup, LeaveGroup, Register, Reset, Send, SetLabel,
-    SetLimits,
+    SetLimits, Sync,
 };
 use minerva_proto::{ClaimTag, EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
 
@@ -100,6 +100,7 @@ pub(crate) fn command(
             let group = validation::group("leave_group.group", group);
             change(stream, group.map(AttributeChange::Leave))
         }
+        Kind::Sync(Sync { stream, token }) => change(stream, Ok(AttributeChange::Confirm(token))),
     };
     let mail = mail.unwrap_or_else(|error| {
         let command = InvalidCommand { send, detail: error.to_string() };

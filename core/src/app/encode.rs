@@ -5,7 +5,7 @@ use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
     CommandRefused, Ended, EndedBy, Event, GroupRefused, Header, Messages, PartitionLeft,
     PartitionOwned, Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse,
-    Started, TransportChanged, TransportKind,
+    Started, Synced, TransportChanged, TransportKind,
 };
 use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, MessageNumber, app};
 
@@ -55,6 +55,7 @@ impl Pack for AppOutput {
             | Self::PartitionOwned { .. }
             | Self::PartitionLeft { .. }
             | Self::GroupRefused { .. }
+            | Self::Synced { .. }
             | Self::CommandRefused { .. } => EVENT,
         }
     }
@@ -108,6 +109,7 @@ fn event(output: AppOutput) -> Kind {
         AppOutput::GroupRefused { stream, group } => {
             Kind::GroupRefused(GroupRefused { stream: stream.0, group: group.to_string() })
         }
+        AppOutput::Synced { stream, token } => Kind::Synced(Synced { stream: stream.0, token }),
         AppOutput::CommandRefused { stream, detail } => {
             Kind::CommandRefused(CommandRefused { stream: stream.0, detail })
         }

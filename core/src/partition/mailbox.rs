@@ -176,6 +176,8 @@ pub enum AttributeChange {
     Join(Arc<str>),
     /// Leave a group.
     Leave(Arc<str>),
+    /// Confirm the earlier changes and other commands, with this token.
+    Confirm(u64),
 }
 
 /// The sending end of a mailbox. Cheap to clone.

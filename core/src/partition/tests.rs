@@ -7,6 +7,7 @@ mod bulk_mail;
 mod checkpoint;
 mod claim_tags;
 mod client_reset;
+mod confirmed_changes;
 mod conversation;
 mod crash;
 mod created_streams;

@@ -68,6 +68,12 @@ pub enum AppOutput {
     PartitionLeft { partition: u32 },
     /// The stream is in too many groups to join another one.
     GroupRefused { stream: StreamNumber, group: Arc<str> },
+    /// All commands in front of a Sync are durable.
+    Synced {
+        stream: StreamNumber,
+        /// Token of the Sync.
+        token: u64,
+    },
     /// A command other than a send is invalid and has no effect.
     CommandRefused {
         stream: StreamNumber,

@@ -58,8 +58,13 @@ async fn streams_of_all_cores_are_reached() {
                 break stream.unwrap();
             }
         };
-        stream.set_label("ann").unwrap();
-        stream.join("all").unwrap();
+        stream.set_label("ann").await.unwrap();
+        stream.join("all").await.unwrap();
+        // A join has an effect for the callers of all cores once it returns.
+        let own = format!("group-{number}");
+        stream.join(&own).await.unwrap();
+        let sent = streams.send_to_group("default", own, ["welcome"]).await.unwrap();
+        assert_eq!(sent.taken, 1);
         stream.send("hello").await.unwrap();
         stream.durable().await.unwrap();
         held.push(stream);
@@ -74,7 +79,7 @@ async fn streams_of_all_cores_are_reached() {
     let sent = streams.send_many(numbers.clone(), ["news"]).await.unwrap();
     assert!(sent.iter().all(|result| result.outcome == SendOutcome::Taken) && sent.len() == 20);
     let one = streams.get(numbers[7]).await.unwrap().remove(0);
-    assert_eq!((one.outbox.messages, one.label.as_deref()), (4, Some("ann")));
+    assert_eq!((one.outbox.messages, one.label.as_deref()), (5, Some("ann")));
     assert!(!one.pauses.contains(&Pause::NoInstance), "{one:?}");
     let mut listed = Vec::new();
     streams.list("default", |page| listed.extend(page.iter().map(|s| s.stream))).await.unwrap();

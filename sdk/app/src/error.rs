@@ -101,10 +101,17 @@ pub enum TrySendError {
 #[error("a reason has at most {max} bytes, 0x20-0x7E only", max = minerva_proto::MAX_REASON)]
 pub struct ReasonError;
 
-/// A label is too long or contains a forbidden byte. See [`Sender`](crate::Sender) for an example.
+/// A label was not set. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a label has at most 256 bytes, 0x20-0x7E only")]
-pub struct LabelError;
+#[non_exhaustive]
+pub enum LabelError {
+    /// The label is too long or contains a forbidden byte.
+    #[error("a label has at most 256 bytes, 0x20-0x7E only")]
+    Invalid,
+    /// The stream is over for this instance before the label is durable.
+    #[error("the stream is over")]
+    Over,
+}
 
 /// A stream did not join or leave a group. See [`Sender`](crate::Sender) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -116,4 +123,7 @@ pub enum GroupError {
     /// The stream is in the maximal number of groups.
     #[error("a stream is in at most 64 groups")]
     TooMany,
+    /// The stream is over for this instance before the change is durable.
+    #[error("the stream is over")]
+    Over,
 }

@@ -30,6 +30,7 @@ pub(crate) mod unknown;
 
 pub(crate) use calls::CallId;
 pub(crate) use error::{ContractError, QueueError};
+pub(crate) use settings::TooManyGroupsError;
 
 use std::collections::BTreeMap;
 
@@ -121,6 +122,11 @@ impl Session {
     /// epoch that no call announces any more, so a new call must settle the owner.
     pub(crate) fn unsettled_calls(&self) -> Vec<CallId> {
         self.calls.unsettled()
+    }
+
+    /// Bytes of unacknowledged messages that a core may deliver per stream.
+    pub(crate) fn window(&self) -> usize {
+        self.window
     }
 
     /// Whether the core has answered the registration of this call.
@@ -245,12 +251,14 @@ impl Session {
         self.change(number, |stream| stream.finish(reason));
     }
 
-    /// Whether the core of a call has no Finish.
+    /// Whether the core of a call has no Finish or no Sync.
     pub(crate) fn needs_probes(&self, call: CallId) -> bool {
-        !self.calls.traits(call).has_finish
+        let core = self.calls.traits(call);
+        !core.has_finish || !core.has_sync
     }
 
-    /// Commands to send now and then on a call to a core without Finish, as long as finished streams wait there.
+    /// Commands to send now and then on a call to a core without Finish or Sync, as long as finished streams or changes
+    /// wait there.
     pub(crate) fn probes(&self, call: CallId) -> Vec<Command> {
         let streams = self.streams.values().filter(|stream| stream.is_attached_to(call));
         streams.filter_map(Stream::probe).collect()
@@ -261,17 +269,41 @@ impl Session {
         self.change(number, |stream| stream.settings().set_limits(limits));
     }
 
-    pub(crate) fn set_label(&mut self, number: StreamNumber, label: String) {
-        self.change(number, |stream| stream.settings().set_label(label));
+    /// Sets the label of a stream. Like [`Self::join`] and [`Self::leave`] returns the number of the change, for
+    /// [`Self::is_change_confirmed`].
+    pub(crate) fn set_label(&mut self, number: StreamNumber, label: String) -> Option<u64> {
+        self.change(number, |stream| stream.settings().set_label(label))
     }
 
-    /// Adds a stream to a group. Returns `false` if the stream is in the maximal number of groups.
-    pub(crate) fn join(&mut self, number: StreamNumber, group: String) -> bool {
-        self.change(number, |stream| stream.settings().join(group)).unwrap_or(true)
+    /// Adds a stream to a group.
+    ///
+    /// # Errors
+    /// If the stream is in the maximal number of groups.
+    pub(crate) fn join(
+        &mut self,
+        number: StreamNumber,
+        group: String,
+    ) -> Result<Option<u64>, TooManyGroupsError> {
+        self.change(number, |stream| stream.settings().join(group)).transpose()
     }
 
-    pub(crate) fn leave(&mut self, number: StreamNumber, group: String) {
-        self.change(number, |stream| stream.settings().leave(group));
+    pub(crate) fn leave(&mut self, number: StreamNumber, group: String) -> Option<u64> {
+        self.change(number, |stream| stream.settings().leave(group))
+    }
+
+    /// Whether a change is durable and visible to the callers of all cores.
+    pub(crate) fn is_change_confirmed(
+        &self,
+        number: StreamNumber,
+        change: u64,
+    ) -> Result<(), QueueError> {
+        let stream = self.live(number).ok_or(QueueError::Over)?;
+        if stream.settings_ref().is_confirmed(change) { Ok(()) } else { Err(QueueError::NoRoom) }
+    }
+
+    /// Whether the core has refused to add the stream to this group.
+    pub(crate) fn is_group_refused(&self, number: StreamNumber, group: &str) -> bool {
+        self.live(number).is_some_and(|stream| !stream.settings_ref().has_changed(group))
     }
 
     /// Drops the reader of a stream: later events are acknowledged unread.

@@ -242,24 +242,24 @@ impl AppStream {
     ///
     /// # Errors
     /// Those of [`Sender::set_label`].
-    pub fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
-        self.sender.set_label(label)
+    pub async fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
+        self.sender.set_label(label).await
     }
 
     /// Joins a group. See [`Sender::join`], also for an example.
     ///
     /// # Errors
     /// Those of [`Sender::join`].
-    pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
-        self.sender.join(group)
+    pub async fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
+        self.sender.join(group).await
     }
 
     /// Leaves a group. See [`Sender::leave`], also for an example.
     ///
     /// # Errors
     /// Those of [`Sender::leave`].
-    pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
-        self.sender.leave(group)
+    pub async fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
+        self.sender.leave(group).await
     }
 
     /// Returns the end of the stream, if known. See [`Sender::ended`]; [`AppStream`] has an example.

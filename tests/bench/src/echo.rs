@@ -28,7 +28,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 async fn echo(mut stream: AppStream, has_group: bool) -> Result<(), SendError> {
     if has_group {
         // The name is valid, and there is only one group.
-        let _ = stream.join(GROUP);
+        let _ = stream.join(GROUP).await;
     }
     while let Some(message) = stream.recv().await {
         stream.send(message).await?;

@@ -128,8 +128,8 @@ pub(crate) fn command(command: &mut Command) {
             } = limits;
             *ack_timeout_ms = None;
         }
-        // The command was added later, behind a feature.
-        Some(Command::Finish(_)) => command.command = None,
+        // The commands were added later, behind features.
+        Some(Command::Finish(_) | Command::Sync(_)) => command.command = None,
         Some(
             Command::Acknowledge(_)
             | Command::Send(_)
@@ -171,8 +171,8 @@ pub(crate) fn event(event: &mut Event) {
             let Released { stream: _, lost, epoch } = released;
             (*lost, *epoch) = (false, 0);
         }
-        // The event was added later.
-        Some(Event::CommandRefused(_)) => event.event = None,
+        // The events were added later.
+        Some(Event::CommandRefused(_) | Event::Synced(_)) => event.event = None,
         Some(
             Event::TransportChanged(_)
             | Event::Ended(_)

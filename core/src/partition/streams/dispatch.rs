@@ -96,6 +96,10 @@ impl PartitionStreams {
             match change {
                 AttributeChange::Label(label) => s.on_label(label, turn),
                 AttributeChange::Leave(group) => s.on_leave(&group, turn),
+                // Released behind the records of this turn and all earlier ones.
+                AttributeChange::Confirm(token) => {
+                    turn.effects.app(session, AppOutput::Synced { stream, token });
+                }
                 AttributeChange::Join(group) => {
                     if s.on_join(&group, turn) == JoinOutcome::TooMany {
                         turn.effects.app(session, AppOutput::GroupRefused { stream, group });

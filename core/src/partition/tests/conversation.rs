@@ -208,6 +208,7 @@ impl App {
             | AppOutput::Lost { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
+            | AppOutput::Synced { .. }
             | AppOutput::CommandRefused { .. } => panic!("{output:?}"),
         }
     }

@@ -100,6 +100,7 @@ impl Checker {
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }
+                | AppOutput::Synced { .. }
                 | AppOutput::CommandRefused { .. } => true,
             };
             self.expect(is_durable, output);

@@ -348,6 +348,7 @@ fn app_text(output: &AppOutput) -> String {
             panic!("not an output of a stream: {output:?}")
         }
         AppOutput::GroupRefused { group, .. } => format!("app not in {group}"),
+        AppOutput::Synced { token, .. } => format!("app synced {token}"),
         AppOutput::CommandRefused { detail, .. } => format!("app refused command {detail}"),
     }
 }

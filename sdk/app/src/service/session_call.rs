@@ -52,12 +52,12 @@ impl SessionCall {
         self.shared.lock().session.has_commands(self.id)
     }
 
-    /// Whether this core lacks Finish, so that [`Self::probes`] are required.
+    /// Whether this core lacks Finish or Sync, so that [`Self::probes`] are required.
     pub(super) fn needs_probes(&self) -> bool {
         self.shared.lock().session.needs_probes(self.id)
     }
 
-    /// Commands that find out whether finished streams may end; see [`Session::probes`].
+    /// Commands that find out whether finished streams may end and changes are durable; see [`Session::probes`].
     pub(super) fn probes(&self) -> Vec<Command> {
         self.shared.lock().session.probes(self.id)
     }

@@ -181,6 +181,15 @@ impl Shared {
         })
     }
 
+    /// Whether a change of the settings is durable.
+    pub(crate) fn is_change_confirmed(
+        &self,
+        cell: &StreamCell,
+        change: u64,
+    ) -> Result<(), QueueError> {
+        self.query(cell, |session, number| session.is_change_confirmed(number, change))
+    }
+
     pub(crate) fn reset(&self, cell: &StreamCell, reason: String, application_level: bool) {
         self.update(cell, |session, number| session.reset(number, reason, application_level));
         // Wakes waiting senders: the stream is over for them.
@@ -204,6 +213,11 @@ impl Shared {
 
     pub(crate) fn abandon(&self, cell: &StreamCell) {
         self.update(cell, |session, number| session.abandon(number));
+    }
+
+    /// Bytes of unacknowledged messages that a core may deliver per stream.
+    pub(crate) fn window(&self) -> usize {
+        self.lock().session.window()
     }
 
     pub(crate) fn unknown_events(&self) -> u64 {

@@ -36,11 +36,14 @@ pub(super) struct CoreTraits {
     pub(super) outbox_messages: u32,
     /// Whether the core executes Finish.
     pub(super) has_finish: bool,
+    /// Whether the core answers Sync.
+    pub(super) has_sync: bool,
 }
 
 impl Default for CoreTraits {
     fn default() -> Self {
-        Self { max_message: MAX_MESSAGE, outbox_messages: u32::MAX, has_finish: false }
+        let (max_message, outbox_messages) = (MAX_MESSAGE, u32::MAX);
+        Self { max_message, outbox_messages, has_finish: false, has_sync: false }
     }
 }
 
@@ -87,10 +90,12 @@ impl Calls {
     pub(super) fn on_registered(&mut self, id: CallId, registered: &Registered) {
         if let Some(call) = self.live.get_mut(&id) {
             call.registered = true;
+            let features = Features::from_names(&registered.features);
             call.traits = CoreTraits {
                 max_message: (registered.max_message_bytes as usize).min(MAX_MESSAGE),
                 outbox_messages: registered.outbox_messages,
-                has_finish: Features::from_names(&registered.features).contains(Feature::Finish),
+                has_finish: features.contains(Feature::Finish),
+                has_sync: features.contains(Feature::Sync),
             };
         }
     }

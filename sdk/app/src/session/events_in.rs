@@ -59,6 +59,13 @@ impl Session {
                     stream.settings().on_refused(&refused.group);
                 }
             }
+            event::Event::Synced(synced) => {
+                let number = StreamNumber(synced.stream);
+                if let Some(stream) = self.attached(call, number) {
+                    stream.settings().on_synced(synced.token);
+                    signals.push(Signal::Writable(number));
+                }
+            }
             // The core has applied no part of the command. Logged by the service.
             event::Event::CommandRefused(_) => {}
             event::Event::Released(released) => self.on_released(call, released, signals)?,

@@ -1,10 +1,10 @@
 //! The settings of one stream: limits, label and groups. They are sent again on each attachment, because a
-//! lost core may not have stored them. Pure; owned by the stream.
+//! lost core may not have stored them. Changes of label and groups are numbered and confirmed. Pure; owned by the stream.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use minerva_proto::StreamNumber;
-use minerva_proto::app::{JoinGroup, LeaveGroup, SetLabel, SetLimits, command};
+use minerva_proto::app::{JoinGroup, LeaveGroup, SetLabel, SetLimits, Sync, command};
 use minerva_proto::labels::MAX_GROUPS;
 
 /// Most left groups to repeat on a new attachment; the alphabetically first is forgotten beyond.
@@ -19,7 +19,17 @@ pub(super) struct Settings {
     groups: BTreeMap<String, bool>,
     /// Settings not sent on this attachment, in order.
     pending: VecDeque<Setting>,
+    /// Number of changes of label and groups so far.
+    changes: u64,
+    /// Token of the last Sync of this attachment: the number of the last change in front of it.
+    sync_sent: u64,
+    /// All changes up to this number are durable.
+    confirmed: u64,
 }
+
+/// The stream is in the maximal number of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyGroupsError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Setting {
@@ -47,23 +57,26 @@ impl Settings {
         self.limits.outbox_messages
     }
 
-    pub(super) fn set_label(&mut self, label: String) {
+    /// Sets the label. Like [`Self::join`] and [`Self::leave`] returns the number of the change.
+    pub(super) fn set_label(&mut self, label: String) -> u64 {
         self.label = Some(label);
-        self.enqueue(Setting::Label);
+        self.enqueue_change(Setting::Label)
     }
 
-    /// Joins a group. Returns `false` if the stream is in the maximal number of groups.
-    pub(super) fn join(&mut self, group: String) -> bool {
+    /// Joins a group.
+    ///
+    /// # Errors
+    /// If the stream is in the maximal number of groups.
+    pub(super) fn join(&mut self, group: String) -> Result<u64, TooManyGroupsError> {
         let joined = self.groups.values().filter(|&&joined| joined).count();
         if self.groups.get(&group) != Some(&true) && joined >= MAX_GROUPS {
-            return false;
+            return Err(TooManyGroupsError);
         }
         self.groups.insert(group.clone(), true);
-        self.enqueue(Setting::Group(group));
-        true
+        Ok(self.enqueue_change(Setting::Group(group)))
     }
 
-    pub(super) fn leave(&mut self, group: String) {
+    pub(super) fn leave(&mut self, group: String) -> u64 {
         if self.groups.get(&group) != Some(&false) {
             let left = self.groups.iter().filter(|(_, joined)| !**joined);
             if left.clone().count() >= MAX_LEFT
@@ -73,7 +86,7 @@ impl Settings {
             }
         }
         self.groups.insert(group.clone(), false);
-        self.enqueue(Setting::Group(group));
+        self.enqueue_change(Setting::Group(group))
     }
 
     /// The core has refused to add the stream to a group.
@@ -81,8 +94,36 @@ impl Settings {
         self.groups.remove(group);
     }
 
+    /// Whether the group was joined or left and the core has not refused the change.
+    pub(super) fn has_changed(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
+    }
+
+    /// The core has confirmed all changes up to the token.
+    pub(super) fn on_synced(&mut self, token: u64) {
+        self.confirmed = self.confirmed.max(token.min(self.changes));
+    }
+
+    /// A core without Sync has confirmed the sends, and with them all commands in front.
+    pub(super) fn on_confirmed_by_send_state(&mut self) {
+        if self.pending.is_empty() {
+            self.confirmed = self.changes;
+        }
+    }
+
+    /// Whether a change is durable.
+    pub(super) fn is_confirmed(&self, change: u64) -> bool {
+        self.confirmed >= change
+    }
+
+    /// Whether all changes are sent and some are not confirmed.
+    pub(super) fn awaits_confirmation(&self) -> bool {
+        self.pending.is_empty() && self.confirmed < self.changes
+    }
+
     /// Ends the attachment: all settings are sent on the next one.
     pub(super) fn detach(&mut self) {
+        self.sync_sent = self.confirmed;
         self.pending.clear();
         if self.limits != SetLimits::default() {
             self.pending.push_back(Setting::Limits);
@@ -97,8 +138,17 @@ impl Settings {
         !self.pending.is_empty()
     }
 
-    /// Takes the next command.
-    pub(super) fn next_command(&mut self, stream: StreamNumber) -> Option<command::Command> {
+    /// Whether a command is ready, for a core with or without Sync.
+    pub(super) fn has_commands(&self, has_sync: bool) -> bool {
+        self.has_pending() || (has_sync && self.sync_sent < self.changes)
+    }
+
+    /// Takes the next command: the settings, then the Sync that confirms them.
+    pub(super) fn next_command(
+        &mut self,
+        stream: StreamNumber,
+        has_sync: bool,
+    ) -> Option<command::Command> {
         let stream = stream.0;
         while let Some(setting) = self.pending.pop_front() {
             let command = match setting {
@@ -115,7 +165,17 @@ impl Settings {
             };
             return Some(command);
         }
+        if has_sync && self.sync_sent < self.changes {
+            self.sync_sent = self.changes;
+            return Some(command::Command::Sync(Sync { stream, token: self.changes }));
+        }
         None
+    }
+
+    fn enqueue_change(&mut self, setting: Setting) -> u64 {
+        self.enqueue(setting);
+        self.changes += 1;
+        self.changes
     }
 
     /// Marks a setting for sending. A repeated setting keeps the old position; the last value is sent.
@@ -138,13 +198,14 @@ mod tests {
             command::Command::SetLabel(label) => format!("label {}", label.label),
             command::Command::JoinGroup(join) => format!("+{}", join.group),
             command::Command::LeaveGroup(leave) => format!("-{}", leave.group),
+            command::Command::Sync(sync) => format!("sync {}", sync.token),
             command::Command::Register(_)
             | command::Command::Acknowledge(_)
             | command::Command::Send(_)
             | command::Command::Reset(_)
             | command::Command::Finish(_) => panic!("no setting"),
         };
-        std::iter::from_fn(|| settings.next_command(StreamNumber(1))).map(text).collect()
+        std::iter::from_fn(|| settings.next_command(StreamNumber(1), true)).map(text).collect()
     }
 
     #[test]
@@ -155,25 +216,55 @@ mod tests {
         settings.set_limits(SetLimits { max_idle_ms: Some(5), ..SetLimits::default() });
         settings.set_limits(SetLimits { outbox_bytes: Some(7), ..SetLimits::default() });
         settings.set_label("ann".to_owned());
-        assert!(settings.join("b".to_owned()) && settings.join("a".to_owned()));
+        assert_eq!((settings.join("b".to_owned()), settings.join("a".to_owned())), (Ok(2), Ok(3)));
         settings.leave("b".to_owned());
-        assert_eq!(commands(&mut settings), ["Some(5) Some(7)", "label ann", "-b", "+a"]);
+        let all = ["Some(5) Some(7)", "label ann", "-b", "+a", "sync 4"];
+        assert_eq!(commands(&mut settings), all);
         assert!(!settings.has_pending());
         settings.set_label(String::new());
-        assert_eq!(commands(&mut settings), ["label "]);
+        assert_eq!(commands(&mut settings), ["label ", "sync 5"]);
         settings.detach();
-        assert_eq!(commands(&mut settings), ["Some(5) Some(7)", "label ", "+a", "-b"]);
+        assert_eq!(commands(&mut settings), ["Some(5) Some(7)", "label ", "+a", "-b", "sync 5"]);
+    }
+
+    #[test]
+    fn a_change_is_confirmed_by_a_later_sync_of_any_attachment() {
+        let mut settings = Settings::default();
+        let joined = settings.join("a".to_owned()).unwrap();
+        assert_eq!(commands(&mut settings), ["+a", "sync 1"]);
+        let left = settings.leave("b".to_owned());
+        settings.on_synced(joined);
+        assert_eq!((settings.is_confirmed(joined), settings.is_confirmed(left)), (true, false));
+        settings.detach();
+        assert_eq!(commands(&mut settings), ["+a", "-b", "sync 2"]);
+        settings.detach();
+        assert_eq!(commands(&mut settings), ["+a", "-b", "sync 2"], "the answer was lost");
+        settings.on_synced(left);
+        assert!(settings.is_confirmed(left) && !settings.has_commands(true));
+    }
+
+    #[test]
+    fn a_core_without_sync_confirms_sent_changes_by_the_state_of_sends() {
+        let mut settings = Settings::default();
+        let joined = settings.join("a".to_owned()).unwrap();
+        settings.on_confirmed_by_send_state();
+        assert!(!settings.is_confirmed(joined), "not sent yet");
+        assert!(settings.next_command(StreamNumber(1), false).is_some());
+        assert_eq!(settings.next_command(StreamNumber(1), false), None);
+        assert!(settings.awaits_confirmation() && !settings.has_commands(false));
+        settings.on_confirmed_by_send_state();
+        assert!(settings.is_confirmed(joined) && !settings.awaits_confirmation());
     }
 
     #[test]
     fn groups_are_bounded() {
         let mut settings = Settings::default();
         for (number, fits) in (0..65).map(|number| (number, number < 64)) {
-            assert_eq!(settings.join(format!("g{number}")), fits, "{number}");
+            assert_eq!(settings.join(format!("g{number}")).is_ok(), fits, "{number}");
         }
-        assert!(settings.join("g0".to_owned()), "it is there");
+        assert!(settings.join("g0".to_owned()).is_ok(), "it is there");
         settings.leave("g0".to_owned());
-        assert!(settings.join("more".to_owned()));
+        assert!(settings.join("more".to_owned()).is_ok());
         for number in 0..1000 {
             settings.leave(format!("x{number}"));
         }

@@ -251,6 +251,9 @@ impl Stream {
                 return Ok(());
             }
             self.outgoing.confirm(state)?;
+            if !self.core.has_sync {
+                self.settings.on_confirmed_by_send_state();
+            }
             self.send_tag = ClaimTag(state.tag);
             self.answers.free(self.outgoing.confirmed());
         }
@@ -357,6 +360,10 @@ impl Stream {
 
     pub(super) fn settings(&mut self) -> &mut Settings {
         &mut self.settings
+    }
+
+    pub(super) fn settings_ref(&self) -> &Settings {
+        &self.settings
     }
 
     /// Drops the reader.

@@ -23,6 +23,7 @@ pub(crate) fn in_event(event: &app::Event) -> u64 {
             | event::Event::PartitionOwned(_)
             | event::Event::PartitionLeft(_)
             | event::Event::GroupRefused(_)
+            | event::Event::Synced(_)
             | event::Event::CommandRefused(_),
         ) => false,
     };

@@ -107,6 +107,16 @@ impl Receiver {
         self.shared.acknowledge(&self.cell, event.into());
     }
 
+    /// Delivery window of the stream, in bytes.
+    pub(crate) fn window(&self) -> usize {
+        self.shared.window()
+    }
+
+    /// Whether the start of the stream is not acknowledged yet.
+    pub(crate) fn is_at_start(&self) -> bool {
+        self.unfinished == Some(EventNumber(0))
+    }
+
     async fn read(&self) -> Event {
         loop {
             if self.shared.phase() != Phase::Running {

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use minerva_proto::app::SetLimits;
 use minerva_proto::labels::{is_group, is_label};
 use minerva_proto::{EventNumber, MAX_REASON, StreamId, StreamNumber, is_message_allowed};
+use tokio::sync::futures::Notified;
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::Ended;
 use crate::service::shared::Shared;
 use crate::service::stream_cell::StreamCell;
-use crate::session::QueueError;
+use crate::session::{QueueError, Session};
 
 /// Upper limit of the idle limit: a week.
 const MAX_IDLE: Duration = Duration::from_millis(604_800_000);
@@ -34,8 +35,8 @@ const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 /// use minerva_app::TrySendError;
 ///
 /// let sender = stream.sender();
-/// sender.set_label("ann")?;
-/// sender.join("lobby")?;
+/// sender.set_label("ann").await?;
+/// sender.join("lobby").await?; // group sends reach the stream from here on
 /// sender.set_max_idle(Duration::from_secs(600));
 /// sender.set_outbox(64 << 10, 100);
 /// sender.set_ack_timeout(Duration::from_secs(300));
@@ -47,7 +48,7 @@ const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 ///     Err(error) => return Err(error.into()),
 /// }
 /// sender.durable().await?; // survives a crash of this process from here on
-/// sender.leave("lobby")?;
+/// sender.leave("lobby").await?;
 /// sender.finish("bye")?; // `sender.reset("bye")?` would drop the messages that the client has not received
 /// # Ok(())
 /// # }
@@ -118,8 +119,22 @@ impl Sender {
     /// [`TrySendError::Full`] if the outbox is full, otherwise those of [`Self::send`]. Nothing was sent
     /// then.
     pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
-        let message = self.checked(message.into())?;
-        match self.shared.send(&self.cell, message, false) {
+        self.queue(message.into(), false)
+    }
+
+    /// Queues a message at once, unless the stream is paused.
+    pub(crate) fn try_send_unpaused(&self, message: Bytes) -> Result<(), TrySendError> {
+        self.queue(message, true)
+    }
+
+    /// Waits until room or the end of the stream is reported after this call.
+    pub(crate) fn writable(&self) -> Notified<'_> {
+        self.cell.writable.notified()
+    }
+
+    fn queue(&self, message: Bytes, respect_pause: bool) -> Result<(), TrySendError> {
+        let message = self.checked(message)?;
+        match self.shared.send(&self.cell, message, respect_pause) {
             Ok(_) => Ok(()),
             Err(QueueError::NoRoom) => Err(TrySendError::Full),
             Err(QueueError::Over) => Err(TrySendError::Refused(SendError::Over)),
@@ -210,47 +225,61 @@ impl Sender {
     }
 
     /// Sets the label by which [`Streams`](crate::Streams) addresses the stream, such as a user name; an
-    /// empty label removes it. Durable together with the next acknowledged event: a label set at the start of
-    /// a stream is never missing. See [`Sender`] for an example.
+    /// empty label removes it. Waits until the label is durable and visible to the callers of all cores.
+    ///
+    /// The label is set from the first poll on, also if the future is dropped. It is durable no later than the next
+    /// acknowledged event: a label set at the start of a stream is never missing. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If the label is longer than 256 bytes or has bytes outside of 0x20-0x7E.
-    pub fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
+    /// If the label is longer than 256 bytes or has bytes outside of 0x20-0x7E, or if the stream is over.
+    pub async fn set_label(&self, label: impl Into<String>) -> Result<(), LabelError> {
         let label = label.into();
         if !is_label(&label) {
-            return Err(LabelError);
+            return Err(LabelError::Invalid);
         }
-        self.shared.configure(&self.cell, |session, number| session.set_label(number, label));
-        Ok(())
+        let change =
+            self.shared.configure(&self.cell, |session, number| session.set_label(number, label));
+        self.confirmed(change.flatten()).await.map_err(|_| LabelError::Over)
     }
 
-    /// Adds the stream to a group of its service for the rest of its life. The group is addressed by
-    /// [`Streams::send_to_group`](crate::Streams::send_to_group). Durable as a label is. See [`Sender`] for
-    /// an example.
+    /// Adds the stream to a group of its service for the rest of its life, and waits as [`Self::set_label`] does. A
+    /// later [`Streams::send_to_group`](crate::Streams::send_to_group) of any program reaches the stream. See [`Sender`]
+    /// for an example.
     ///
     /// # Errors
-    /// If the group name is invalid, or the stream is in 64 groups.
-    pub fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
+    /// If the group name is invalid, the stream is in 64 groups, or the stream is over.
+    pub async fn join(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
-        let joined =
-            self.shared.configure(&self.cell, |session, number| session.join(number, group));
-        if joined.unwrap_or(true) { Ok(()) } else { Err(GroupError::TooMany) }
+        let join = |session: &mut Session, number| session.join(number, group.clone());
+        let change = self.shared.configure(&self.cell, join).transpose();
+        let change = change.map_err(|_| GroupError::TooMany)?;
+        self.confirmed(change.flatten()).await.map_err(|_| GroupError::Over)?;
+        let is_refused = |session: &mut Session, number| session.is_group_refused(number, &group);
+        let is_refused = self.shared.configure(&self.cell, is_refused).unwrap_or(false);
+        if is_refused { Err(GroupError::TooMany) } else { Ok(()) }
     }
 
-    /// Removes the stream from a group. See [`Sender`] for an example.
+    /// Removes the stream from a group, and waits as [`Self::set_label`] does. See [`Sender`] for an example.
     ///
     /// # Errors
-    /// If the group name is invalid.
-    pub fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
+    /// If the group name is invalid, or the stream is over.
+    pub async fn leave(&self, group: impl Into<String>) -> Result<(), GroupError> {
         let group = checked_group(group.into())?;
-        self.shared.configure(&self.cell, |session, number| session.leave(number, group));
-        Ok(())
+        let change =
+            self.shared.configure(&self.cell, |session, number| session.leave(number, group));
+        self.confirmed(change.flatten()).await.map_err(|_| GroupError::Over)
     }
 
     /// Returns the end of the stream; `None` while the stream lives, and for a released stream. Known before
     /// a slow reader reaches the end. See [`AppStream`](crate::AppStream) for an example.
     pub fn ended(&self) -> Option<&Ended> {
         self.cell.ended.get()
+    }
+
+    /// Waits until a change of the settings is durable; `None` if the instance no longer holds the stream.
+    async fn confirmed(&self, change: Option<u64>) -> Result<(), SendError> {
+        let change = change.ok_or(SendError::Over)?;
+        self.wait(|| self.shared.is_change_confirmed(&self.cell, change)).await
     }
 
     fn set_limits(&self, limits: SetLimits) {

@@ -72,8 +72,8 @@ pub struct Client {
 ///
 /// let mut stream = service.accept().await.unwrap();
 /// assert_eq!(stream.number(), client.number());
-/// stream.set_label("ann").unwrap();
-/// stream.join("lobby").unwrap();
+/// stream.set_label("ann").await.unwrap();
+/// stream.join("lobby").await.unwrap();
 /// stream.set_max_idle(Duration::from_secs(7));
 /// assert_eq!(stream.recv().await.unwrap(), "hi");
 /// stream.reset("bye").unwrap();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use minerva_proto::app::{
-    PartitionOwned, Register, Registered, Released, SendRefusedReason, Started, command, event,
+    PartitionOwned, Register, Registered, Released, SendRefusedReason, Started, Sync, Synced,
+    command, event,
 };
 
 use super::stream::{self, Bounds, Stream};
@@ -230,6 +231,11 @@ impl State {
                 self.set(StreamNumber(leave.stream), |stream, _| {
                     stream.groups.remove(&leave.group);
                 })
+            }
+            command::Command::Sync(Sync { stream, token }) => {
+                let synced = event::Event::Synced(Synced { stream, token });
+                self.push_event(StreamNumber(stream), synced);
+                Ok(())
             }
         }
     }

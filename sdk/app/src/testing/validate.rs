@@ -39,7 +39,7 @@ pub(super) fn command(command: &command::Command, max_message: usize) -> Result<
         command::Command::Register(_) => {
             rule("register", false, "only allowed as the first command")
         }
-        command::Command::Acknowledge(_) => Ok(()),
+        command::Command::Acknowledge(_) | command::Command::Sync(_) => Ok(()),
         command::Command::Send(send) => self::send(send, max_message),
         command::Command::Reset(reset) => reason("reset.reason", &reset.reason),
         command::Command::Finish(finish) => reason("finish.reason", &finish.reason),

@@ -146,12 +146,12 @@ async fn the_window_of_the_app_is_respected() {
 #[tokio::test]
 async fn settings_are_visible_to_the_client() {
     let (_kit, _service, client, mut stream) = stream().await;
-    stream.set_label("ann").unwrap();
+    stream.set_label("ann").await.unwrap();
     stream.set_max_idle(Duration::from_secs(7));
     for group in ["b", "a", "c"] {
-        stream.join(group).unwrap();
+        stream.join(group).await.unwrap();
     }
-    stream.leave("b").unwrap();
+    stream.leave("b").await.unwrap();
     assert!(stream.recv().now_or_never().is_none());
     client.wait_acknowledged().await;
     assert_eq!(client.label(), "ann");

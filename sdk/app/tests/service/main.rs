@@ -11,6 +11,7 @@ mod raw;
 #[path = "../../../../proto/tests/support/raw_server.rs"]
 mod raw_server;
 mod releases;
+mod settings;
 mod streams;
 
 use minerva_app::{AppStream, Service};

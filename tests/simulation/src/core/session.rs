@@ -163,6 +163,7 @@ fn observed(output: &AppOutput) -> InstanceOutput {
         | AppOutput::TransportChanged { .. }
         | AppOutput::PartitionOwned { .. }
         | AppOutput::PartitionLeft { .. }
-        | AppOutput::GroupRefused { .. } => InstanceOutput::Other,
+        | AppOutput::GroupRefused { .. }
+        | AppOutput::Synced { .. } => InstanceOutput::Other,
     }
 }

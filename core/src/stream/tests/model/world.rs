@@ -337,7 +337,8 @@ impl World {
             | AppOutput::Lost { .. }
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
-            | AppOutput::GroupRefused { .. } => panic!("{output:?}"),
+            | AppOutput::GroupRefused { .. }
+            | AppOutput::Synced { .. } => panic!("{output:?}"),
         }
     }
 

@@ -11,7 +11,7 @@ impl Stream {
     /// Whether a command is ready.
     pub(in crate::session) fn has_commands(&self) -> bool {
         self.attachment.is_some()
-            && (self.settings.has_pending()
+            && (self.settings.has_commands(self.core.has_sync)
                 || (self.outgoing.is_ready(self.sends_below()) && !self.closing)
                 || self.reset.as_ref().is_some_and(|pending| !pending.sent)
                 || self.is_finish_ready()
@@ -24,7 +24,7 @@ impl Stream {
         self.attachment?;
         let command = self
             .settings
-            .next_command(self.number)
+            .next_command(self.number, self.core.has_sync)
             .or_else(|| self.take_send())
             .or_else(|| self.take_reset())
             .or_else(|| self.take_finish())

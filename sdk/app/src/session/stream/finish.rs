@@ -76,10 +76,13 @@ impl Stream {
         Some(command::Command::Reset(Reset { stream, reason, application_level: true }))
     }
 
-    /// An empty Send, if only the answer shows whether the client has acknowledged all messages.
+    /// An empty Send, if only the answer shows whether the client has acknowledged all messages, or whether changes of
+    /// the settings are durable.
     pub(in crate::session) fn probe(&self) -> Option<Command> {
-        let waits = !self.has_sent_finish() && !self.is_over() && self.outgoing.is_empty();
-        if self.core.has_finish || !waits || self.is_drained() {
+        let waits_for_end = !self.core.has_finish && !self.has_sent_finish() && !self.is_drained();
+        let waits_for_change = !self.core.has_sync && self.settings.awaits_confirmation();
+        let is_idle = !self.is_over() && self.outgoing.is_empty();
+        if !is_idle || !(waits_for_end || waits_for_change) {
             return None;
         }
         let (stream, first) = (self.number.0, self.outgoing.next().0);

@@ -193,7 +193,8 @@ impl Model {
             | command::Command::SetLimits(_)
             | command::Command::SetLabel(_)
             | command::Command::JoinGroup(_)
-            | command::Command::LeaveGroup(_) => panic!("unexpected: {command:?}"),
+            | command::Command::LeaveGroup(_)
+            | command::Command::Sync(_) => panic!("unexpected: {command:?}"),
         })
     }
 
