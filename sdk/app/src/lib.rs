@@ -72,6 +72,7 @@
 //! the gRPC calls: the `driver` keeps a `connector` per address, which makes one `call` after the other.
 #![warn(missing_docs)]
 
+mod clock;
 mod error;
 mod event;
 mod info;

@@ -3,9 +3,11 @@
 //!
 //! [`Qan`] takes a stream and serves a [`Handler`]. [`Peer`] sends questions and notifications to the client.
 //!
-//! Open questions live in the memory of this process. A stream that another process had before is therefore
-//! reset with `QAN state lost`, not at application level: the client may wait for answers that are lost.
-//! Questions are acknowledged when their handling begins.
+//! Questions run at most once. A stream survives the death of this process: the next one answers the questions that were
+//! open, and those that were delivered and not begun, with the unknown error `interrupted`. Answers to questions of the
+//! dead process are ignored. Notifications that were delivered and not acknowledged are handled again. A question that
+//! is open for more than 30 s, or with more than 100 messages or 64 KiB behind it, is acknowledged before its answer:
+//! after a death of the process it has no answer.
 //!
 //! ```no_run
 //! use bytes::Bytes;
@@ -39,27 +41,34 @@
 mod error;
 mod peer;
 mod pending_questions;
+mod unanswered;
 
 pub use error::{HandlerError, QuestionError};
 pub use peer::Peer;
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, Ready, pending, ready};
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use minerva_proto::EventNumber;
 use minerva_proto::qan::QanFrame;
-use minerva_proto::{EventNumber, MessageNumber};
+use tokio::time::{Instant, sleep_until};
 
+use self::unanswered::Unanswered;
+use crate::clock;
 use crate::error::SendError;
 use crate::event::{Ended, Event};
 use crate::stream::{AppStream, Receiver};
 
 /// Most questions and notifications of one client handled concurrently.
 const MAX_CONCURRENT: usize = 1000;
+
+/// Error of a question that was delivered to a process that has died or stopped before the answer.
+const INTERRUPTED: &str = "interrupted";
 
 /// Answers the questions and receives the notifications of a client. See the [module](self) for an example.
 ///
@@ -88,8 +97,18 @@ pub struct Qan {
     peer: Peer,
     /// Questions in progress, by number.
     in_progress: HashMap<u64, AbortHandle>,
+    /// Events that are not acknowledged.
+    unanswered: Unanswered,
     /// The stream was reset: later messages are ignored.
     broken: bool,
+}
+
+/// A message of the client.
+struct Delivery {
+    event: EventNumber,
+    message: Bytes,
+    /// A process that has died had the message before.
+    is_repeated: bool,
 }
 
 /// The result of a handler future.
@@ -101,14 +120,12 @@ enum HandlerOutput {
 impl Qan {
     /// Adds QAN to a stream from which nothing was received yet. See the [module](self) for an example.
     pub fn new(stream: AppStream) -> Self {
-        let lost = stream.first_event() > EventNumber(0) || stream.first_send() > MessageNumber(0);
-        let (receiver, sender) = stream.split();
-        let peer = Peer::new(sender);
-        let mut qan = Self { receiver, peer, in_progress: HashMap::new(), broken: false };
-        if lost {
-            qan.reset("QAN state lost", false);
-        }
-        qan
+        let first_send = stream.first_send();
+        let (mut receiver, sender) = stream.split();
+        receiver.acknowledge_manually();
+        let unanswered = Unanswered::new(receiver.window());
+        let (peer, in_progress) = (Peer::new(sender, first_send), HashMap::new());
+        Self { receiver, peer, in_progress, unanswered, broken: false }
     }
 
     /// Returns the sender of questions and notifications. See the [module](self) for an example.
@@ -122,6 +139,9 @@ impl Qan {
     /// An invalid frame, a question with a number in use, or an answer without a question resets the stream.
     pub async fn serve(mut self, handler: impl Handler) -> Option<Ended> {
         let peer = self.peer();
+        if self.receiver.is_at_start() {
+            self.receiver.acknowledge(EventNumber(0));
+        }
         let mut handled: FuturesUnordered<BoxFuture<'_, HandlerOutput>> = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -129,31 +149,75 @@ impl Qan {
                 biased;
                 Some(outcome) = handled.next() => self.on_output(outcome).await,
                 event = self.receiver.next_event() => match event? {
-                    Event::Message { message, .. } if !self.broken => {
-                        if let Some(future) = self.on_message(&message, &handler, &peer, handled.len()) {
+                    Event::Message { event, message, attempts } if !self.broken => {
+                        let is_repeated = attempts.is_some_and(|attempts| attempts > 1);
+                        let delivery = Delivery { event, message, is_repeated };
+                        if let Some(future) = self.on_message(&delivery, &handler, &peer, handled.len()) {
                             handled.push(future);
                         }
                     }
                     Event::Ended { ended, .. } => return Some(ended),
-                    Event::Released => return None,
-                    Event::Message { .. } | Event::TransportChanged(_) => {}
+                    Event::Released => {
+                        self.interrupt_all();
+                        return None;
+                    }
+                    Event::Message { event, .. } => self.receiver.acknowledge(event),
+                    Event::TransportChanged(_) => {}
                 },
+                now = until(self.unanswered.deadline()) => {
+                    let due = self.unanswered.on_time(now);
+                    self.acknowledge(due);
+                }
             }
+        }
+    }
+
+    /// Answers all questions in progress as failed, because their futures end here. At an orderly stop the answers
+    /// become durable; if another instance has the stream they have no effect.
+    fn interrupt_all(&mut self) {
+        let numbers: Vec<u64> = self.in_progress.drain().map(|(number, _)| number).collect();
+        for number in numbers {
+            self.interrupt(number);
+        }
+    }
+
+    fn interrupt(&mut self, number: u64) {
+        // Without room the question stays unacknowledged, and the next instance answers it.
+        if self.peer.sender().try_send(unknown_error(number, INTERRUPTED).encode()).is_ok() {
+            let due = self.unanswered.on_answered(number);
+            self.acknowledge(due);
+        }
+    }
+
+    fn acknowledge(&self, due: Option<EventNumber>) {
+        if let Some(event) = due {
+            self.receiver.acknowledge(event);
         }
     }
 
     fn on_message<'a>(
         &mut self,
-        message: &[u8],
+        delivery: &Delivery,
         handler: &'a impl Handler,
         peer: &'a Peer,
         handled: usize,
     ) -> Option<BoxFuture<'a, HandlerOutput>> {
+        let Delivery { event, message, is_repeated } = delivery;
         let Ok(frame) = QanFrame::parse(message) else {
             self.reset("Bad QAN frame.  Did peer send a non-QAN string?", true);
             return None;
         };
+        let now = clock::now();
+        let due = if let QanFrame::Question { number, .. } = frame {
+            self.unanswered.on_question(*event, number, message.len(), now)
+        } else {
+            self.unanswered.on_other(*event, message.len(), now)
+        };
+        self.acknowledge(due);
         match frame {
+            QanFrame::Question { number, .. } if *is_repeated => {
+                return Some(interrupted(number).boxed());
+            }
             QanFrame::Question { number, body } => {
                 return self.on_question(number, body, handler, peer, handled);
             }
@@ -203,14 +267,26 @@ impl Qan {
     async fn on_output(&mut self, outcome: HandlerOutput) {
         let HandlerOutput::Question(number, answer) = outcome else { return };
         self.in_progress.remove(&number);
-        if let Err(error) = self.peer.sender().send(answer.encode()).await
+        let due = self.unanswered.on_answered(number);
+        if let Err(error) = self.send_answer(answer, due).await
             && error != SendError::Over
         {
             let stream = self.peer.sender().id().short_hash();
             tracing::error!(%stream, %error, "an answer is not a valid message");
-            let failure = unknown_error(number, "Uncaught exception");
             // A failure means that the stream is over; the next event reports the end.
-            let _ = self.peer.sender().send(failure.encode()).await;
+            let _ = self.send_answer(unknown_error(number, "Uncaught exception"), due).await;
+        }
+    }
+
+    /// Sends an answer, and acknowledges the due event in the same durable step.
+    async fn send_answer(
+        &self,
+        answer: QanFrame,
+        due: Option<EventNumber>,
+    ) -> Result<(), SendError> {
+        match due {
+            Some(event) => self.peer.sender().answer(event, answer.encode()).await,
+            None => self.peer.sender().send(answer.encode()).await,
         }
     }
 
@@ -263,6 +339,20 @@ async fn run_notification(handler: &impl Handler, peer: &Peer, body: Bytes) -> H
         tracing::error!(%stream, "a notification's handler panicked");
     }
     HandlerOutput::Notification
+}
+
+/// The answer to a question that a dead process may have begun.
+fn interrupted(number: u64) -> Ready<HandlerOutput> {
+    ready(HandlerOutput::Question(number, unknown_error(number, INTERRUPTED)))
+}
+
+/// Waits until a deadline, for ever without one. Returns the time.
+async fn until(deadline: Option<Instant>) -> Instant {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+    clock::now()
 }
 
 fn unknown_error(number: u64, body: &'static str) -> QanFrame {

@@ -65,7 +65,8 @@ export class Qan {
    * the end of the stream.
    */
   ask(body: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
-    return new Promise((resolve, reject) => {
+    let onAbort = (): void => {};
+    const answer = new Promise<string>((resolve, reject) => {
       signal?.throwIfAborted();
       const number = this.#next++;
       this.#pending.set(number, { resolve, reject });
@@ -73,12 +74,15 @@ export class Qan {
         reject(error);
         this.#pending.delete(number);
       });
-      signal?.addEventListener('abort', () => {
+      onAbort = () => {
         // The peer answers a cancelled question too; until then the number stays in use.
-        if (this.#pending.has(number)) void this.send(`${number}C`);
-        reject(signal.reason);
-      });
+        if (this.#pending.has(number)) this.send(`${number}C`).catch(() => {});
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', onAbort);
     });
+    // In every outcome: a signal may outlive any number of questions.
+    return answer.finally(() => signal?.removeEventListener('abort', onAbort));
   }
 
   /** Sends a notification: `await stream.qan.notify('seen 7')`. Fulfilled when durable on the server. */
@@ -115,7 +119,11 @@ export class Qan {
 
   #onAnswer(number: number, body: string, kind: string): void {
     const asked = this.#pending.get(number);
-    if (!asked) return this.fail(`QAN question ${number} unknown`);
+    if (!asked) {
+      // After a restart the application answers again, as interrupted, if the first answer may be lost.
+      if (number >= this.#next || number < 1) this.fail(`QAN question ${number} unknown`);
+      return;
+    }
     this.#pending.delete(number);
     if (kind === 'K') asked.resolve(body);
     else asked.reject(new QanError(body, kind === 'E'));

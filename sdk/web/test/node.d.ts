@@ -16,6 +16,9 @@ declare module 'node:assert/strict' {
   const assert: Assert;
   export default assert;
 }
+declare module 'node:events' {
+  export function getEventListeners(target: EventTarget, type: string): unknown[];
+}
 declare module 'node:fs' {
   export function readFileSync(path: string | URL, encoding: 'utf8'): string;
   export function readdirSync(path: string, options: { recursive: true }): string[];

@@ -1,6 +1,7 @@
 /** QAN on plain message texts, without a stream. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { Qan, QanError } from '../src/qan.js';
 
 function setup(): { qan: Qan; sent: string[]; failed: string[] } {
@@ -57,11 +58,38 @@ test('an aborted question is cancelled, and a late answer is ignored', async () 
   assert.equal(sent.length, 2, 'an aborted question is not sent');
 });
 
-test('a question that cannot be sent is rejected and frees its number', async () => {
+test('a question that cannot be sent is rejected and leaves no open question', async () => {
   const { qan, failed } = setup();
   assert.equal(((await rejection(qan.ask('\n'))) as Error).message, 'refused');
+  assert.equal(qan.ask('next').constructor, Promise);
+  qan.recv('x|3K');
+  assert.equal(failed.length, 1, 'number 3 was not used');
+});
+
+test('no outcome of a question leaves a listener on the signal', async () => {
+  const { qan } = setup();
+  const { signal } = new AbortController();
+  const answered = [qan.ask('a', { signal }), qan.ask('b', { signal }), qan.ask('c', { signal })];
+  assert.equal(getEventListeners(signal, 'abort').length, 3);
   qan.recv('x|1K');
-  assert.equal(failed.length, 1);
+  qan.recv('x|2E');
+  qan.end(new Error('over'));
+  await Promise.allSettled([...answered, qan.ask('\n', { signal })]);
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
+  const controller = new AbortController();
+  const aborted = rejection(qan.ask('d', { signal: controller.signal }));
+  controller.abort(new Error('enough'));
+  await aborted;
+  assert.equal(getEventListeners(controller.signal, 'abort').length, 0);
+});
+
+test('a second answer after a restart of the application is ignored', async () => {
+  const { qan, failed } = setup();
+  const answer = qan.ask('a');
+  qan.recv('x|1K');
+  qan.recv('interrupted|1U');
+  assert.equal(await answer, 'x');
+  assert.deepEqual(failed, []);
 });
 
 test('handlers answer questions and receive notifications', async () => {

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use minerva_proto::MessageNumber;
 use minerva_proto::qan::QanFrame;
+use tokio::sync::oneshot;
 
 use super::error::QuestionError;
 use super::pending_questions::{Answer, PendingQuestions, UnexpectedAnswerError};
-use crate::error::SendError;
+use crate::error::{SendError, TrySendError};
 use crate::stream::Sender;
 
 /// Sends questions and notifications to the client. Cheap to clone. See the [module](super) for an example.
@@ -19,15 +21,16 @@ pub struct Peer {
 
 #[derive(Debug)]
 struct Questions {
+    /// Locked while a question gets its number and is queued, so that questions travel in number order. Never locked
+    /// across an await.
     pending: Mutex<PendingQuestions>,
-    /// Serialises the sending of questions, so that they travel in number order.
-    turn: tokio::sync::Mutex<()>,
 }
 
 impl Peer {
-    pub(super) fn new(sender: Sender) -> Self {
-        let (pending, turn) = (Mutex::new(PendingQuestions::new()), tokio::sync::Mutex::new(()));
-        Self { sender, questions: Arc::new(Questions { pending, turn }) }
+    /// For a stream to which earlier processes have made `first_send` sends.
+    pub(super) fn new(sender: Sender, first_send: MessageNumber) -> Self {
+        let pending = Mutex::new(PendingQuestions::new(first_send.0));
+        Self { sender, questions: Arc::new(Questions { pending }) }
     }
 
     /// Sends a question and waits for the answer. Dropping the future cancels the question. See the
@@ -38,13 +41,39 @@ impl Peer {
     /// answer will come.
     pub async fn ask(&self, body: impl Into<Bytes>) -> Result<Bytes, QuestionError> {
         let body = body.into();
-        let turn = self.questions.turn.lock().await;
-        let (number, answer) = self.pending().begin()?;
+        let (number, answer) = loop {
+            // Created before the attempt, so no wake-up is lost in between.
+            let room = self.sender.writable();
+            match self.try_ask(&body)? {
+                Some(asked) => break asked,
+                None => room.await,
+            }
+        };
         let _asking = Asking { peer: self, number };
-        self.sender.send(QanFrame::Question { number, body }.encode()).await?;
-        self.pending().on_sent(number);
-        drop(turn);
         answer.await.unwrap_or(Err(QuestionError::Over))
+    }
+
+    /// Queues a question; `None` without room.
+    fn try_ask(
+        &self,
+        body: &Bytes,
+    ) -> Result<Option<(u64, oneshot::Receiver<Answer>)>, QuestionError> {
+        let mut pending = self.pending();
+        let (number, answer) = pending.begin()?;
+        let question = QanFrame::Question { number, body: body.clone() }.encode();
+        match self.sender.try_send_unpaused(question) {
+            Ok(()) => {
+                pending.on_sent(number);
+                Ok(Some((number, answer)))
+            }
+            Err(error) => {
+                pending.cancel(number);
+                match error {
+                    TrySendError::Full => Ok(None),
+                    TrySendError::Refused(error) => Err(error.into()),
+                }
+            }
+        }
     }
 
     /// Sends a notification, which has no answer. See the [module](super) for an example.

@@ -16,6 +16,8 @@ pub(super) type Answer = Result<Bytes, QuestionError>;
 /// The open questions of one stream.
 #[derive(Debug)]
 pub(super) struct PendingQuestions {
+    /// Questions up to this number may have been sent by an earlier process, which had one send for each at least.
+    earlier: u64,
     /// Number of the next question, from 1.
     next: u64,
     /// By number; at most [`MAX_PENDING`]. `None` after a cancellation, while the answer is outstanding.
@@ -28,8 +30,9 @@ pub(super) struct PendingQuestions {
 pub(super) struct UnexpectedAnswerError;
 
 impl PendingQuestions {
-    pub(super) fn new() -> Self {
-        Self { next: 1, waiting: BTreeMap::new(), closed: false }
+    /// For a stream to which earlier processes have made `earlier` sends.
+    pub(super) fn new(earlier: u64) -> Self {
+        Self { earlier, next: earlier + 1, waiting: BTreeMap::new(), closed: false }
     }
 
     /// Opens a question, which counts once [`Self::on_sent`] is called.
@@ -64,6 +67,9 @@ impl PendingQuestions {
         number: u64,
         answer: Answer,
     ) -> Result<(), UnexpectedAnswerError> {
+        if number <= self.earlier {
+            return Ok(());
+        }
         if let Some(waiting) = self.waiting.remove(&number).ok_or(UnexpectedAnswerError)? {
             // No receiver is left if the question is being cancelled.
             let _ = waiting.send(answer);
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_question_has_one_answer() {
-        let mut questions = PendingQuestions::new();
+        let mut questions = PendingQuestions::new(0);
         let (number, mut answer) = questions.begin().unwrap();
         assert_eq!(number, 1);
         questions.on_sent(number);
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_answer_to_a_cancelled_question_is_ignored_once() {
-        let mut questions = PendingQuestions::new();
+        let mut questions = PendingQuestions::new(0);
         let (number, _answer) = questions.begin().unwrap();
         questions.on_sent(number);
         assert!(questions.cancel(number));
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_unsent_question_frees_its_number() {
-        let mut questions = PendingQuestions::new();
+        let mut questions = PendingQuestions::new(0);
         let (number, _answer) = questions.begin().unwrap();
         assert!(!questions.cancel(number));
         assert_eq!(questions.begin().unwrap().0, number);
@@ -119,7 +125,7 @@ mod tests {
 
     #[test]
     fn open_questions_are_bounded() {
-        let mut questions = PendingQuestions::new();
+        let mut questions = PendingQuestions::new(0);
         for _ in 0..MAX_PENDING {
             let (number, _answer) = questions.begin().unwrap();
             questions.on_sent(number);
@@ -131,8 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn answers_to_an_earlier_process_are_ignored() {
+        let mut questions = PendingQuestions::new(3);
+        let (number, _answer) = questions.begin().unwrap();
+        assert_eq!(number, 4);
+        questions.on_sent(number);
+        for (number, expected) in
+            [(1, Ok(())), (3, Ok(())), (4, Ok(())), (4, Err(UnexpectedAnswerError))]
+        {
+            assert_eq!(questions.on_answer(number, okay()), expected, "{number}");
+        }
+    }
+
+    #[test]
     fn closing_fails_open_questions() {
-        let mut questions = PendingQuestions::new();
+        let mut questions = PendingQuestions::new(0);
         let (number, mut answer) = questions.begin().unwrap();
         questions.on_sent(number);
         questions.close();
