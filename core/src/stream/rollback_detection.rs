@@ -31,6 +31,26 @@ impl Stream {
                 || !self.agrees_with(&attach.tag_history, attach.sack.as_ref()))
     }
 
+    /// Takes the proofs that an earlier owner has written messages: an equal tag proves an equal message.
+    ///
+    /// After a rollback the claim of that owner, and all that it has recorded, may be lost while its messages are not.
+    pub(super) fn note_written(&mut self, attach: &Attach) {
+        if !self.may_be_outdated {
+            return;
+        }
+        let resumed =
+            attach.resume.and_then(|resume| Some((resume.next_s2c?.previous()?, resume.tag)));
+        let received = attach.tag_history.last_messages();
+        let named = attach.sack.iter().flat_map(|sack| sack.acked.iter().chain(&sack.beyond));
+        let named = named.filter_map(|&number| Some((number, attach.tag_history.tag_of(number)?)));
+        let is_own =
+            |tag: ClaimTag, number| tag.is_known() && self.state.tag_of_sent(number) == Some(tag);
+        let written = received.chain(named).chain(resumed);
+        let written =
+            written.filter(|(number, tag)| is_own(*tag, *number)).map(|(last, _)| last.next());
+        self.written_end = written.fold(self.written_end, MessageNumber::max);
+    }
+
     /// Returns true if a client reports that another stream was created for its stream id.
     pub(super) fn is_other_stream(&self, created: CreatedStream) -> bool {
         created.stream != self.number || differ(self.state.created_tag(), created.tag)

@@ -1,6 +1,6 @@
 //! Claim tags that a client reports with hellos and batches: which of them prove that the store lost a message.
 
-use minerva_proto::link::{Attach, Batch, CreatedStream};
+use minerva_proto::link::{Attach, Batch, CreatedStream, Resume};
 use minerva_proto::{ClaimTag, MessageNumber, MessageTag, ReceivedTags, StreamNumber};
 
 use super::harness::{Harness, bytes, primary, sack, sacks};
@@ -144,5 +144,30 @@ fn a_stream_that_was_created_for_another_client_stream_ends() {
             assert_eq!(outputs == [RESET], is_other, "{number} {tag}: {outputs:?}");
             assert_eq!(harness.stream.state().is_ended(), is_other);
         }
+    }
+}
+
+/// The record of what an owner has written can be older than the last owner, after a rollback that has lost no message.
+#[test]
+fn an_equal_tag_proves_that_an_earlier_owner_has_written_a_message() {
+    let resumed = |tag| {
+        let next_s2c = Some(MessageNumber(4));
+        Attach { resume: Some(Resume { stream: StreamNumber(7), next_s2c, tag }), ..primary(1) }
+    };
+    let cases = [
+        (hello("|3", &[(0, A), (2, B)]), false),
+        (hello("3|0", &[(0, A), (2, B)]), false),
+        (hello("|3", &[]), true),
+        (hello("|3", &[(0, A)]), true),
+        (resumed(B), false),
+        (resumed(A), true),
+        (resumed(ClaimTag::UNKNOWN), true),
+    ];
+    for (attach, is_lost) in cases {
+        let mut harness = stream([A, A, B, B], true);
+        harness.stream.set_unwritten_from(MessageNumber(1));
+        let shown = format!("{attach:?}");
+        harness.attach(attach);
+        assert_eq!(harness.stream.state().is_ended(), is_lost, "{shown}");
     }
 }
