@@ -99,10 +99,20 @@ impl App {
     }
 
     /// Drops all state. The caller has cut the connections.
-    pub(crate) fn crash(&mut self) {
+    pub(crate) fn crash(&mut self, checker: &mut Checker) {
         self.is_up = false;
         self.calls.clear();
-        self.handlers.clear();
+        while let Some(stream) = self.handlers.keys().next().copied() {
+            self.drop_handler(stream, checker);
+        }
+    }
+
+    fn drop_handler(&mut self, stream: StreamNumber, checker: &mut Checker) {
+        let handler = self.handlers.remove(&stream);
+        if let Some(handler) = handler.filter(|handler| handler.is_finishing && !handler.has_ended)
+        {
+            checker.on_finisher_gone(handler.client);
+        }
     }
 
     pub(crate) fn slow_down(&mut self, until: Time) {
@@ -297,9 +307,7 @@ impl App {
             Signal::Arrived(arrival) => self.on_assigned(&arrival, net, checker),
             Signal::Readable(stream) | Signal::Writable(stream) => self.wake(stream, net),
             Signal::Ended(stream, _) => self.wake(stream, net),
-            Signal::Released(stream) => {
-                self.handlers.remove(&stream);
-            }
+            Signal::Released(stream) => self.drop_handler(stream, checker),
         }
     }
 

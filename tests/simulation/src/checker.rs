@@ -44,6 +44,8 @@ pub(crate) struct Checker {
     /// Messages per stream and direction.
     total: u64,
     services: usize,
+    /// The stored version at the start.
+    stored_version: u32,
 }
 
 /// Knowledge about one client.
@@ -56,6 +58,8 @@ struct ClientRecord {
     app_has_reset: bool,
     /// Messages of the app before a finish; the fewest of several finishes.
     finished_after: Option<u64>,
+    /// Whether the handler that finished the stream is gone. The SDK then takes the remaining events.
+    has_lost_finisher: bool,
     caller_has_reset: bool,
     /// Whether the client was offline for longer than half the idle limit.
     may_idle: bool,
@@ -84,13 +88,22 @@ struct StreamRecord {
 }
 
 impl Checker {
-    pub(crate) fn new(options: &Options, services: usize) -> Self {
+    pub(crate) fn new(options: &Options, services: usize, stored_version: u32) -> Self {
         let record = |client| ClientRecord {
             is_tagged: Plan::has_tags(client, options.clients),
             ..ClientRecord::default()
         };
         let clients = (0..options.streams).map(record).collect();
-        Self { clients, total: options.messages, services, ..Self::default() }
+        let mut durable = DurableState::default();
+        durable.on_stored_version(stored_version);
+        Self {
+            clients,
+            total: options.messages,
+            services,
+            stored_version,
+            durable,
+            ..Self::default()
+        }
     }
 
     /// Reports a violation.
@@ -183,6 +196,10 @@ impl Checker {
         *finished = Some(finished.map_or(sent, |before| before.min(sent)));
     }
 
+    pub(crate) fn on_finisher_gone(&mut self, client: usize) {
+        self.clients[client].has_lost_finisher = true;
+    }
+
     pub(crate) fn on_caller_reset(&mut self, client: usize) {
         self.clients[client].caller_has_reset = true;
     }
@@ -221,7 +238,8 @@ impl Checker {
         let record = &self.clients[client];
         let app = record.stream.and_then(|number| self.streams.get(&number));
         record.ended.is_some()
-            && (app.is_none_or(|stream| stream.ended.is_some())
+            && (record.has_lost_finisher
+                || app.is_none_or(|stream| stream.ended.is_some())
                 || self.durable.has_lost(client) && !self.durable.must_report(client))
     }
 

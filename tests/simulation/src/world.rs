@@ -86,8 +86,7 @@ impl World {
             queue: store.queue.clone(),
             stopped: sender,
         };
-        let mut checker = Checker::new(options, plan.services);
-        checker.durable.on_stored_version(plan.stored_version);
+        let checker = Checker::new(options, plan.services, plan.stored_version);
         let clients = (0..options.streams).map(|index| {
             let kind = net.random.pick(&minerva_client::TransportKind::ALL);
             let is_tagged = Plan::has_tags(index, options.clients);

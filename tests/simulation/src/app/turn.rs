@@ -38,10 +38,7 @@ impl App {
             match self.machine.read(stream) {
                 Read::Event(event) => self.on_event(stream, event, net, checker),
                 Read::Waiting => return self.send_next(stream, net),
-                Read::Over => {
-                    self.handlers.remove(&stream);
-                    return;
-                }
+                Read::Over => return self.drop_handler(stream, checker),
             }
         }
         self.wake(stream, net);
@@ -70,9 +67,7 @@ impl App {
                 self.machine.acknowledge(stream, event);
             }
             StreamEvent::TransportChanged(_) => {}
-            StreamEvent::Released => {
-                self.handlers.remove(&stream);
-            }
+            StreamEvent::Released => self.drop_handler(stream, checker),
             _ => {}
         }
     }

@@ -21,7 +21,10 @@ impl Checker {
         let client = watch.client;
         let holds = match message {
             CoreMessage::Opened { sack, .. } => {
-                self.holds_sack(client, sack.as_ref()) && self.number(client).is_some()
+                // A loss that a hello of the same turn proves has ended the stream.
+                let is_known =
+                    self.number(client).is_some() || self.durable.has_ended(&stream_id(client));
+                is_known && self.holds_sack(client, sack.as_ref())
             }
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
             CoreMessage::Tag(_) => true,

@@ -7,12 +7,17 @@
 //! After a rollback with a dead owner, an accepted push and its key may be lost together, since no caller retries a
 //! completed push. Arrival is not required then; order and the absence of duplicates are.
 
+use minerva_proto::StreamNumber;
+
 use super::Checker;
 use super::pushed_messages::PushRecord;
 use crate::clock::Time;
 use crate::durable::StreamModel;
 use crate::messages::push_key;
 use crate::push::{PushAttempt, PushOutcome, PushOutcomes, PushTarget};
+
+/// The first stored version with finished streams.
+const FINISHING_VERSION: u32 = 4;
 
 impl Checker {
     /// Registers a push. Returns its number.
@@ -44,7 +49,10 @@ impl Checker {
                 PushOutcome::Repeated => is_known() && attempt.number > 1,
                 // A later attempt may have found room before the release of this reply.
                 PushOutcome::Full => true,
-                PushOutcome::Ended => self.durable.implies(*number, |state| state.is_ended()),
+                PushOutcome::Ended => {
+                    self.durable.implies(*number, |state| state.is_ended() || state.is_finishing())
+                        || self.may_finish_in_memory(*number)
+                }
             };
             if !holds {
                 let text = format!("not durable, or wrong: {number} {outcome:?}, {attempt:?}");
@@ -68,6 +76,14 @@ impl Checker {
                 self.violation(format!("stream {number} is {text} in a reply: {attempt:?}"));
             }
         }
+    }
+
+    /// Whether the app has finished a stream while a live core may read an older stored version: the owner then keeps the
+    /// finish in memory.
+    fn may_finish_in_memory(&self, number: StreamNumber) -> bool {
+        let client = self.streams.get(&number).and_then(|stream| stream.client);
+        let is_finished = client.is_some_and(|c| self.clients[c].finished_after.is_some());
+        self.stored_version < FINISHING_VERSION && is_finished
     }
 
     /// The caller receives a reply.

@@ -26,7 +26,9 @@ impl Client {
         }
         self.machine.update_reading(self.time(net));
         self.arm(net);
-        if let Some(ended) = self.machine.ended().filter(|_| !self.reported_end) {
+        // The application reads the messages before the end.
+        let is_read = net.now >= self.slow_until || self.has_found_loss;
+        if let Some(ended) = self.machine.ended().filter(|_| is_read && !self.reported_end) {
             self.reported_end = true;
             net.trace.record(net.now, "client ended", [self.index as u64, 0, 0]);
             net.trace.detail(|| format!("{ended:?}"));

@@ -5,6 +5,7 @@ use minerva_proto::TransportNumber;
 use super::World;
 use crate::connection::{ConnId, Node, Side};
 use crate::core::{Release, State};
+use crate::edge::Edge;
 use crate::event::Life;
 use crate::faults::Fault;
 use crate::messages::{service_name, service_of};
@@ -15,8 +16,7 @@ impl World {
         let Some(kind) = self.clients[client].dials(transport) else { return };
         let (is_offline, has_tags) =
             (self.clients[client].is_offline(self.net.now), self.clients[client].has_tags());
-        let edge = self.some_edge();
-        let edge = edge.filter(|edge| !is_offline && (!has_tags || self.edges[*edge].has_tags()));
+        let edge = self.some_edge(has_tags).filter(|_| !is_offline);
         let conn = edge.map(|edge| {
             let caller = Node::Client { client, transport };
             let conn = self.net.connect(caller, Node::EdgeTransport { edge, transport: 0 });
@@ -96,11 +96,15 @@ impl World {
         }
     }
 
-    fn some_edge(&mut self) -> Option<usize> {
-        let edge = self.net.random.below(self.edges.len());
+    /// A random edge that a client can use.
+    fn some_edge(&mut self, has_tags: bool) -> Option<usize> {
+        let fits = |edge: &Edge| !has_tags || edge.has_tags();
+        let fitting: Vec<usize> =
+            (0..self.edges.len()).filter(|edge| fits(&self.edges[*edge])).collect();
+        let edge = *fitting.get(self.net.random.below(fitting.len().max(1)))?;
         if self.edges[edge].accepts() || self.net.random.percent(30) {
             return Some(edge).filter(|edge| self.edges[*edge].accepts());
         }
-        (0..self.edges.len()).find(|edge| self.edges[*edge].accepts())
+        fitting.into_iter().find(|edge| self.edges[*edge].accepts())
     }
 }

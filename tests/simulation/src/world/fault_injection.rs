@@ -162,7 +162,7 @@ impl World {
         for app in hit {
             self.net.faults.fire(fault);
             self.abort_all(|node| node.process() == Process::App(app));
-            self.apps[app].crash();
+            self.apps[app].crash(&mut self.checker);
             let keeps_name = fault == Fault::AppRestart;
             self.net.within(pause.0, pause.1, Event::AppStarts { app, keeps_name });
         }
