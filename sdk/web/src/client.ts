@@ -3,6 +3,7 @@
  * Pages import this module; `script.ts` exports the same API to classic scripts.
  */
 import { Driver, now, type AppOutput } from './driver.js';
+import { Endpoints } from './endpoints.js';
 import { MinervaError } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
 import { isMessageAllowed, MAX_MESSAGE, MAX_REASON } from './frames.js';
@@ -10,12 +11,13 @@ import { newStreamId } from './ids.js';
 import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
 import { logProblem } from './log.js';
-import { checkOptions, resolveService, type MinervaOptions } from './options.js';
+import { checkOptions, resolveAll, resolveService, type MinervaOptions, type ServiceUrl } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 
 export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, MinervaOptions, Problem, QanHandler, State, StreamEvents };
+export type { ServiceUrl } from './options.js';
 export type { TransportChange } from './events.js';
 
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
@@ -85,19 +87,21 @@ export class MinervaStream extends EventTarget {
   #writable: WritableStream<string> | null = null;
 
   /**
-   * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.
+   * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another. Several
+   * URLs, of servers with the same cores, are tried in turn.
    * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away. With a
    * relative URL outside of a page, as during server-side rendering, the stream stays `connecting` and opens nothing.
    */
-  constructor(url: string | URL = '/_minerva/', options: MinervaOptions = {}) {
+  constructor(url: ServiceUrl = '/_minerva/', options: MinervaOptions = {}) {
     super();
     checkOptions(options);
-    const base = resolveService(url);
-    this.#service = String(base ?? url);
-    const { transport = 'auto', ...rest } = options;
+    const { transport = 'auto', longUrl, credentials, ...rest } = options;
+    const long = longUrl === undefined ? null : resolveService(longUrl);
+    const endpoints = new Endpoints(resolveAll(url), credentials, long);
+    this.#service = String(endpoints.bases);
     const beforeUpload = (): void => this.#dispatch('upload', null);
     this.#driver = new Driver(
-      base,
+      endpoints,
       { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload },
       (output) => this.#onOutput(output),
       () => this.#onIdle(),

@@ -3,6 +3,7 @@
  * transport and page events back. Events and promises for the application belong to the client, the only caller.
  */
 import { diagnose } from './diagnosis.js';
+import type { Endpoints } from './endpoints.js';
 import { loadPreferredKind, storePreferredKind } from './preferred_kind.js';
 import { listenToPage, NETWORK_CHANGES } from './page_events.js';
 import { StreamMachine } from './stream.js';
@@ -22,8 +23,6 @@ const MAX_TIMER_LAG = 5_000;
 
 export class Driver {
   readonly machine: StreamMachine;
-  #ioUrl: string;
-  #wsUrl: string;
   #transports = new Map<number, TransportHandle>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopListening: () => void;
@@ -32,19 +31,18 @@ export class Driver {
   #scheduled = false;
 
   /**
-   * Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. Without `base` nothing is
+   * Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. Without a URL nothing is
    * opened.
    */
   constructor(
-    base: URL | null,
+    readonly endpoints: Endpoints,
     options: StreamOptions,
     readonly onOutput: (output: AppOutput) => void,
     readonly onIdle: () => void,
   ) {
-    this.#ioUrl = base ? new URL('io/', base).href : '';
-    const known = options.kind === 'auto' ? loadPreferredKind(this.#ioUrl) : undefined;
+    const [base] = endpoints.bases;
+    const known = base && options.kind === 'auto' ? loadPreferredKind(base.href) : undefined;
     this.machine = new StreamMachine(known ? { ...options, known } : options);
-    this.#wsUrl = base ? new URL('ws', base).href.replace(/^http/, 'ws') : '';
     this.machine.away = !base;
     this.#stopListening = base ? listenToPage(this.#onEvent) : () => {};
   }
@@ -56,7 +54,7 @@ export class Driver {
     queueMicrotask(() => {
       this.#scheduled = false;
       // Messages sent during `pagehide`, after the first final upload, need another one.
-      if (this.machine.away && this.#ioUrl) this.#leave();
+      if (this.machine.away && this.endpoints.bases.length > 0) this.#leave();
       this.run();
     });
   }
@@ -110,7 +108,7 @@ export class Driver {
   /** Uploads queued messages, up to the size limit, in a request that outlives the page. */
   #leave(): void {
     const frames = this.machine.leave(MAX_KEEPALIVE_BYTES);
-    if (frames) fetch(this.#ioUrl, request(frames, true)).catch(() => {});
+    if (frames) fetch(this.endpoints.url('upload'), request(frames, this.endpoints.credentials, true)).catch(() => {});
   }
 
   #execute(output: Output): void {
@@ -130,7 +128,7 @@ export class Driver {
         if (output.problem?.code === 'network') this.#diagnose();
         break;
       case 'transport':
-        if (output.kind && this.machine.isAuto) storePreferredKind(this.#ioUrl, output.kind);
+        if (output.kind && this.machine.isAuto) storePreferredKind(String(this.endpoints.bases[0]), output.kind);
     }
     this.onOutput(output);
   }
@@ -139,7 +137,7 @@ export class Driver {
   #diagnose(): void {
     if (this.#diagnosing) return;
     this.#diagnosing = true;
-    void diagnose(this.#ioUrl, 'same-origin').then((refusal) => {
+    void diagnose(this.endpoints.url('upload'), this.endpoints.credentials).then((refusal) => {
       this.#diagnosing = false;
       if (!refusal) return;
       this.machine.onDiagnosed(refusal, now());
@@ -148,9 +146,16 @@ export class Driver {
   }
 
   #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
+    const { endpoints, machine } = this;
+    const { credentials } = endpoints;
+    const index = endpoints.next(kind, machine.transport === null, !machine.isAuto);
+    const url = endpoints.url(kind, index);
     const report: Listener = (received, outcome, refusal) => {
-      if (received.length > 0) this.machine.recvFrames(key, received, now());
-      else if (!outcome) this.machine.onOpened(key, now());
+      if (received.length > 0) {
+        // The kinds that failed at the former URL may work at this one.
+        if (endpoints.onAnswer(index, machine.transport === null)) machine.retryNow(true, now());
+        this.machine.recvFrames(key, received, now());
+      } else if (!outcome) this.machine.onOpened(key, now());
       if (outcome) {
         this.machine.onClosed(key, outcome, now(), refusal);
         this.#transports.delete(key);
@@ -159,10 +164,10 @@ export class Driver {
     };
     const handle =
       kind === 'websocket'
-        ? openWebSocket(this.#wsUrl, report)
-        : this.machine.isAuto
-          ? openMultiplexed(this.#ioUrl, frames, report, kind)
-          : openHttp(this.#ioUrl, frames, report, kind !== 'http-stream');
+        ? openWebSocket(url, report)
+        : machine.isAuto && credentials !== 'omit'
+          ? openMultiplexed(url, frames, report, kind, credentials)
+          : openHttp(url, frames, report, kind !== 'http-stream', credentials);
     this.#transports.set(key, handle);
   }
 }

@@ -5,6 +5,7 @@ import { KINDS, type Kind } from './stream/types.js';
 
 /** Longest `cred` in UTF-8 bytes that servers accept. */
 export const MAX_CRED = 8192;
+const CREDENTIALS: readonly RequestCredentials[] = ['include', 'same-origin', 'omit'];
 /** Longest heartbeat interval in seconds. */
 const MAX_HEARTBEAT = 600;
 
@@ -20,20 +21,42 @@ export interface MinervaOptions {
   readonly cred?: string;
   /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */
   readonly heartbeat?: number;
+  /**
+   * Whether requests of every transport carry the cookies of the user: always, for the origin of the page (default), or
+   * never. Servers of another origin accept cookies only if they list the origin of the page.
+   */
+  readonly credentials?: RequestCredentials;
+  /**
+   * URL of the service for long HTTP requests, on a host name of its own: browsers open six HTTP/1.1 connections per
+   * host name. Used beside the first URL of the service.
+   */
+  readonly longUrl?: string | URL;
 }
 
+/** URL of a service, or several that are tried in turn. */
+export type ServiceUrl = string | URL | readonly (string | URL)[];
+
 /** Throws `MinervaError` for options that no server accepts; an attempt with them could only be refused. */
-export function checkOptions({ transport = 'auto', cred = '', heartbeat = DEFAULT_HEARTBEAT }: MinervaOptions): void {
+export function checkOptions(options: MinervaOptions): void {
+  const { transport = 'auto', cred = '', heartbeat = DEFAULT_HEARTBEAT, credentials = 'omit' } = options;
   const fail = (problem: string): never => {
     throw new MinervaError(problem);
   };
   if (!['auto', ...KINDS].includes(transport)) fail(`transport is auto, ${KINDS.join(', ')}`);
-  if (typeof cred !== 'string') fail('cred is a string');
-  if (/\p{Surrogate}/u.test(cred)) fail('cred has a lone surrogate');
+  if (!CREDENTIALS.includes(credentials)) fail(`credentials is ${CREDENTIALS.join(', ')}`);
+  if (typeof cred !== 'string' || /\p{Surrogate}/u.test(cred)) fail('cred is well-formed text');
   if (new TextEncoder().encode(cred).length > MAX_CRED) fail(`cred has at most ${MAX_CRED} bytes of UTF-8`);
   if (!Number.isInteger(heartbeat) || heartbeat < 1 || heartbeat > MAX_HEARTBEAT) {
     fail(`heartbeat is 1 to ${MAX_HEARTBEAT} whole seconds`);
   }
+}
+
+/** Resolves all URLs of a service; none outside of a page if one is relative. Throws as `resolveService`. */
+export function resolveAll(urls: ServiceUrl): URL[] {
+  const list = typeof urls === 'string' || urls instanceof URL ? [urls] : urls;
+  if (!(list.length > 0)) throw new MinervaError('no URL');
+  const bases = list.map(resolveService);
+  return bases.every((base) => base !== null) ? bases : [];
 }
 
 /**
@@ -42,13 +65,13 @@ export function checkOptions({ transport = 'auto', cred = '', heartbeat = DEFAUL
  */
 export function resolveService(url: string | URL): URL | null {
   const page = globalThis.location?.href;
-  let base: URL;
+  let base: URL | undefined;
   try {
     base = new URL(url, page ?? 'http://page.invalid');
-  } catch {
-    throw new MinervaError(`${JSON.stringify(url)} is no URL of a service`);
+  } catch {}
+  if (!base || !/^(http|ws)s?:$/.test(base.protocol)) {
+    throw new MinervaError(`no URL of a service: ${String(url)}`);
   }
-  if (!/^(http|ws)s?:$/.test(base.protocol)) throw new MinervaError(`${base.protocol} is no protocol of a service`);
   base.protocol = base.protocol.replace('ws', 'http');
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return page === undefined && base.hostname === 'page.invalid' ? null : base;

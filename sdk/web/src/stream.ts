@@ -7,7 +7,7 @@ import { decodeFrame, type Frame } from './frames.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
 import { ConnectionState } from './stream/connection_state.js';
 import { ProblemReport } from './stream/problem_report.js';
-import { HALT_TIME, local, type Refusal } from './stream/refusal.js';
+import { DAMAGED, HALT_TIME, local, type Refusal } from './stream/refusal.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
 import { Opener } from './stream/opener.js';
 import { TransportFactory } from './stream/transport_factory.js';
@@ -138,7 +138,7 @@ export class StreamMachine {
     this.#policy.onFrames(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
-      if (!frame) this.#onRefused(transport, local('frame', 'a transport delivered damaged data'), now);
+      if (!frame) this.#onRefused(transport, DAMAGED, now);
       if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
       if (!this.#transports.find(key)) break;
     }
@@ -300,7 +300,7 @@ export class StreamMachine {
       const action = transport.kind === 'websocket' ? 'retry' : 'halt';
       this.#onRefused(transport, { ...local('hello', 'the server refused the hello'), action }, now);
     }
-    if (reason === 'frame_corruption') this.#onRefused(transport, local('frame', 'the server received damaged data'), now);
+    if (reason === 'frame_corruption') this.#onRefused(transport, DAMAGED, now);
     if (reason === 'stream_attach_failure') {
       if (!resetting) this.#end('server', reason);
       else if (transport.asksReason) this.#end('client', resetting.reason, true);

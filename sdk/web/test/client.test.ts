@@ -165,10 +165,10 @@ test('the request of a reset outlives the page unless messages make it too long'
   const reset = 'bye|1!';
   for (const [length, outlives] of [[4094, true], [4095, true], [4096, false]] as const) {
     const message = 'x'.repeat(length - reset.length - 2);
-    assert.equal(request([message, reset]).keepalive, outlives, `${length}`);
+    assert.equal(request([message, reset], 'same-origin').keepalive, outlives, `${length}`);
   }
-  assert.equal(request(['x ']).keepalive, false);
-  assert.equal(request(['x '], true).keepalive, true);
+  assert.equal(request(['x '], 'same-origin').keepalive, false);
+  assert.equal(request(['x '], 'same-origin', true).keepalive, true);
 });
 
 test('invalid messages and reasons are rejected, and the stream continues', () =>

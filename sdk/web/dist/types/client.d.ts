@@ -1,11 +1,12 @@
 import { MinervaError } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
 import { toJson } from './hello.js';
-import { type MinervaOptions } from './options.js';
+import { type MinervaOptions, type ServiceUrl } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, MinervaOptions, Problem, QanHandler, State, StreamEvents };
+export type { ServiceUrl } from './options.js';
 export type { TransportChange } from './events.js';
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export declare const HIGH_WATER: number;
@@ -45,11 +46,12 @@ export declare class MinervaStream extends EventTarget {
     /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
     onupload: Handler<'upload'>;
     /**
-     * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another.
+     * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another. Several
+     * URLs, of servers with the same cores, are tried in turn.
      * Throws `MinervaError` for invalid options. Events start in a later turn, so set the handlers right away. With a
      * relative URL outside of a page, as during server-side rendering, the stream stays `connecting` and opens nothing.
      */
-    constructor(url?: string | URL, options?: MinervaOptions);
+    constructor(url?: ServiceUrl, options?: MinervaOptions);
     /**
      * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
      * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,

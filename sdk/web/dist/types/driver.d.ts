@@ -1,3 +1,4 @@
+import type { Endpoints } from './endpoints.js';
 import { StreamMachine } from './stream.js';
 import type { Output, StreamOptions } from './stream/types.js';
 /** Outputs of the machine that the application receives. */
@@ -6,14 +7,15 @@ export type AppOutput = Exclude<Output, {
 }>;
 export declare class Driver {
     #private;
+    readonly endpoints: Endpoints;
     readonly onOutput: (output: AppOutput) => void;
     readonly onIdle: () => void;
     readonly machine: StreamMachine;
     /**
-     * Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. Without `base` nothing is
+     * Calls `onOutput` for each output in order, and `onIdle` after each run of the machine. Without a URL nothing is
      * opened.
      */
-    constructor(base: URL | null, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
+    constructor(endpoints: Endpoints, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
     /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */
     schedule(): void;
     /** Executes outputs until the machine has none left, then sets the timer. */

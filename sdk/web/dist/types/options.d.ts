@@ -13,9 +13,23 @@ export interface MinervaOptions {
     readonly cred?: string;
     /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */
     readonly heartbeat?: number;
+    /**
+     * Whether requests of every transport carry the cookies of the user: always, for the origin of the page (default), or
+     * never. Servers of another origin accept cookies only if they list the origin of the page.
+     */
+    readonly credentials?: RequestCredentials;
+    /**
+     * URL of the service for long HTTP requests, on a host name of its own: browsers open six HTTP/1.1 connections per
+     * host name. Used beside the first URL of the service.
+     */
+    readonly longUrl?: string | URL;
 }
+/** URL of a service, or several that are tried in turn. */
+export type ServiceUrl = string | URL | readonly (string | URL)[];
 /** Throws `MinervaError` for options that no server accepts; an attempt with them could only be refused. */
-export declare function checkOptions({ transport, cred, heartbeat }: MinervaOptions): void;
+export declare function checkOptions(options: MinervaOptions): void;
+/** Resolves all URLs of a service; none outside of a page if one is relative. Throws as `resolveService`. */
+export declare function resolveAll(urls: ServiceUrl): URL[];
 /**
  * Resolves the URL of a service. Null for a relative URL outside of a page, as during server-side rendering; throws
  * `MinervaError` for an invalid one.

@@ -27,6 +27,9 @@ export function local(code: string, title: string): Refusal {
   return { code, title, action: 'retry', after: 0 };
 }
 
+/** Data that no sender has written: a proxy has changed or mixed them. */
+export const DAMAGED = local('frame', 'a proxy has damaged the data');
+
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
   readonly status: number;
@@ -48,7 +51,7 @@ export function refusalOf({ status, contentType, retryAfter, text }: RefusedResp
   const title = (isOwn && text.split('\n', 1)[0]?.slice(0, MAX_TITLE)) || `HTTP status ${status}`;
   const code = status === 429 ? 'busy' : (isOwn && codeOf(status, title)) || (status === 503 ? 'unavailable' : 'proxy');
   const action = ['origin', 'service', 'hello'].includes(code) ? 'halt' : 'retry';
-  return { code, title: isOwn ? title : `${title} of a proxy or another server`, action, after };
+  return { code, title, action, after };
 }
 
 /** Returns the code for a text of an edge of wire version 2; undefined for an unknown status. */

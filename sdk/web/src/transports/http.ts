@@ -17,6 +17,7 @@ export function openHttp(
   frames: readonly string[],
   listener: Listener,
   buffered: boolean,
+  credentials: RequestCredentials,
 ): TransportHandle {
   const abort = new AbortController();
   const received: string[] = [];
@@ -24,7 +25,7 @@ export function openHttp(
   let refusal: Refusal = local('network', `no connection to ${new URL(url).host}`);
   let isOwn = false;
   const exchange = async (): Promise<void> => {
-    const response = await fetch(url, { ...request(frames), signal: abort.signal });
+    const response = await fetch(url, { ...request(frames, credentials), signal: abort.signal });
     if (response.status !== 200 || !response.body) {
       if ([429, 503].includes(response.status)) outcome = 'unavailable';
       refusal = await readRefusal(response);
@@ -47,7 +48,7 @@ export function openHttp(
     if (isOwn) outcome = 'ended';
     else {
       received.length = 0;
-      refusal = local('proxy', 'the response comes from another server, such as a login page');
+      refusal = local('proxy', 'no response of Minerva, but for example a login page');
       reader.cancel().catch(() => {});
     }
   };
@@ -66,7 +67,7 @@ export function openHttp(
 const MAX_KEEPALIVE_RESET = 4096;
 
 /** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit the size. */
-export function request(frames: readonly string[], keepalive = false): RequestInit {
+export function request(frames: readonly string[], credentials: RequestCredentials, keepalive = false): RequestInit {
   const body = joinLines(frames);
   return {
     method: 'POST',
@@ -74,6 +75,7 @@ export function request(frames: readonly string[], keepalive = false): RequestIn
     // HTML forms of other origins cannot post this content type.
     headers: { 'content-type': 'application/octet-stream' },
     cache: 'no-store',
+    credentials,
     // A reset at the end of a page should outlive the page.
     keepalive: keepalive || (body.length < MAX_KEEPALIVE_RESET && body.endsWith('!\n')),
   };

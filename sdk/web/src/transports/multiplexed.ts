@@ -25,6 +25,7 @@ interface Channel {
   readonly kind: ChannelKind;
   readonly frames: readonly string[];
   readonly listener: Listener;
+  readonly credentials: RequestCredentials;
   /** The transport has a connection of its own. */
   direct: TransportHandle | null;
 }
@@ -41,17 +42,19 @@ export function openMultiplexed(
   frames: readonly string[],
   listener: Listener,
   kind: ChannelKind,
+  credentials: RequestCredentials,
 ): TransportHandle {
+  const channel: Channel = { url, kind, frames, listener, credentials, direct: null };
   const length = frames.reduce((sum, frame) => sum + frame.length + 1, 0);
   if (length <= MAX_BODY && isUsable(url)) {
     link ??= WorkerLink.start(url);
-    if (link) return link.open({ url, kind, frames, listener, direct: null });
+    if (link) return link.open(channel);
   }
-  return openDirectly({ url, kind, frames, listener, direct: null });
+  return openDirectly(channel);
 }
 
-function openDirectly({ url, kind, frames, listener }: Channel): TransportHandle {
-  return openHttp(url, frames, listener, kind !== 'http-stream');
+function openDirectly({ url, kind, frames, listener, credentials }: Channel): TransportHandle {
+  return openHttp(url, frames, listener, kind !== 'http-stream', credentials);
 }
 
 /** True for a server of the page's origin over HTTP/1.1, in browsers with shared workers. */

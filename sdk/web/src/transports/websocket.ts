@@ -1,6 +1,6 @@
 /** WebSocket transport: text messages of whole lines in both directions. Used by the driver. */
 import { Lines } from '../framing.js';
-import { local, type Refusal } from '../stream/refusal.js';
+import { DAMAGED, local, type Refusal } from '../stream/refusal.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** Target size of a WebSocket text in characters, as servers bound it; a longer frame is sent alone. */
@@ -25,7 +25,7 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
     for (const text of batchFrames(frames)) socket?.send(text);
   };
   if (!socket) {
-    queueMicrotask(() => fail(local('blocked', 'this platform has no WebSocket, or forbids this one')));
+    queueMicrotask(() => fail(REFUSED));
     return { close };
   }
   socket.onopen = () => {
@@ -44,10 +44,9 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
   return { write, close };
 }
 
-const DAMAGED = local('frame', 'a transport delivered damaged data');
 const CUT = local('network', 'the connection was cut');
 /** Browsers hide the status of a refused handshake. */
-const REFUSED = local('blocked', 'the WebSocket was refused or is blocked; only HTTP transports can read the reason');
+const REFUSED = local('blocked', 'the WebSocket was refused or is blocked');
 
 /** Null where the platform has no WebSocket, or forbids this one: that kind counts as failed. */
 function newWebSocket(url: string): WebSocket | null {

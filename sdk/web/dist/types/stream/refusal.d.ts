@@ -17,6 +17,8 @@ export interface Refusal {
 }
 /** Builds a refusal with the reaction `retry`. */
 export declare function local(code: string, title: string): Refusal;
+/** Data that no sender has written: a proxy has changed or mixed them. */
+export declare const DAMAGED: Refusal;
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
     readonly status: number;

@@ -1,5 +1,5 @@
 import type { Listener, TransportHandle } from './transport.js';
 /** Posts `frames`; with `buffered`, the listener receives the whole response at once. */
-export declare function openHttp(url: string, frames: readonly string[], listener: Listener, buffered: boolean): TransportHandle;
+export declare function openHttp(url: string, frames: readonly string[], listener: Listener, buffered: boolean, credentials: RequestCredentials): TransportHandle;
 /** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit the size. */
-export declare function request(frames: readonly string[], keepalive?: boolean): RequestInit;
+export declare function request(frames: readonly string[], credentials: RequestCredentials, keepalive?: boolean): RequestInit;
