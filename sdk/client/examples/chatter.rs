@@ -6,7 +6,7 @@
 //! The addresses (several with commas), the transports by preference, the service, and for TLS the word `tls` or
 //! a PEM file with the authorities to trust.
 //!
-//! `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints the counters.
+//! The reason for a missing connection appears on stderr. `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints the counters.
 
 use std::error::Error;
 
@@ -34,7 +34,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::select! {
         outcome = print_received(&stream) => outcome,
         outcome = send_typed(&stream, BufReader::new(tokio::io::stdin()).lines()) => outcome,
+        ended = print_problems(&stream) => match ended {},
     }
+}
+
+/// Prints why there is no connection, at each change.
+async fn print_problems(stream: &Stream) -> std::convert::Infallible {
+    let mut known = stream.problem();
+    while let Ok(problem) = stream.problem_changed(known.as_ref()).await {
+        match &problem {
+            Some(problem) => eprintln!("not connected: {problem}"),
+            None => eprintln!("connected"),
+        }
+        known = problem;
+    }
+    std::future::pending().await
 }
 
 async fn print_received(stream: &Stream) -> Result<(), Box<dyn Error>> {

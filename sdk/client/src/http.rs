@@ -115,7 +115,12 @@ async fn exchange(
     link: &Link,
 ) -> Result<(), TransportError> {
     let mut body = BytesMut::new();
-    put_frames(Framing::Lines, &link.take_frames(shared), &mut body);
+    let frames = link.take_frames(shared);
+    if frames.is_empty() {
+        // The stream ended before the transport had started.
+        return Ok(());
+    }
+    put_frames(Framing::Lines, &frames, &mut body);
     let mut response = target.post(body.freeze()).await?;
     let mut buf = BytesMut::new();
     loop {

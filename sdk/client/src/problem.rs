@@ -158,19 +158,23 @@ impl Problem {
 
 /// The code behind a status of a server of wire version 2 with a reason in plain text.
 fn of_status(status: StatusCode, text: &str) -> ProblemCode {
+    let first_word = text.split(|byte: char| !byte.is_ascii_lowercase()).next().unwrap_or_default();
+    // The reasons of cores are codes, such as `busy` and `unserved`.
+    let named = RefusalCode::parse(first_word).filter(|code| code.status() == status.as_u16());
     let code = match status.as_u16() {
         400 => RefusalCode::Frame,
         403 => RefusalCode::Origin,
         404 | 421 => RefusalCode::Service,
         413 => RefusalCode::TooLarge,
         429 => RefusalCode::Busy,
-        503 if text.contains("draining") || text.contains("stopping") => RefusalCode::Draining,
-        503 if text.contains("busy") || text.contains("too many") => RefusalCode::Busy,
+        503 if text.contains("draining") => RefusalCode::Draining,
+        503 if text.contains("overloaded") || text.contains("too many") => RefusalCode::Busy,
+        503 if text.contains("no application") => RefusalCode::Unserved,
         500 | 503 => RefusalCode::Unavailable,
         // 426 among them: every request for a WebSocket leaves this client with `Upgrade`.
         _ => return ProblemCode::Proxy,
     };
-    ProblemCode::Refused(code)
+    ProblemCode::Refused(named.unwrap_or(code))
 }
 
 fn close_code(code: u16) -> ProblemCode {

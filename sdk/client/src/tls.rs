@@ -99,8 +99,9 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TransportError::Name)?;
         let connector = TlsConnector::from(Arc::new(self.client_config(protocols)));
         let handshake = timeout(CONNECT_TIMEOUT, connector.connect(name, socket)).await;
-        let handshake =
-            handshake.map_err(|_| TransportError::Timeout { stage: "the TLS handshake" })?;
+        let handshake = handshake.map_err(|_| TransportError::Timeout {
+            stage: "the TLS handshake (does this port speak TLS?)",
+        })?;
         let failure = |error| TlsFailure { host: host.to_owned(), error };
         Ok(Either::Right(handshake.map_err(failure)?))
     }

@@ -16,6 +16,7 @@ use peer::{Peer, config, soon};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 /// A stream that the peer has created.
 async fn connected() -> (Stream, TcpListener, Peer) {
@@ -73,6 +74,29 @@ async fn a_reset_outlives_the_last_handle() {
     assert_eq!(soon(peer.socket.read_to_end(&mut Vec::new())).await.unwrap(), 0);
     while Handle::current().metrics().num_alive_tasks() > 0 {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reset_before_the_first_hello_makes_no_request() {
+    for kind in [TransportKind::HttpStream, TransportKind::LongPoll] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = Stream::connect(config(listener.local_addr().unwrap(), kind)).unwrap();
+        let resetting = {
+            let stream = stream.clone();
+            // Runs behind the driver, which opens the transport, and in front of the transport's task.
+            tokio::spawn(async move {
+                assert_eq!(stream.counters().transports, 1);
+                stream.reset("bye");
+            })
+        };
+        soon(resetting).await.unwrap();
+        assert_eq!(soon(stream.closed()).await, own_end());
+        while Handle::current().metrics().num_alive_tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let accepted = timeout(Duration::ZERO, listener.accept()).await;
+        assert!(accepted.is_err(), "{kind}: {accepted:?}");
     }
 }
 
