@@ -141,24 +141,98 @@ test('an invalid reason of a reset is refused in its tab, and the stream continu
   await context.close();
 });
 
-test('without the script of the worker, the stream of the tab ends', async () => {
+test('without the script of the worker, each tab has a stream of its own', async () => {
   proxy.refuseWorkers = true;
-  await expectFailure({}, /the shared worker cannot be loaded/);
-});
-
-test('invalid options end the stream of the tab', () => expectFailure({ heartbeat: 0 }, /heartbeat is 1 to 600 s/));
-
-/** Opens a shared stream that no worker can carry: sends are rejected, and the end has the same reason. */
-async function expectFailure(options, reason) {
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(`${proxy.url}/shared.html`);
-  await page.evaluate((options) => tab.start(options), options);
+  // Both before and after the failure of the worker.
   for (const text of ['before', 'after']) {
-    await assert.rejects(page.evaluate((text) => tab.stream.send(text), text), reason);
+    await page.evaluate(async (text) => {
+      if (!tab.stream) tab.start();
+      await tab.stream.send(text);
+    }, text);
   }
-  const { end, state } = await page.evaluate(() => ({ end: tab.stream.end, state: tab.stream.state }));
-  assert.match(end.reason, reason);
-  assert.deepEqual([end.by, state], ['client', 'ended']);
+  await page.waitForFunction(() => tab.received.length === 2);
+  assert.deepEqual(await page.evaluate(() => [tab.received, tab.stream.state]), [['before', 'after'], 'open']);
+  await page.evaluate(() => tab.stream.reset('gone'));
+  await assert.rejects(page.evaluate(() => tab.stream.send('late')), /gone/);
+  await page.waitForFunction(() => tab.stream.state === 'ended');
+  assert.equal(await page.evaluate(() => tab.stream.end.reason), 'gone');
   await context.close();
-}
+});
+
+test('options and messages are checked as those of a plain stream', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/shared.html`);
+  for (const options of [{ heartbeat: 0 }, { transport: 'tcp' }, { cred: 7 }]) {
+    const errors = await page.evaluate((options) => ['start', 'open'].map((how) => {
+      try {
+        tab[how](options);
+        return 'none';
+      } catch (error) {
+        return `${error instanceof Minerva.MinervaError} ${error}`;
+      }
+    }), options);
+    assert.match(errors[0], /^true MinervaError: /);
+    assert.equal(errors[0], errors[1]);
+  }
+  const names = await page.evaluate(async () => {
+    tab.start();
+    const name = (error) => error.constructor.name && (error instanceof Minerva.MinervaError ? 'MinervaError' : error.name);
+    return Promise.all([{}, null, 7, '\n', '\u00e9', 'x'.repeat(1 << 20)].map((value) => tab.stream.send(value).then(() => 'sent', name)));
+  });
+  assert.deepEqual(names, ['TypeError', 'TypeError', 'TypeError', 'MinervaError', 'MinervaError', 'MinervaError']);
+  await page.evaluate(() => tab.stream.send('x'.repeat((1 << 20) - 1)));
+  await context.close();
+});
+
+test('the end is final for every tab', async () => {
+  const context = await browser.newContext();
+  const tabs = [await context.newPage(), await context.newPage()];
+  for (const page of tabs) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(async () => {
+      tab.start();
+      tab.events = [];
+      for (const type of ['message', 'state', 'transport', 'end']) tab.stream.addEventListener(type, () => tab.events.push(type));
+      await tab.stream.send('here');
+    });
+  }
+  await tabs[0].evaluate(() => tab.stream.reset('gone'));
+  for (const page of tabs) {
+    await page.waitForFunction(() => tab.stream.state === 'ended');
+    assert.deepEqual(await page.evaluate(() => tab.events.slice(-3)), ['end', 'transport', 'state']);
+    await assert.rejects(page.evaluate(() => tab.stream.send('late')), /gone/);
+  }
+  const counts = () => Promise.all(tabs.map((page) => page.evaluate(() => tab.events.length)));
+  const before = await counts();
+  const third = await context.newPage();
+  await third.goto(`${proxy.url}/shared.html`);
+  await third.evaluate(async () => (tab.start(), tab.stream.send('next')));
+  await third.waitForFunction(() => tab.received.includes('next'));
+  assert.deepEqual(await counts(), before);
+  await context.close();
+});
+
+test('the worker of a shared stream is killed: the stream ends within 5 s for every tab and for the server', async () => {
+  const context = await browser.newContext();
+  const tabs = [await context.newPage(), await context.newPage()];
+  for (const page of tabs) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(async () => (tab.start(), tab.stream.send('before')));
+  }
+  const metric = 'minerva_core_streams_ended_total{by="client"}';
+  const ended = await deployment.coreMetric(metric);
+  assert.equal(await killWorkers(), 1);
+  const start = Date.now();
+  await Promise.all(tabs.map((page) => assert.rejects(page.evaluate(() => tab.stream.send('after')), /shared worker lost/)));
+  assert(Date.now() - start < 7_000, `${Date.now() - start} ms`);
+  for (const page of tabs) {
+    assert.deepEqual(await page.evaluate(() => [tab.stream.state, tab.stream.end.by]), ['ended', 'client']);
+  }
+  for (; (await deployment.coreMetric(metric)) <= ended; ) assert(Date.now() - start < 12_000, 'the server has the stream');
+  await tabs[0].evaluate(async () => (tab.start(), tab.stream.send('again')));
+  await context.close();
+});

@@ -8,6 +8,8 @@ type Handler<T> = ((event: MessageEvent<T>) => void) | null;
  */
 export declare class SharedStream extends EventTarget {
     #private;
+    readonly url: URL;
+    readonly options: MinervaOptions;
     /** As `MinervaStream.state`. */
     state: State;
     /** As `MinervaStream.transport`. */
@@ -23,7 +25,7 @@ export declare class SharedStream extends EventTarget {
     /** As `MinervaStream.onend`. */
     onend: Handler<End>;
     /** Connects to the worker; `shared` is the usual way. */
-    constructor(worker: SharedWorker);
+    constructor(worker: SharedWorker, url: URL, options: MinervaOptions);
     /** As `MinervaStream.send`: `await stream.send('hello')`. */
     send(text: string): Promise<void>;
     /** As `MinervaStream.reset`, for all tabs: `stream.reset('signed out')`. */
@@ -31,7 +33,7 @@ export declare class SharedStream extends EventTarget {
 }
 /**
  * Returns the stream shared by all tabs of this origin that pass the same `url` and `options`. Requires `client.js`.
- * Without SharedWorker, a stream of this tab alone is returned.
+ * Throws `MinervaError` for invalid options. Without SharedWorker, a stream of this tab alone is returned.
  *
  *     const stream = Minerva.shared('/_minerva/', { heartbeat: 10 });
  */

@@ -1,0 +1,49 @@
+/**
+ * Messages between the tabs and the worker of a shared stream. Used by both sides. A tab numbers its sends from 0
+ * (`of`); the worker numbers the messages of the stream (`at`).
+ */
+import type { State } from '../client.js';
+/** Request of a tab: a message, a reset, a ping, the unload, or the answer to the notice `alone` without a number. */
+export type TabRequest = {
+    readonly of: number;
+    readonly text: string;
+} | {
+    readonly reset: string;
+} | 'ping' | 'bye' | 'shared';
+/** Notice of the worker. */
+export type WorkerNotice = 
+/** The first notice: id and state of the stream. */
+{
+    readonly type: 'hello';
+    readonly id: string;
+    readonly state: State;
+}
+/** The stream cannot be opened in the worker. */
+ | {
+    readonly type: 'failed';
+}
+/** An event of the stream. */
+ | {
+    readonly type: 'message' | 'state' | 'transport' | 'end';
+    readonly data: unknown;
+    readonly state: State;
+}
+/** The stream has numbered a message. */
+ | {
+    readonly type: 'queued';
+    readonly of: number;
+    readonly at: number;
+}
+/** The result of a send: null, or the reason for the rejection. */
+ | {
+    readonly type: 'sent';
+    readonly of: number;
+    readonly problem: string | null;
+}
+/** This tab is the only one, and its next message gets the number `at`; null: other tabs send as well. */
+ | {
+    readonly type: 'alone';
+    readonly at: number | null;
+} | {
+    readonly type: 'pong';
+};

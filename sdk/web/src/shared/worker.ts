@@ -1,0 +1,158 @@
+/**
+ * Owns a stream shared by all tabs of an origin: opens the stream, executes the requests of the tabs and passes events to
+ * all of them. Runs in a SharedWorker whose name holds the URL and the options of the stream. Called by `shared.ts`.
+ */
+import type { MinervaOptions, MinervaStream } from '../client.js';
+import type { TabRequest, WorkerNotice } from './ports.js';
+
+declare const Minerva: { MinervaStream: typeof MinervaStream };
+declare function importScripts(url: string): void;
+
+/** Longest time in ms for which the sends of a second tab wait for the first one, which may be frozen. */
+const HANDOVER_TIMEOUT = 3_000;
+
+/** Time in ms for which the messages that a tab sends during its unload precede those of other tabs. */
+const UNLOAD_TIME = 100;
+
+type Call = Exclude<TabRequest, string>;
+
+/** A stream with its tabs. After an end or a reset, tabs that connect open another one. */
+interface Shared {
+  readonly stream: MinervaStream;
+  readonly tabs: Set<MessagePort>;
+  /** The only tab, which numbers its messages itself when it leaves. */
+  alone: MessagePort | null;
+  /** The former only tab, whose requests precede those of the other tabs. */
+  former: MessagePort | null;
+  /** Requests of other tabs that wait for the former only tab; null without one. */
+  held: (readonly [MessagePort, Call])[] | null;
+  /** Tabs whose last messages may not have arrived. */
+  unloading: number;
+  /** Number of the last hold. */
+  holds: number;
+}
+
+/** Runs in the worker: owns the stream and the ports of the tabs. */
+export function serveSharedStream(scope: { name: string; onconnect: unknown }): void {
+  const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
+  const allTabs = new Set<MessagePort>();
+  let current: Shared | null = null;
+  scope.onconnect = ({ ports: [tab] }: MessageEvent) => {
+    if (!tab) return;
+    if (allTabs.size === 0) dispatchPageEvent('pageshow');
+    try {
+      if (!current || current.stream.end) current = open(url, options);
+    } catch {
+      // `client.js` cannot be loaded, or is the one of another release.
+      return post(tab, { type: 'failed' });
+    }
+    allTabs.add(tab);
+    const own = current;
+    connect(own, tab);
+    tab.onmessage = ({ data }: MessageEvent<TabRequest>) => {
+      if (data === 'ping') return post(tab, { type: 'pong' });
+      if (data === 'shared') return own.former === tab ? release(own) : undefined;
+      if (data === 'bye') {
+        allTabs.delete(tab);
+        disconnect(own, tab);
+        if (allTabs.size === 0) dispatchPageEvent('pagehide');
+        return;
+      }
+      if (own.held && own.former !== tab) own.held.push([tab, data]);
+      else execute(own, tab, data);
+      // The confirmation of a reset takes time; tabs that connect meanwhile open another stream.
+      if ('reset' in data && current === own) current = null;
+    };
+  };
+}
+
+function open(url: string, options: MinervaOptions): Shared {
+  if (!('Minerva' in globalThis)) importScripts(new URL('client.js', location.href).href);
+  const stream = new Minerva.MinervaStream(url, options);
+  const tabs = new Set<MessagePort>();
+  for (const type of ['message', 'state', 'transport', 'end'] as const) {
+    stream.addEventListener(type, ({ data }: MessageEvent) => {
+      for (const tab of tabs) post(tab, { type, data, state: stream.state });
+    });
+  }
+  return { stream, tabs, alone: null, former: null, held: null, unloading: 0, holds: 0 };
+}
+
+function connect(shared: Shared, tab: MessagePort): void {
+  const { stream, tabs, alone } = shared;
+  tabs.add(tab);
+  const { state, transport } = stream;
+  post(tab, { type: 'hello', id: stream.id, state });
+  post(tab, { type: 'transport', data: { kind: transport, why: 'shared' }, state });
+  post(tab, { type: 'state', data: state, state });
+  if (alone) {
+    // Until the only tab has answered or left, it may number messages itself, so those of this tab wait.
+    hold(shared, alone, HANDOVER_TIMEOUT);
+    post(alone, { type: 'alone', at: null });
+  } else reportAlone(shared);
+}
+
+function disconnect(shared: Shared, tab: MessagePort): void {
+  shared.tabs.delete(tab);
+  // Messages that the tab sends during its unload follow.
+  if (shared.alone === tab || (shared.held && shared.former === tab)) hold(shared, tab, UNLOAD_TIME);
+  shared.unloading += 1;
+  setTimeout(() => {
+    shared.unloading -= 1;
+    reportAlone(shared);
+  }, UNLOAD_TIME);
+}
+
+/** Executes the requests of `former` at once, and those of other tabs after `ms` or `release`. */
+function hold(shared: Shared, former: MessagePort, ms: number): void {
+  const held = shared.held ?? [];
+  shared.held = held.filter(([tab]) => tab !== former);
+  for (const [tab, request] of held) if (tab === former) execute(shared, tab, request);
+  shared.former = former;
+  shared.alone = null;
+  const number = ++shared.holds;
+  setTimeout(() => number === shared.holds && release(shared), ms);
+}
+
+function release(shared: Shared): void {
+  const held = shared.held ?? [];
+  shared.held = null;
+  for (const [tab, request] of held) execute(shared, tab, request);
+  reportAlone(shared);
+}
+
+/** Reports to the only tab, if there is one, which number its next message gets. */
+function reportAlone(shared: Shared): void {
+  const [tab] = shared.tabs;
+  if (shared.tabs.size !== 1 || !tab || shared.held || shared.unloading > 0) return;
+  shared.alone = tab;
+  post(tab, { type: 'alone', at: shared.stream.counters.sent });
+}
+
+/**
+ * Reports to the streams of the worker that the last tab is unloaded, or that a tab has connected again. The browser
+ * ends a worker without tabs, so the streams then upload unacknowledged messages and resets as a page does.
+ */
+function dispatchPageEvent(type: 'pagehide' | 'pageshow'): void {
+  dispatchEvent(Object.assign(new Event(type), { persisted: true }));
+}
+
+/** Executes a message or a reset of a tab. */
+function execute(shared: Shared, tab: MessagePort, request: Call): void {
+  const { stream } = shared;
+  if ('reset' in request) return stream.reset(request.reset);
+  const { of, text } = request;
+  const at = stream.counters.sent;
+  const done = (problem: string | null): void => post(tab, { type: 'sent', of, problem });
+  stream.send(text).then(
+    () => done(null),
+    (error: Error) => done(error.message),
+  );
+  if (stream.counters.sent > at) post(tab, { type: 'queued', of, at });
+  // A message that its tab sent after its unload.
+  if (shared.alone && shared.alone !== tab) reportAlone(shared);
+}
+
+function post(tab: MessagePort, notice: WorkerNotice): void {
+  tab.postMessage(notice);
+}

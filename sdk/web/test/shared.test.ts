@@ -1,0 +1,193 @@
+/**
+ * Shared streams: a leaving tab uploads its messages under the numbers that the worker gives them, in every order of the
+ * messages between tabs and worker. SCHEDULES sets the number of random schedules; failures report the seed.
+ */
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { TabOutbox } from '../src/shared/outbox.js';
+import type { TabRequest, WorkerNotice } from '../src/shared/ports.js';
+import { serveSharedStream } from '../src/shared/worker.js';
+import { Random } from './random.js';
+
+const SCHEDULES = Math.ceil(Number(process.env['SCHEDULES'] ?? 1_500) / 5);
+
+/** Returns the messages of an upload by number. */
+function numbered(frames: readonly string[]): Map<number, string> {
+  const messages = new Map<number, string>();
+  let number = -1;
+  for (const frame of frames) {
+    if (frame.endsWith('N')) number = Number(frame.slice(0, -1));
+    else messages.set(number++, frame.slice(0, -1));
+  }
+  return messages;
+}
+
+test('a tab uploads numbered messages, and others only if no other tab sends', () => {
+  const outbox = new TabOutbox();
+  for (const text of ['a', 'b', 'c', 'd']) outbox.push(text);
+  assert.deepEqual(outbox.finalFrames(1_000), []);
+  outbox.onQueued(0, 7);
+  outbox.onQueued(1, 9);
+  assert.deepEqual(outbox.finalFrames(1_000), ['7N', 'a ', '9N', 'b ']);
+  outbox.onAlone(10);
+  assert.deepEqual(outbox.finalFrames(1_000), ['7N', 'a ', '9N', 'b ', 'c ', 'd ']);
+  outbox.settle(1);
+  assert.deepEqual(outbox.finalFrames(1_000), ['7N', 'a ', '10N', 'c ', 'd ']);
+  outbox.onAlone(null);
+  assert.deepEqual(outbox.finalFrames(1_000), ['7N', 'a ']);
+});
+
+test('an upload is limited', () => {
+  const outbox = new TabOutbox();
+  outbox.onAlone(0);
+  for (const text of ['abc', 'defg']) outbox.push(text);
+  const limit = 3 + 20 + 4 + 20;
+  assert.deepEqual(outbox.finalFrames(limit - 1), ['0N', 'abc ']);
+  assert.deepEqual(outbox.finalFrames(limit), ['0N', 'abc ', 'defg ']);
+  assert.deepEqual(outbox.finalFrames(limit + 1), ['0N', 'abc ', 'defg ']);
+});
+
+/** Stream in the worker: the index of a message is its number. */
+class FakeStream extends EventTarget {
+  static last: FakeStream;
+  readonly messages: string[] = [];
+  readonly id = 'id';
+  readonly state = 'open';
+  readonly transport = null;
+  readonly end = null;
+  #acks: (() => void)[] = [];
+
+  constructor() {
+    super();
+    FakeStream.last = this;
+  }
+
+  get counters(): { sent: number } {
+    return { sent: this.messages.length };
+  }
+
+  send(text: string): Promise<void> {
+    this.messages.push(text);
+    return new Promise((resolve) => this.#acks.push(resolve));
+  }
+
+  acknowledge(): void {
+    this.#acks.shift()?.();
+  }
+}
+
+/** Timers of the worker. */
+class FakeClock {
+  #now = 0;
+  #timers: { at: number; run: () => void }[] = [];
+
+  setTimeout = (run: () => void, ms: number): void => void this.#timers.push({ at: this.#now + ms, run });
+
+  tick(ms: number): void {
+    this.#now += ms;
+    const due = this.#timers.filter(({ at }) => at <= this.#now);
+    this.#timers = this.#timers.filter(({ at }) => at > this.#now);
+    for (const { run } of due) run();
+  }
+}
+
+/** A tab with its port: messages between tab and worker are delivered when the test decides. */
+class FakeTab {
+  readonly outbox = new TabOutbox();
+  readonly toWorker: TabRequest[] = [];
+  readonly toTab: WorkerNotice[] = [];
+  readonly port: { onmessage: ((event: { data: TabRequest }) => void) | null; postMessage: (notice: WorkerNotice) => void };
+  /** Uploads after the unload. */
+  readonly uploads: Map<number, string>[] = [];
+  left = false;
+
+  constructor(readonly name: string) {
+    this.port = { onmessage: null, postMessage: (notice) => void this.toTab.push(notice) };
+  }
+
+  send(text: string): void {
+    this.toWorker.push({ of: this.outbox.push(text), text });
+    if (this.left) this.upload();
+  }
+
+  upload(): void {
+    this.uploads.push(numbered(this.outbox.finalFrames(60_000)));
+  }
+
+  leave(): void {
+    this.left = true;
+    this.upload();
+    this.toWorker.push('bye');
+  }
+
+  deliverToTab(): void {
+    const notice = this.toTab.shift();
+    if (this.left || !notice) return;
+    if (notice.type === 'queued') this.outbox.onQueued(notice.of, notice.at);
+    if (notice.type === 'sent') this.outbox.settle(notice.of);
+    if (notice.type !== 'alone') return;
+    this.outbox.onAlone(notice.at);
+    if (notice.at === null) this.toWorker.push('shared');
+  }
+
+  deliverToWorker(): void {
+    const data = this.toWorker.shift();
+    if (data) this.port.onmessage?.({ data });
+  }
+}
+
+test('random schedules: uploads of leaving tabs agree with the numbers of the worker', async () => {
+  const { setTimeout } = globalThis;
+  const clock = new FakeClock();
+  Object.assign(globalThis, { setTimeout: clock.setTimeout });
+  Object.assign(globalThis, { Minerva: { MinervaStream: FakeStream } });
+  globalThis.dispatchEvent ??= () => true;
+  let uploaded = 0;
+  for (let seed = 0; seed < SCHEDULES; seed += 1) {
+    const random = new Random(seed);
+    const scope = { name: JSON.stringify({ url: 'http://x/', options: {} }), onconnect: null as unknown };
+    serveSharedStream(scope);
+    const tabs: FakeTab[] = [];
+    for (let step = 0; step < 80; step += 1) {
+      const present = tabs.filter((tab) => !tab.left);
+      if (present.length === 0 || (present.length < 3 && random.chance(0.1))) {
+        const tab = new FakeTab(`tab${tabs.length}`);
+        tabs.push(tab);
+        (scope.onconnect as (event: unknown) => void)({ ports: [tab.port] });
+      }
+      const tab = tabs[random.below(tabs.length)] as FakeTab;
+      if (!tab.left && random.chance(0.4)) tab.send(`${tab.name} ${step}`);
+      if (!tab.left && random.chance(0.05)) {
+        tab.leave();
+        // A handler of the page sends behind the unload; the browser delivers what the tab has sent.
+        if (random.chance(0.5)) tab.send(`${tab.name} last`);
+        if (random.chance(0.5)) while (tab.toWorker.length > 0) tab.deliverToWorker();
+      }
+      for (const each of tabs) {
+        if (random.chance(0.5)) each.deliverToWorker();
+        if (random.chance(0.5)) each.deliverToTab();
+      }
+      if (random.chance(0.3)) FakeStream.last.acknowledge();
+      if (random.chance(0.1)) {
+        // What a page sends during its unload arrives together.
+        for (const each of tabs) while (each.left && each.toWorker.length > 0) each.deliverToWorker();
+        clock.tick(50);
+      }
+      await Promise.resolve();
+    }
+    for (let round = 0; round < 100; round += 1) {
+      for (const tab of tabs) tab.deliverToWorker();
+      for (const tab of tabs) tab.deliverToTab();
+      clock.tick(50);
+      await Promise.resolve();
+    }
+    for (const tab of tabs) {
+      for (const [number, text] of tab.uploads.flatMap((upload) => [...upload])) {
+        assert.equal(FakeStream.last.messages[number], text, `seed ${seed}: message ${number} of ${tab.name}`);
+        uploaded += 1;
+      }
+    }
+  }
+  Object.assign(globalThis, { setTimeout });
+  assert(uploaded > SCHEDULES, `${uploaded} uploads`);
+});
