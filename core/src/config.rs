@@ -41,6 +41,10 @@ pub struct Config {
     #[arg(long, env = "MINERVA_MEMORY_BUDGET", value_name = "BYTES", help_heading = "State")]
     pub memory_budget: Option<u64>,
 
+    /// Newest version of the wire protocol that clients may use; an option of the programs.
+    #[arg(skip = 2u32)]
+    pub max_version: u32,
+
     /// Limits of streams.
     #[command(flatten)]
     pub limits: Limits,
@@ -65,6 +69,7 @@ impl Default for Config {
             app_timeout: Duration::from_secs(8),
             partitions: 64,
             memory_budget: None,
+            max_version: 2,
             limits: Limits::default(),
             partition: PartitionOptions::default(),
         }

@@ -54,6 +54,8 @@ pub struct Core {
     service: watch::Receiver<ServiceState>,
     heartbeat_interval: Duration,
     app_timeout: Duration,
+    /// Newest version of the wire protocol that clients may use.
+    max_version: u32,
     /// The error that ended the ownership task.
     failure: watch::Receiver<Option<StoreError>>,
     api: Api,
@@ -171,6 +173,7 @@ impl Core {
             service,
             heartbeat_interval: ownership::heartbeat_interval(config.partition.lease),
             app_timeout: config.app_timeout,
+            max_version: config.max_version,
             failure,
             api,
             health,
@@ -235,6 +238,7 @@ impl Core {
             Arc::clone(&self.id),
             self.metrics.clone(),
             self.stop.token(),
+            self.max_version,
         );
         let service = LinkServiceServer::new(server)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)

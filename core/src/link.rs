@@ -39,6 +39,8 @@ pub(crate) struct LinkServer {
     metrics: Metrics,
     stopping: StopToken,
     refused_edges: RefusedEdges,
+    /// Newest version of the wire protocol that clients may use.
+    wire_version: u32,
     /// Number of the next link.
     next: AtomicU64,
 }
@@ -49,9 +51,10 @@ impl LinkServer {
         core_id: Arc<str>,
         metrics: Metrics,
         stopping: StopToken,
+        wire_version: u32,
     ) -> Self {
         let (refused_edges, next) = (RefusedEdges::default(), AtomicU64::new(1));
-        Self { partitions, core_id, metrics, stopping, refused_edges, next }
+        Self { partitions, core_id, metrics, stopping, refused_edges, wire_version, next }
     }
 }
 
@@ -76,9 +79,11 @@ impl LinkService for LinkServer {
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
         let (partitions, hash) = (self.partitions.count(), self.partitions.hash());
+        let wire_version = self.wire_version;
         tokio::spawn(async move {
             let answer = move || {
                 let hello = greeting::core_hello(core_id.to_string(), partitions, hash);
+                let hello = pb::CoreHello { wire_version, ..hello };
                 let frame = Some(pb::core_frame::Frame::Hello(hello));
                 // Fails if the edge has hung up.
                 let _ = greeting.send(RelayResponse { frames: vec![pb::CoreFrame { frame }] });

@@ -46,6 +46,12 @@ struct Options {
         value_parser = address, help_heading = "Operation")]
     admin: SocketAddr,
 
+    /// Newest version of the wire protocol that clients may use, 2 or 3. Edges serve version 3 only if all cores have this
+    /// setting.
+    #[arg(long, env = "MINERVA_MAX_VERSION", value_name = "VERSION", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(2..=3))]
+    max_version: u32,
+
     #[command(flatten)]
     core: Config,
 
@@ -110,8 +116,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
             None => "starting".to_owned(),
         });
     };
+    let config = Config { max_version: options.max_version, ..options.core };
     let started = tokio::select! {
-        started = Core::start_reporting(&options.core, store, metrics, report) => started,
+        started = Core::start_reporting(&config, store, metrics, report) => started,
         () = signals.next() => return Ok(()),
     };
     let mut core = started?;

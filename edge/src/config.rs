@@ -134,11 +134,17 @@ pub struct Config {
         default_value_t = DEFAULT_BACKLOG, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub listen_backlog: u32,
 
-    /// Maximum length of a client's frame in bytes, including the type byte; at most 1048576.
+    /// Maximum length of a client's frame in bytes, including the type byte; of a message in version 3. At most 1048576.
     #[arg(long, env = "MINERVA_MAX_FRAME", value_name = "BYTES",
         default_value_t = minerva_proto::MAX_FRAME as u32,
         value_parser = clap::value_parser!(u32).range(1024..=minerva_proto::MAX_FRAME as i64))]
     pub max_frame: u32,
+
+    /// Newest version of the wire protocol that clients may use, 2 or 3. Version 3 is served only if all linked cores
+    /// have the same setting.
+    #[arg(long, env = "MINERVA_MAX_VERSION", value_name = "VERSION", default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(2..=3))]
+    pub max_version: u32,
 
     /// Maximum time that a transport is kept open without an owner of its stream.
     #[arg(long, env = "MINERVA_HOLD_TIME", value_name = "TIME", default_value = "30s",
@@ -230,6 +236,7 @@ impl Default for Config {
             max_waiting_bytes: DEFAULT_WAITING,
             listen_backlog: DEFAULT_BACKLOG,
             max_frame: minerva_proto::MAX_FRAME as u32,
+            max_version: 2,
             hold_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
             pass_headers: vec!["user-agent".to_owned(), "accept-language".to_owned()],

@@ -244,6 +244,7 @@ fn shared_state(
         policy: policy(config)?,
         drain_time: config.drain_time,
         links,
+        max_version: config.max_version,
         metrics,
         phase,
         #[cfg(feature = "echo")]

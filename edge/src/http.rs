@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 mod exchange;
 mod multiplex;
+mod refusal;
 mod refusal_log;
 pub(crate) mod reply;
 pub(crate) mod route;
@@ -23,6 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use minerva_proto::ServiceName;
+use minerva_proto::v3::{Refusal, RefusalCode};
 use tokio::sync::oneshot;
 
 use self::body::Body;
@@ -108,23 +110,28 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
     let verdict = shared.origins.check(request.headers(), connection.encrypted);
     let allowed = verdict.allowed_origin(request.headers());
     if connection.is_refused() {
-        let mut response = too_many_connections();
-        reply::set(response.headers_mut(), http::header::CONNECTION, "close");
-        if let Some(origin) = allowed {
-            shared.origins.allow(response.headers_mut(), origin);
-        }
-        return response;
+        return refusal::refuse(request, busy(), &connection, || {
+            let mut response = too_many_connections();
+            reply::set(response.headers_mut(), http::header::CONNECTION, "close");
+            if let Some(origin) = allowed {
+                shared.origins.allow(response.headers_mut(), origin);
+            }
+            response
+        });
     }
     if !connection.accepts_host(request.uri(), request.headers()) {
         shared.metrics.foreign_hosts.inc();
         refusal_log::warn_host(request.headers());
         let text =
-            "this server is not for this host name; its operator can list the name in --hosts\n";
-        return reply::text(StatusCode::MISDIRECTED_REQUEST, text);
+            "this server is not for this host name; its operator can list the name in --hosts";
+        let refusal = Refusal::with_title(RefusalCode::Origin, text);
+        return refusal::refuse(request, refusal, &connection, || {
+            reply::text(StatusCode::MISDIRECTED_REQUEST, format!("{text}\n"))
+        });
     }
     let route = Route::of(request.uri().path(), &connection.service);
     if let (Verdict::Foreign, Route::Transport(endpoint, _)) = (verdict, &route) {
-        return refuse_origin(&request, *endpoint, &shared);
+        return refuse_origin(request, *endpoint, &connection);
     }
     let mut response = match route {
         Route::Transport(endpoint, service) => {
@@ -132,7 +139,10 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
         }
         Route::InvalidService(error) => {
             refusal_log::warn_service(request.uri().path());
-            reply::text(StatusCode::NOT_FOUND, format!("{error}\n"))
+            let refusal = Refusal::with_title(RefusalCode::Service, error);
+            refusal::refuse(request, refusal, &connection, || {
+                reply::text(StatusCode::NOT_FOUND, format!("{error}\n"))
+            })
         }
         Route::Other => page(&request, &shared),
     };
@@ -144,17 +154,20 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
 
 /// Refuses a page of a foreign origin before its body is read. The page may read the reason, which needs a preflight.
 fn refuse_origin(
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
     endpoint: Endpoint,
-    shared: &Shared,
+    connection: &Arc<Connection>,
 ) -> Response<Body> {
     let mut response = if request.method() == Method::OPTIONS {
         let (method, allowed) = endpoint.methods();
         reply::preflight(&method, allowed)
     } else {
-        shared.metrics.foreign_origins.inc();
+        connection.shared.metrics.foreign_origins.inc();
         refusal_log::warn_origin(request.headers());
-        reply::text(StatusCode::FORBIDDEN, "this origin may not use this service\n")
+        let refusal = Refusal::new(RefusalCode::Origin);
+        refusal::refuse(request, refusal, connection, || {
+            reply::text(StatusCode::FORBIDDEN, "this origin may not use this service\n")
+        })
     };
     origin::explain(response.headers_mut());
     response
@@ -182,12 +195,15 @@ async fn transport(
             request.headers_mut().remove(name);
         }
     }
-    let Some(address) = connection.admit(request.headers()) else { return too_many_connections() };
+    let Some(address) = connection.admit(request.headers()) else {
+        return refusal::refuse(request, busy(), connection, too_many_connections);
+    };
     let client = (connection.caller(request.headers(), service), address);
     match endpoint {
         Endpoint::Io => {
+            let versions = exchange::versions(request.headers(), &connection.shared);
             let upload = Upload::new(request.into_body());
-            Box::pin(exchange::serve(upload, client, connection)).await
+            Box::pin(exchange::serve(upload, versions, client, connection)).await
         }
         Endpoint::Mux => {
             let (head, body) = request.into_parts();
@@ -203,9 +219,17 @@ fn omits_credentials(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "credentials=omit"))
 }
 
+/// Text of a refused connection.
+const TOO_MANY: &str = "too many connections of this address";
+
 fn too_many_connections() -> Response<Body> {
-    let reason = "too many connections of this address";
-    reply::limited(reason, CONNECTION_RETRY)
+    reply::limited(TOO_MANY, CONNECTION_RETRY)
+}
+
+fn busy() -> Refusal {
+    let mut refusal = Refusal::with_title(RefusalCode::Busy, TOO_MANY);
+    refusal.after = Some(CONNECTION_RETRY);
+    refusal
 }
 
 fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {

@@ -21,6 +21,7 @@ mod link;
 mod listener;
 mod metrics;
 mod pages;
+mod refusals;
 mod session;
 mod shared;
 #[cfg(feature = "simulation")]

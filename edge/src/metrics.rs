@@ -30,6 +30,7 @@ pub struct Metrics {
     pub(crate) refused: Family<Refused, Counter>,
     pub(crate) garbage: Counter,
     pub(crate) refused_frames: Family<Refusal, Counter>,
+    pub(crate) refusals: Family<RefusalCode, Counter>,
     /// Frames and enum values of later releases, received and skipped.
     pub(crate) unknown_received: Family<Direction, Counter>,
 }
@@ -107,10 +108,17 @@ pub(crate) struct Refusal {
     pub(crate) reason: &'static str,
 }
 
+/// Label `code` of refusals.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RefusalCode {
+    /// The code on the wire, such as `gone`.
+    pub(crate) code: &'static str,
+}
+
 /// Label `how` of ended transports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Outcome {
-    /// `gone`, `complete`, `closed`, `unavailable`, `limited`, `failed` or `no_hello`.
+    /// `gone`, `complete`, `closed`, `unavailable`, `limited`, `failed`, `refused` or `no_hello`.
     pub(crate) how: &'static str,
 }
 
@@ -168,6 +176,8 @@ impl Metrics {
         all.register("garbage", garbage, metrics.garbage.clone());
         let refused = "Frames of cores that break the contract, by reason";
         all.register("link_frames_refused", refused, metrics.refused_frames.clone());
+        let refusals = "Transports of version 3 refused, by code";
+        all.register("refusals", refusals, metrics.refusals.clone());
         let unknown = "Unknown frames and enum values, by direction";
         // Exported from the start, as 0.
         drop(metrics.unknown_received.get_or_create(&CORE_TO_EDGE));

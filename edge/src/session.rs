@@ -2,15 +2,20 @@
 //! A driver (`tcp.rs`, `http/exchange.rs`, `websocket.rs`) adds the socket: it passes input, writes chunks and
 //! closes. Nothing here waits for a socket.
 
+mod admit;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use minerva_proto::link::{Attach, Caller, CloseCause, CoreMessage, EdgeMessage};
+use minerva_proto::link::{Caller, CloseCause, CoreMessage, EdgeMessage};
+use minerva_proto::v3::Refusal;
 use minerva_proto::{KillReason, TransportKind};
 use tokio::time::Sleep;
+
+use admit::admit;
 
 use crate::admission::{AddressPermit, FrameMemory, PrimaryPermit};
 use crate::buffer_budget::BufferShare;
@@ -18,8 +23,9 @@ use crate::cached_watch::CachedWatch;
 use crate::clock;
 use crate::link::{Route, RouteEvent};
 use crate::metrics::{Cause, Kind as KindLabel, Outcome, Reattachment};
+use crate::refusals;
 use crate::shared::{Phase, Shared};
-use crate::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol};
+use crate::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol, WireVersions};
 
 /// Core messages handled in a row before the socket gets a turn.
 const CORE_BATCH: usize = 64;
@@ -69,7 +75,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         shared: &Arc<Shared>,
-        kind: TransportProtocol,
+        (kind, versions): (TransportProtocol, WireVersions),
         caller: Caller,
         address: Arc<AddressPermit>,
     ) -> Self {
@@ -77,7 +83,7 @@ impl Session {
         let caller = Arc::new(Caller { address: address.shared_key(), ..caller });
         let buffers = BufferShare::new(&shared.buffers);
         let s2c_window = buffers.s2c_window(shared.limits.s2c_window);
-        let limits = Limits { s2c_window, ..shared.limits.clone() };
+        let limits = Limits { versions, s2c_window, ..shared.limits.clone() };
         let machine = Transport::new(now, kind, caller, limits);
         let mut session = Self {
             machine,
@@ -134,6 +140,16 @@ impl Session {
 
     pub(crate) fn is_over(&self) -> bool {
         self.machine.is_over()
+    }
+
+    /// The refusal that has ended the transport.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.machine.refusal()
+    }
+
+    /// Whether the transport has version 3 of the wire protocol.
+    pub(crate) fn is_version_3(&self) -> bool {
+        self.machine.wire_version() == 3
     }
 
     /// What carries the frames, once the hello is read.
@@ -245,9 +261,12 @@ impl Session {
     }
 
     fn attach_to_owner(&mut self) {
-        if self.route.as_mut().is_some_and(Route::attach_to_owner) {
-            self.machine.handle_input(clock::now(), Input::OwnerFound);
-        }
+        let Some(wire_version) = self.route.as_mut().and_then(Route::attach_to_owner) else {
+            return;
+        };
+        let serves = self.machine.wire_version() <= wire_version;
+        let input = if serves { Input::OwnerFound } else { Input::VersionUnavailable };
+        self.machine.handle_input(clock::now(), input);
     }
 
     /// Executes the machine's outputs and arms the timer.
@@ -287,7 +306,12 @@ impl Session {
                 Ending::Unavailable { reason, .. } => {
                     tracing::debug!(stream = %stream.short_hash(), reason, "a stream is unavailable");
                 }
-                Ending::Complete | Ending::Closed | Ending::NoHello | Ending::Limited { .. } => {}
+                Ending::Complete
+                | Ending::Closed
+                | Ending::NoHello
+                | Ending::Limited { .. }
+                | Ending::Refused(_)
+                | Ending::ContentType => {}
             }
         }
         // The next transport of a long-poll may open before this task ends.
@@ -344,31 +368,6 @@ impl Session {
     }
 }
 
-/// Checks the limits of the client's address and of the stream.
-fn admit(
-    attach: &Attach,
-    may_create: bool,
-    address: &AddressPermit,
-    shared: &Shared,
-) -> Result<Option<PrimaryPermit>, Input> {
-    let stream = &attach.stream_id;
-    if let Some(retry_after) = (!may_create).then(|| address.unknown_stream_wait(stream)).flatten()
-    {
-        let reason = "too many requests of this address for streams that do not exist";
-        return Err(Input::Limited { reason, retry_after });
-    }
-    if !attach.wants_messages {
-        return Ok(None);
-    }
-    match shared.admission.open_primary(&attach.stream_id) {
-        Ok(permit) => Ok(Some(permit)),
-        Err(retry_after) => {
-            let reason = "this stream changes its transport too often";
-            Err(Input::Limited { reason, retry_after })
-        }
-    }
-}
-
 async fn next_event(route: &mut Option<Route>) -> RouteEvent {
     match route {
         Some(route) => route.next().await,
@@ -386,15 +385,10 @@ impl Drop for Session {
             // The client may reconnect long after the attachment.
             self.note_stream(true);
         }
-        let how = match self.ending {
-            None => "gone",
-            Some(Ending::Complete) => "complete",
-            Some(Ending::Closed) => "closed",
-            Some(Ending::Unavailable { .. }) => "unavailable",
-            Some(Ending::Limited { .. }) => "limited",
-            Some(Ending::Failed { .. }) => "failed",
-            Some(Ending::NoHello) => "no_hello",
-        };
+        if let Some(refusal) = self.machine.refusal() {
+            refusals::record(&self.shared.metrics, refusal, self.machine.attach());
+        }
+        let how = self.ending.as_ref().map_or("gone", Ending::label);
         self.shared.metrics.ended.get_or_create(&Outcome { how }).inc();
     }
 }

@@ -41,9 +41,18 @@ pub(crate) struct Shared {
     pub(crate) policy: Bytes,
     pub(crate) drain_time: Duration,
     pub(crate) links: Directory,
+    /// Newest version of the wire protocol, from the options.
+    pub(crate) max_version: u32,
     pub(crate) metrics: Metrics,
     pub(crate) phase: watch::Receiver<Phase>,
     /// Whether WebSockets echo their messages instead of carrying transports.
     #[cfg(feature = "echo")]
     pub(crate) echo_websockets: bool,
+}
+
+impl Shared {
+    /// Whether clients may use version 3 of the wire protocol: all linked cores and the options permit that version.
+    pub(crate) fn serves_version_3(&self) -> bool {
+        self.max_version.min(self.links.wire_version()) >= 3
+    }
 }

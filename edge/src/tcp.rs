@@ -15,7 +15,7 @@ use crate::admission::AddressPermit;
 use crate::session::Session;
 use crate::shared::{Phase, Shared};
 use crate::socket::Socket;
-use crate::transport::{Input, TransportProtocol};
+use crate::transport::{Input, TransportProtocol, WireVersions};
 
 /// Read size in bytes; the buffer is on the worker's stack, not in the task.
 const READ: usize = 64 * 1024;
@@ -33,7 +33,10 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     (caller, address): (Caller, Arc<AddressPermit>),
 ) {
-    let mut session = Session::new(&shared, TransportProtocol::Tcp, caller, address);
+    let is_version_3 = shared.serves_version_3();
+    let versions = if is_version_3 { WireVersions::TwoOrThree } else { WireVersions::Two };
+    let protocol = (TransportProtocol::Tcp, versions);
+    let mut session = Session::new(&shared, protocol, caller, address);
     if !rest.is_empty() {
         session.received(rest, false);
     }

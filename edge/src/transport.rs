@@ -8,23 +8,28 @@
 //! [`Transport::poll_timeout`].
 
 mod attachment;
+mod ending;
 mod event;
+mod fault;
 mod frame_deadline;
 mod inbound;
 mod limits;
 mod outbound;
 mod protocol;
 mod reading;
+mod server_frame;
 #[cfg(test)]
 mod tests;
+mod version3;
+mod wire;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use minerva_proto::link::{Attach, Caller, EdgeMessage, End};
-use minerva_proto::{ClaimTag, Frame, KillReason, StreamNumber};
+use minerva_proto::v3::RefusalCode;
+use minerva_proto::{ClaimTag, StreamNumber};
 
 pub use event::{Ending, Input, Output};
 use frame_deadline::FrameDeadline;
@@ -32,9 +37,10 @@ use inbound::Inbound;
 pub use limits::Limits;
 use outbound::Outbound;
 pub use protocol::TransportProtocol;
-
-/// Text of the heartbeat comment.
-const HEARTBEAT: &[u8] = b"beat";
+use server_frame::ServerFrame;
+use version3::Version3;
+use wire::Wire;
+pub use wire::WireVersions;
 
 /// Time limit from the start to a complete hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,6 +70,8 @@ pub struct Transport {
     has_owner: bool,
     /// Content of the hello, without `batch` and `resume`; set once.
     attach: Option<Box<Attach>>,
+    /// State of a transport of version 3; set by the hello, or from the start by the subprotocol of a WebSocket.
+    version3: Option<Box<Version3>>,
     /// Whether a core has attached the transport at least once.
     opened: bool,
     /// The core's number of the stream; valid after the first attachment.
@@ -128,15 +136,18 @@ impl Transport {
         caller: Arc<Caller>,
         limits: Limits,
     ) -> Self {
+        let Limits { versions, max_frame, untaken, s2c_window, .. } = limits;
+        let wire = Wire::before_hello(protocol.framing(), versions);
         Self {
             protocol,
             caller,
             state: State::Greeting { until: now + HELLO_TIMEOUT },
-            inbound: Inbound::new(protocol.framing(), limits.max_frame, limits.untaken),
-            outbound: Outbound::new(protocol, limits.s2c_window),
+            inbound: Inbound::new(protocol.framing(), versions, max_frame, untaken),
+            outbound: Outbound::new(protocol, wire, s2c_window),
             limits,
             has_owner: false,
             attach: None,
+            version3: (wire == Wire::V3).then(Box::default),
             opened: false,
             stream: StreamNumber(0),
             written_tag: ClaimTag::UNKNOWN,
@@ -168,7 +179,8 @@ impl Transport {
                     self.inbound.on_partial(bytes);
                 }
             }
-            Input::Garbled => self.on_garbled(now),
+            Input::Garbled => self.on_unreadable(now, self.inbound.corrupt()),
+            Input::TooLarge => self.on_unreadable(now, self.inbound.too_large()),
             Input::Written => self.on_written(),
             Input::Gone => self.over(None),
             Input::OwnerFound => self.on_owner_found(),
@@ -180,8 +192,9 @@ impl Transport {
             Input::LinkLost => self.on_link_lost(now),
             Input::Drain => self.on_drain(now),
             Input::Limited { reason, retry_after } => {
-                self.over(Some(Ending::Limited { reason, retry_after }));
+                self.give_up(now, Ending::Limited { reason, retry_after });
             }
+            Input::VersionUnavailable => self.refuse(now, RefusalCode::Version),
             Input::Core(core) => self.on_core(now, core),
         }
         self.update_deadlines(now);
@@ -199,15 +212,9 @@ impl Transport {
                 if due(self.input_due) {
                     self.over(Some(Ending::Closed));
                 } else if due(self.frame_deadline.due()) {
-                    self.over(Some(Ending::Unavailable {
-                        reason: "a frame was not complete in time".to_owned(),
-                        retry_after: Duration::ZERO,
-                    }));
+                    self.give_up(now, unavailable("a frame was not complete in time"));
                 } else if due(self.owner_due) {
-                    self.over(Some(Ending::Unavailable {
-                        reason: "no core has answered for this stream".to_owned(),
-                        retry_after: Duration::ZERO,
-                    }));
+                    self.give_up(now, unavailable("no core has answered for this stream"));
                 } else if due(self.maxt_due) {
                     self.maxt_due = None;
                     self.end_gently(now);
@@ -216,7 +223,7 @@ impl Transport {
         }
         if due(self.heartbeat_due) {
             self.heartbeat_due = None;
-            self.send_heartbeat();
+            self.send_heartbeat(now);
         }
         self.update_deadlines(now);
     }
@@ -302,74 +309,19 @@ impl Transport {
         }
     }
 
-    fn on_drain(&mut self, now: Instant) {
-        match self.state {
-            State::Greeting { .. } => self.over(Some(Ending::Unavailable {
-                reason: "this edge is draining".to_owned(),
-                retry_after: Duration::ZERO,
-            })),
-            State::Attached => self.end_gently(now),
-            State::Ending { .. } | State::Closing { .. } | State::Over => {}
-        }
-    }
-
-    fn end_gently(&mut self, now: Instant) {
-        if matches!(self.state, State::Attached) {
-            self.end(now, End { kill: None });
-        }
-    }
-
-    fn end(&mut self, now: Instant, end: End) {
-        self.stop_reading(now, Some(end));
-        self.send_end(end);
-    }
-
-    /// Kills a transport that was never attached.
-    fn refuse(&mut self, now: Instant, reason: KillReason) {
-        self.put_frame(&Frame::TransportKill(reason));
-        self.finish(now);
-    }
-
-    /// Ends the output: completes an HTTP response, or asks the client to close a socket.
-    fn finish(&mut self, now: Instant) {
-        self.inbound.discard();
-        self.heartbeat_due = None;
-        if self.protocol.asks_to_close() {
-            self.put_frame(&Frame::YouCloseIt);
-            self.state = State::Closing { until: now + CLOSE_TIMEOUT };
-        } else {
-            self.state = State::Over;
-            self.outputs.push_back(Output::End(Ending::Complete));
-        }
-    }
-
-    fn over(&mut self, ending: Option<Ending>) {
-        if self.is_over() {
-            // The remaining chunks are not written.
-            return self.detach();
-        }
-        self.state = State::Over;
-        self.heartbeat_due = None;
-        self.inbound.discard();
-        self.outputs.extend(ending.map(Output::End));
-        self.detach();
-    }
-
-    fn detach(&mut self) {
-        if std::mem::take(&mut self.owes_detach) {
-            self.outputs.push_back(Output::ToCore(EdgeMessage::Detach));
-        }
-    }
-
-    fn send_heartbeat(&mut self) {
+    fn send_heartbeat(&mut self, now: Instant) {
         // Unwritten bytes of a slow client serve as the heartbeat.
         if self.outbound.unwritten_bytes() == 0 {
-            self.put_frame(&Frame::Comment(Bytes::from_static(HEARTBEAT)));
+            self.put_frame(ServerFrame::Heartbeat);
         }
         self.wrote = true;
+        let is_poll = self.attach.as_ref().is_some_and(|attach| attach.single_flush);
+        if self.version3.is_some() && is_poll {
+            self.end_gently(now);
+        }
     }
 
-    fn put_frame(&mut self, frame: &Frame) {
+    fn put_frame(&mut self, frame: ServerFrame) {
         self.wrote = true;
         self.outbound.put(frame);
     }
@@ -392,7 +344,13 @@ impl Transport {
         self.frame_deadline.update(now, self.inbound.frames(), unfinished);
         let has_finished = matches!(self.state, State::Closing { .. } | State::Over);
         if has_finished && self.outbound.unwritten_bytes() == 0 {
+            self.close_refused();
             self.detach();
         }
     }
+}
+
+/// An ending without an estimate for the next attempt.
+fn unavailable(reason: &str) -> Ending {
+    Ending::Unavailable { reason: reason.to_owned(), retry_after: Duration::ZERO }
 }

@@ -1,10 +1,11 @@
-//! Driver of WebSocket transports, from the handshake on. A text message holds newline-terminated frames and
-//! becomes one batch. Called by `http.rs`.
+//! Driver of WebSocket transports, from the handshake on. A text message holds newline-terminated frames of version 2, a
+//! binary message frames of version 3; each becomes one batch. Called by `http.rs`.
 
 #[cfg(feature = "echo")]
 mod echo;
 mod frame_bounds;
 mod handler;
+mod handshake;
 mod read_ahead;
 
 use std::future::poll_fn;
@@ -14,35 +15,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Sink, Stream};
-use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use minerva_proto::link::Caller;
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use self::handler::MessageHandler;
+pub(crate) use self::handshake::{is_upgrade, offers_version_3, refuse, upgrade};
 use self::read_ahead::ReadAhead;
-use crate::admission::AddressPermit;
-use crate::http::body::Body;
 use crate::http::connection::Connection;
-use crate::http::reply;
-use crate::session::Session;
 use crate::socket::{Rewind, Socket};
-use crate::transport::{Input, TransportProtocol};
-
-/// WebSocket subprotocol of wire version 2.
-const SUBPROTOCOL: &str = "minerva.2";
+use crate::transport::Input;
 
 /// Read buffer of one connection in bytes. The default of 128 KiB is allocated eagerly for each connection;
 /// [`ReadAhead`] reads the socket in larger pieces.
@@ -62,53 +49,6 @@ const CONTROL_HEADER: usize = 6;
 
 /// Time limit for the end of a connection: the closing handshake, and after a fault the client's close.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
-
-/// Accepts or rejects a handshake; the transport runs in a task of its own.
-pub(crate) fn upgrade(
-    mut request: Request<Incoming>,
-    (caller, address): (Caller, Arc<AddressPermit>),
-    connection: &Arc<Connection>,
-) -> Response<Body> {
-    let headers = request.headers();
-    if !has_token(headers, &CONNECTION, "upgrade") || !is_upgrade(headers) {
-        return refusal(StatusCode::UPGRADE_REQUIRED, "this is for WebSockets\n");
-    }
-    if request.version() < Version::HTTP_11 {
-        let text = "a WebSocket needs HTTP/1.1; a proxy on the way may speak an older one\n";
-        return refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text);
-    }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return refusal(StatusCode::UPGRADE_REQUIRED, "use WebSocket version 13\n");
-    }
-    let Some(key) = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24) else {
-        return refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing or wrong\n");
-    };
-    let mut response = Response::new(Body::whole(""));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let answer = response.headers_mut();
-    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
-        answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    if has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
-    let upgraded = hyper::upgrade::on(&mut request);
-    let connection = Arc::clone(connection);
-    tokio::spawn(async move {
-        if let Some(socket) = open(upgraded, &connection).await {
-            #[cfg(feature = "echo")]
-            if connection.shared.echo_websockets {
-                return Driver::spawn(socket, echo::Echo::default(), connection);
-            }
-            let protocol = TransportProtocol::WebSocket;
-            let session = Session::new(&connection.shared, protocol, caller, address);
-            Driver::spawn(socket, session, connection);
-        }
-    });
-    response
-}
 
 /// The connection under the WebSocket.
 type Inner = ReadAhead<Socket>;
@@ -185,9 +125,11 @@ impl<H: MessageHandler> Driver<H> {
         // A block, since an `async fn` stores its arguments twice.
         tokio::spawn(async move {
             driver.run().await;
+            let code = driver.fault.or(driver.refused);
+            let frame = driver.handler.close_frame().or(code.map(close_frame));
             drop(driver.handler);
             if let Some(socket) = &mut driver.socket {
-                close(socket, driver.fault.or(driver.refused)).await;
+                close(socket, frame).await;
             }
             // Releases the connection permit.
             drop(connection);
@@ -233,7 +175,8 @@ impl<H: MessageHandler> Driver<H> {
                     }
                     Event::Unreadable(code) => {
                         *fault = Some(code);
-                        handler.input(Input::Garbled);
+                        let is_size = code == CloseCode::Size;
+                        handler.input(if is_size { Input::TooLarge } else { Input::Garbled });
                     }
                     Event::Violation => {
                         *fault = Some(CloseCode::Protocol);
@@ -248,12 +191,15 @@ impl<H: MessageHandler> Driver<H> {
     }
 }
 
+fn close_frame(code: CloseCode) -> CloseFrame {
+    CloseFrame { code, reason: Utf8Bytes::default() }
+}
+
 /// Completes the closing handshake, whichever side started. After a fault the client gets the code, and then the time
 /// to close: unread input would reset the connection and could destroy the close frame on the way.
-async fn close(socket: &mut WebSocketStream<Inner>, fault: Option<CloseCode>) {
+async fn close(socket: &mut WebSocketStream<Inner>, frame: Option<CloseFrame>) {
     let closing = async {
-        if let Some(code) = fault {
-            let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+        if let Some(frame) = frame {
             let _ = socket.close(Some(frame)).await;
             let _ = socket.get_mut().shutdown().await;
             poll_fn(|cx| poll_discard(socket.get_mut(), cx)).await;
@@ -362,26 +308,4 @@ fn failure(error: &Error) -> Event {
     } else {
         Event::Gone
     }
-}
-
-/// Whether a request names the upgrade to WebSocket.
-pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
-    has_token(headers, &UPGRADE, "websocket")
-}
-
-/// Whether a comma-separated header contains a token.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
-}
-
-fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = reply::text(status, text);
-    let headers = response.headers_mut();
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    if status == StatusCode::UPGRADE_REQUIRED {
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-    response
 }

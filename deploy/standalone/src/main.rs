@@ -58,7 +58,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let store_url = options.store()?;
     let store = tokio::task::spawn_blocking(move || store::open(&store_url)).await??;
-    let mut core = Core::start(&options.core, store, core_metrics).await?;
+    let config =
+        minerva_core::Config { max_version: options.edge.max_version, ..options.core.clone() };
+    let mut core = Core::start(&config, store, core_metrics).await?;
     let (channel, incoming) = memory_link::memory_link();
     core.serve_link(incoming);
     core.serve_api(api);

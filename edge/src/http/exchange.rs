@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use minerva_proto::TransportKind;
 use minerva_proto::link::Caller;
 use tokio::sync::{mpsc, oneshot};
@@ -16,17 +16,20 @@ use super::reply;
 use super::upload::Upload;
 use crate::admission::AddressPermit;
 use crate::session::Session;
-use crate::transport::{Ending, Input, TransportProtocol};
+use crate::shared::Shared;
+use crate::transport::{Ending, Input, TransportProtocol, WireVersions};
 
 /// Serves one transport; returns when the response starts.
 pub(super) async fn serve(
     upload: Upload,
+    versions: WireVersions,
     (caller, address): (Caller, Arc<AddressPermit>),
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let (head, response) = oneshot::channel();
+    let protocol = (TransportProtocol::Http, versions);
     let mut exchange = Exchange {
-        session: Session::new(&connection.shared, TransportProtocol::Http, caller, address),
+        session: Session::new(&connection.shared, protocol, caller, address),
         upload: Some(upload),
         reply: Reply::Unsent { head, gathered: BytesMut::new() },
     };
@@ -45,6 +48,17 @@ pub(super) async fn serve(
     });
     let unreadable = || reply::text(StatusCode::BAD_REQUEST, "the request cannot be read\n");
     response.await.unwrap_or_else(|_| unreadable())
+}
+
+/// The versions that the hello may request: version 3 needs a content type that a form of a foreign page cannot send.
+pub(super) fn versions(headers: &HeaderMap, shared: &Shared) -> WireVersions {
+    if !shared.serves_version_3() {
+        WireVersions::Two
+    } else if reply::is_octet_stream(headers) {
+        WireVersions::TwoOrThree
+    } else {
+        WireVersions::TwoByContentType
+    }
 }
 
 struct Exchange {
@@ -153,7 +167,8 @@ impl Exchange {
         let reply = std::mem::replace(&mut self.reply, Reply::Begun { chunks });
         if let Reply::Unsent { head, .. } = reply {
             // A failed send means that the client has disconnected, which the next step detects.
-            let _ = head.send(reply::transport(Body::Chunks(body)));
+            let is_version_3 = self.session.is_version_3();
+            let _ = head.send(reply::transport(Body::Chunks(body), is_version_3));
         }
     }
 
@@ -161,7 +176,15 @@ impl Exchange {
         match std::mem::replace(&mut self.reply, Reply::Sent) {
             Reply::Unsent { head, gathered } => {
                 let _ = head.send(match ending {
-                    Ending::Complete => reply::transport(Body::whole(gathered.freeze())),
+                    Ending::Complete => {
+                        let is_version_3 = self.session.is_version_3();
+                        reply::transport(Body::whole(gathered.freeze()), is_version_3)
+                    }
+                    Ending::Refused(refusal) => reply::problem(&refusal),
+                    Ending::ContentType => {
+                        let text = "version 3 needs the content type application/octet-stream\n";
+                        reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
+                    }
                     Ending::Unavailable { reason, retry_after } => {
                         reply::unavailable(&reason, retry_after)
                     }

@@ -17,6 +17,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use minerva_proto::ServiceName;
+use minerva_proto::v3::{self, Refusal};
 use tokio::sync::mpsc;
 
 use super::body::{Body, Piece};
@@ -24,6 +25,7 @@ use super::connection::Connection;
 use super::upload::Upload;
 use super::{exchange, reply};
 use crate::admission::{AddressPermit, FrameMemory};
+use crate::transport::WireVersions;
 
 /// Most parts of one request.
 const MAX_PARTS: usize = 64;
@@ -75,17 +77,18 @@ pub(super) async fn serve(
     let Some((mode, parts)) = parse(body) else {
         return reply::text(StatusCode::BAD_REQUEST, "the parts of the request are malformed\n");
     };
+    let versions = exchange::versions(&headers, &connection.shared);
     let (chunks, body) = mpsc::channel(1);
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
         let channels = parts.into_iter().map(|part| {
             let service = part.service.clone().unwrap_or_else(|| default.clone());
             let client = (connection.caller(&headers, service), Arc::clone(&address));
-            relay(part, client, &connection, chunks.clone())
+            relay(part, versions, client, &connection, chunks.clone())
         });
         run(mode, channels.collect(), &chunks).await;
     });
-    reply::transport(Body::Chunks(body))
+    reply::transport(Body::Chunks(body), false)
 }
 
 type Client = (minerva_proto::link::Caller, Arc<AddressPermit>);
@@ -113,13 +116,22 @@ async fn run(
 /// Passes the response of one transport to the shared response. Returns the channel.
 async fn relay(
     part: Part,
+    versions: WireVersions,
     client: Client,
     connection: &Arc<Connection>,
     chunks: mpsc::Sender<Piece>,
 ) -> u32 {
     let channel = part.channel;
-    let mut response = exchange::serve(Upload::whole(part.frames), client, connection).await;
+    let mut response =
+        exchange::serve(Upload::whole(part.frames), versions, client, connection).await;
     let mut status = response.status().as_u16();
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        // The channel has no body of an error: the refusal is the only frame.
+        let mut frame = BytesMut::new();
+        v3::Frame::Refusal(refusal).encode(&mut frame);
+        *response.body_mut() = Body::whole(frame.freeze());
+        status = 200;
+    }
     let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
     let wait = wait.unwrap_or("0").to_owned();
     while status == 200 {

@@ -9,6 +9,8 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 
+use minerva_proto::v3::Refusal;
+
 use super::body::Body;
 
 /// Forbids caching: a cache must not deliver a transport's bytes twice or to another client.
@@ -22,11 +24,26 @@ const PREFLIGHT_SECONDS: &str = "600";
 const PAGE_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss: http: https:; img-src 'self' data:; \
     object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Content type of frames of version 3.
+const OCTET_STREAM: &str = "application/octet-stream";
+
+/// Whether the body of a request may have frames of version 3.
+pub(super) fn is_octet_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(OCTET_STREAM))
+}
+
 /// Response that carries a transport.
-pub(super) fn transport(body: Body) -> Response<Body> {
+pub(super) fn transport(body: Body, is_version_3: bool) -> Response<Body> {
     let mut response = Response::new(body);
     no_store(response.headers_mut());
-    set(response.headers_mut(), CONTENT_TYPE, "text/plain");
+    if is_version_3 {
+        set(response.headers_mut(), CACHE_CONTROL, "no-store, no-transform");
+        set(response.headers_mut(), CONTENT_TYPE, OCTET_STREAM);
+    } else {
+        set(response.headers_mut(), CONTENT_TYPE, "text/plain");
+    }
     // Disables response buffering in nginx.
     set(response.headers_mut(), HeaderName::from_static("x-accel-buffering"), "no");
     response
@@ -38,6 +55,21 @@ pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Body
     *response.status_mut() = status;
     no_store(response.headers_mut());
     set(response.headers_mut(), CONTENT_TYPE, "text/plain; charset=utf-8");
+    response
+}
+
+/// Response with a refusal, as a problem of RFC 9457.
+pub(super) fn problem(refusal: &Refusal) -> Response<Body> {
+    let mut response = Response::new(Body::whole(refusal.to_json()));
+    // Each code of the table has a valid status.
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    no_store(response.headers_mut());
+    set(response.headers_mut(), CONTENT_TYPE, "application/problem+json");
+    response.extensions_mut().insert(refusal.clone());
+    if let Some(after) = refusal.after {
+        set_retry_after(response.headers_mut(), after);
+    }
     response
 }
 
@@ -77,10 +109,14 @@ pub(super) fn limited(reason: &str, retry_after: Duration) -> Response<Body> {
 fn retry_later(status: StatusCode, reason: &str, retry_after: Duration) -> Response<Body> {
     let mut response = text(status, format!("{reason}\n"));
     if !retry_after.is_zero() {
-        let seconds = retry_after.as_millis().div_ceil(1000);
-        set(response.headers_mut(), RETRY_AFTER, &seconds.to_string());
+        set_retry_after(response.headers_mut(), retry_after);
     }
     response
+}
+
+/// Sets `Retry-After` in whole seconds.
+fn set_retry_after(headers: &mut HeaderMap, after: Duration) {
+    set(headers, RETRY_AFTER, &after.as_millis().div_ceil(1000).to_string());
 }
 
 /// 405; `allowed` lists the methods of the resource.

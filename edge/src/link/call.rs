@@ -91,7 +91,7 @@ pub(super) async fn make(
     let (hello, responses, rest) =
         timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| CallError::NoGreeting)??;
     let (sender, messages) = CallSender::new();
-    let established = directory.join(hello.partitions, hello.hash, sender)?;
+    let established = directory.join(&hello, sender)?;
     up(&hello.core_id);
     let (recipients, frames, coalescer) =
         (HashMap::new(), FrameQueue::default(), Coalescer::default());

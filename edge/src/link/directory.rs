@@ -2,9 +2,10 @@
 //! the calls (`call.rs`), read by the transports (`route.rs`).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use minerva_proto::link::greeting::CoreGreeting;
 use minerva_proto::link::{Claim, TransportId};
 use minerva_proto::{PartitionHash, StreamId};
 use tokio::sync::watch;
@@ -42,6 +43,8 @@ struct Inner {
     unready_reason: watch::Sender<Option<&'static str>>,
     /// Next transport number; never reused.
     numbers: AtomicU64,
+    /// Newest version of the wire protocol that all linked cores serve; without a link, of the last linked ones.
+    wire_version: AtomicU32,
     metrics: Metrics,
 }
 
@@ -51,7 +54,7 @@ struct State {
     table: OwnerTable,
     /// Assigns stream ids to the partitions of the table.
     hash: PartitionHash,
-    senders: HashMap<LinkId, CallSender>,
+    peers: HashMap<LinkId, Peer>,
     next_link: u64,
     /// Watchers of ownership changes by partition, created on first use.
     followers: HashMap<u32, watch::Sender<Cause>>,
@@ -59,21 +62,35 @@ struct State {
     early: watch::Sender<Cause>,
 }
 
+/// The core at the other end of a link.
+#[derive(Debug)]
+struct Peer {
+    sender: CallSender,
+    /// Newest version of the wire protocol that the core serves.
+    wire_version: u32,
+}
+
 impl Directory {
     pub(super) fn new(metrics: Metrics) -> Self {
         let state = State {
             table: OwnerTable::default(),
             hash: PartitionHash::UNKEYED,
-            senders: HashMap::new(),
+            peers: HashMap::new(),
             next_link: 0,
             followers: HashMap::new(),
             early: watch::Sender::new(Cause::LinkLost),
         };
         let unready_reason = watch::Sender::new(state.unready_reason());
         let numbers = AtomicU64::new(1);
-        Self {
-            inner: Arc::new(Inner { state: Mutex::new(state), unready_reason, numbers, metrics }),
-        }
+        // Before the first link no client is told that a version is missing: the attachment decides.
+        let wire_version = AtomicU32::new(u32::MAX);
+        let state = Mutex::new(state);
+        Self { inner: Arc::new(Inner { state, unready_reason, numbers, wire_version, metrics }) }
+    }
+
+    /// Newest version of the wire protocol that all linked cores serve.
+    pub(crate) fn wire_version(&self) -> u32 {
+        self.inner.wire_version.load(Ordering::Relaxed)
     }
 
     /// Watches the reason of unreadiness.
@@ -104,13 +121,14 @@ impl Directory {
         state.partition(stream).is_some_and(|partition| state.table.owner(partition).is_some())
     }
 
-    /// Creates an attachment of a transport to the owner of its stream; `None` without an owner.
-    pub(super) fn attachment(&self, stream: &StreamId) -> Option<Attachment> {
+    /// Creates an attachment of a transport to the owner of its stream, and returns the newest version of the wire
+    /// protocol that the owner serves; `None` without an owner.
+    pub(super) fn attachment(&self, stream: &StreamId) -> Option<(Attachment, u32)> {
         let state = self.lock();
         let claim = state.table.owner(state.partition(stream)?)?;
-        let sender = state.senders.get(&claim.link).filter(|sender| !sender.is_closed())?;
+        let peer = state.peers.get(&claim.link).filter(|peer| !peer.sender.is_closed())?;
         let transport = TransportId(self.inner.numbers.fetch_add(1, Ordering::Relaxed));
-        Some(Attachment::new(sender.clone(), claim, transport))
+        Some((Attachment::new(peer.sender.clone(), claim, transport), peer.wire_version))
     }
 
     /// Cause of an invalid claim, if the claim is no longer valid. `last` is the last cause of the partition's watch.
@@ -119,7 +137,7 @@ impl Directory {
         match state.table.status(claim) {
             ClaimStatus::Valid => None,
             ClaimStatus::Superseded => Some(Cause::Claimed),
-            ClaimStatus::Withdrawn if !state.senders.contains_key(&claim.link) => {
+            ClaimStatus::Withdrawn if !state.peers.contains_key(&claim.link) => {
                 Some(Cause::LinkLost)
             }
             ClaimStatus::Withdrawn if last == Cause::Moved => Some(Cause::Moved),
@@ -130,22 +148,24 @@ impl Directory {
     /// Registers the link of a greeted core until the returned guard is dropped.
     pub(super) fn join(
         &self,
-        partitions: u32,
-        hash: PartitionHash,
+        core: &CoreGreeting,
         sender: CallSender,
     ) -> Result<EstablishedLink, PartitionLayoutError> {
         let mut state = self.lock();
-        state.agree(partitions, hash)?;
+        state.agree(core.partitions, core.hash)?;
         let link = LinkId(state.next_link);
         state.next_link += 1;
-        state.senders.insert(link, sender);
+        state.peers.insert(link, Peer { sender, wire_version: core.wire_version });
         self.publish(&state);
         Ok(EstablishedLink { directory: self.clone(), link })
     }
 
     fn publish(&self, state: &State) {
         let metrics = &self.inner.metrics;
-        metrics.links_up.set(i64::try_from(state.senders.len()).unwrap_or(i64::MAX));
+        metrics.links_up.set(i64::try_from(state.peers.len()).unwrap_or(i64::MAX));
+        if let Some(oldest) = state.peers.values().map(|peer| peer.wire_version).min() {
+            self.inner.wire_version.store(oldest, Ordering::Relaxed);
+        }
         let (owned, all) = (state.table.owned() as i64, i64::from(state.table.partitions()));
         metrics.partitions.set(owned);
         metrics.partitions_without_owner.set(all - owned);
@@ -167,7 +187,7 @@ impl State {
     }
 
     fn unready_reason(&self) -> Option<&'static str> {
-        if self.senders.is_empty() {
+        if self.peers.is_empty() {
             Some("no link to a core")
         } else if self.table.owned() == 0 {
             Some("no core owns any streams yet")
@@ -185,10 +205,10 @@ impl State {
         if ours == partitions && self.hash == hash {
             return Ok(());
         }
-        if !self.senders.is_empty() && ours != partitions {
+        if !self.peers.is_empty() && ours != partitions {
             return Err(PartitionLayoutError::OtherCount { ours, theirs: partitions });
         }
-        if !self.senders.is_empty() {
+        if !self.peers.is_empty() {
             return Err(PartitionLayoutError::OtherKey);
         }
         (self.table, self.hash) = (OwnerTable::new(partitions), hash);
@@ -257,7 +277,7 @@ impl EstablishedLink {
 impl Drop for EstablishedLink {
     fn drop(&mut self) {
         let mut state = self.directory.lock();
-        state.senders.remove(&self.link);
+        state.peers.remove(&self.link);
         for partition in state.table.lose(self.link) {
             state.send(partition, Cause::LinkLost);
         }

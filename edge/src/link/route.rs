@@ -40,13 +40,15 @@ impl Route {
         self.directory.has_owner(&self.stream)
     }
 
-    /// Attaches to the owner, if there is one and no attachment exists; returns whether an attachment was made.
-    pub(crate) fn attach_to_owner(&mut self) -> bool {
+    /// Attaches to the owner, if there is one and no attachment exists; returns the newest version of the wire protocol
+    /// that the owner serves, if an attachment was made.
+    pub(crate) fn attach_to_owner(&mut self) -> Option<u32> {
         if self.attachment.is_some() {
-            return false;
+            return None;
         }
-        self.attachment = self.directory.attachment(&self.stream);
-        self.attachment.is_some()
+        let (attachment, wire_version) = self.directory.attachment(&self.stream)?;
+        self.attachment = Some(attachment);
+        Some(wire_version)
     }
 
     /// Sends a message to the owner; discarded without one.

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use minerva_proto::link::{Close, CloseCause, CoreMessage, EdgeMessage, End, Resume};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{BatchNumber, ClaimTag, Frame, Sack};
+use minerva_proto::{BatchNumber, ClaimTag, Frame, KillReason, Sack};
 
 use super::event::{Ending, Output};
+use super::fault::{Fault, code_of_kill};
 use super::inbound::Cut;
-use super::{HEARTBEAT, State, Transport};
+use super::server_frame::ServerFrame;
+use super::{State, Transport};
 
 /// Links in succession that may fail while the Attach is unanswered; then the transport ends.
 const MAX_UNANSWERED: u8 = 2;
@@ -38,7 +39,7 @@ impl Transport {
         self.on_owner_lost(now);
         if self.unanswered >= MAX_UNANSWERED {
             let reason = "the link to the core failed twice while this transport was attached";
-            self.over(Some(Ending::Failed { reason: reason.to_owned() }));
+            self.fail(now, reason.to_owned());
         }
     }
 
@@ -50,16 +51,16 @@ impl Transport {
         self.attach_pending = false;
         self.unanswered = 0;
         match core {
-            CoreMessage::Opened { created, sack, stream, .. } => {
+            CoreMessage::Opened { created, sack, stream, created_tag } => {
                 self.stream = stream;
                 self.next_tag = ClaimTag::UNKNOWN;
-                self.on_opened(created, sack);
+                self.on_opened(created, sack, created_tag);
             }
             CoreMessage::Sack(sack) => self.put_sack(sack),
             CoreMessage::Messages(run) => {
                 self.wrote = true;
                 self.written_tag = self.next_tag;
-                self.outbound.put_messages(run);
+                self.outbound.put_messages(run, self.next_tag);
                 if self.outbound.is_overdrawn() {
                     self.over(Some(Ending::Closed));
                 }
@@ -73,43 +74,63 @@ impl Transport {
         }
     }
 
-    fn on_opened(&mut self, created: bool, sack: Option<Sack>) {
+    fn on_opened(&mut self, created: bool, sack: Option<Sack>, created_tag: ClaimTag) {
         if matches!(self.state, State::Attached) {
             self.owner_due = None;
         }
         let first_time = !std::mem::replace(&mut self.opened, true);
+        let is_v3 = self.version3.is_some();
+        if is_v3 && first_time {
+            self.put_welcome(self.stream, created_tag);
+        }
         if created && first_time {
-            self.put_frame(&Frame::StreamCreated);
+            self.wrote = true;
+            self.outbound.put_only_v2(&Frame::StreamCreated);
         }
         if let Some(sack) = sack {
             self.put_sack(sack);
         }
-        if self.heartbeat.is_some() && first_time {
-            self.put_frame(&Frame::Comment(Bytes::from_static(HEARTBEAT)));
+        if self.heartbeat.is_some() && first_time && !is_v3 {
+            self.put_frame(ServerFrame::Heartbeat);
         }
     }
 
     fn on_close(&mut self, now: Instant, close: Close) {
         if let Some(sack) = close.sack {
-            self.put_frame(&Frame::Sack(sack));
+            self.put_frame(ServerFrame::Sack(sack));
         }
         if let Some(status) = close.status {
-            self.put_frame(&Frame::StreamStatus(status));
+            self.put_frame(ServerFrame::Status(status));
         }
         match close.cause {
-            CloseCause::Gentle => {}
-            CloseCause::Kill(reason) => self.put_frame(&Frame::TransportKill(reason)),
-            CloseCause::Reset(reset) => self.put_frame(&Frame::Reset(reset)),
+            CloseCause::Gentle => {
+                if let Some(fault) = self.version3.as_mut().and_then(|v3| v3.fault.take()) {
+                    return self.refuse(now, fault);
+                }
+            }
+            CloseCause::Kill(reason) => return self.on_kill(now, reason),
+            CloseCause::Reset(reset) => self.put_frame(ServerFrame::Reset(reset)),
             CloseCause::Unavailable { reason, retry_after } => {
-                return self.over(Some(Ending::Unavailable { reason, retry_after }));
+                return self.give_up(now, Ending::Unavailable { reason, retry_after });
             }
-            CloseCause::Refused { reason } => {
-                return self.over(Some(Ending::Failed { reason }));
-            }
+            CloseCause::Refused { reason } => return self.fail(now, reason),
             // The link resolves it: this transport is displaced.
             CloseCause::Moved => return,
         }
         self.finish(now);
+    }
+
+    fn on_kill(&mut self, now: Instant, reason: KillReason) {
+        let Some(version3) = &mut self.version3 else {
+            return self.reject(now, Fault::Kill(reason));
+        };
+        let refusal = version3.fault.take().unwrap_or_else(|| code_of_kill(reason).into());
+        self.refuse(now, refusal);
+    }
+
+    /// A defect of the server.
+    fn fail(&mut self, now: Instant, reason: String) {
+        self.give_up(now, Ending::Failed { reason });
     }
 
     pub(super) fn send_end(&mut self, end: End) {
@@ -132,6 +153,7 @@ impl Transport {
             attach.succeeds = None;
             // The previous owner may not have stored the last SACK.
             attach.sack = self.inbound.last_sack().cloned();
+            attach.tag_history.clone_from(self.inbound.tags());
             attach.heartbeat = false;
         } else {
             attach.batch = self
@@ -163,6 +185,6 @@ impl Transport {
         if let Some(attach) = &mut self.attach {
             attach.seen_ack = sack.clone();
         }
-        self.put_frame(&Frame::Sack(sack));
+        self.put_frame(ServerFrame::Sack(sack));
     }
 }

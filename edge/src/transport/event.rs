@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minerva_proto::link::{CoreMessage, EdgeMessage};
+use minerva_proto::v3::Refusal;
 
 /// An event for a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +18,10 @@ pub enum Input {
     },
     /// Length of a WebSocket message that is not complete yet, as received so far.
     Partial(usize),
-    /// Data that cannot contain frames: a binary WebSocket message.
+    /// Data that cannot contain frames: a WebSocket message of the other kind.
     Garbled,
+    /// A WebSocket message that is longer than allowed.
+    TooLarge,
     /// The driver has written the oldest unreported [`Output::Write`].
     Written,
     /// The socket is closed, or the client has closed its sending direction of a socket.
@@ -38,6 +41,8 @@ pub enum Input {
         /// Wait before the next attempt.
         retry_after: Duration,
     },
+    /// The owner of the stream does not serve the version of the transport.
+    VersionUnavailable,
     /// A message of the core.
     Core(CoreMessage),
 }
@@ -81,6 +86,26 @@ pub enum Ending {
         /// For the log and the response body.
         reason: String,
     },
+    /// Version 3 before the response has a frame: an HTTP error with the refusal. For a WebSocket, whose refusal is
+    /// written: close with its code.
+    Refused(Box<Refusal>),
+    /// A hello of version 3 in a request of another content type: HTTP 415.
+    ContentType,
     /// The body ended, or 10 s passed, without a complete first frame: HTTP 400, else as [`Ending::Closed`].
     NoHello,
+}
+
+impl Ending {
+    /// Value of the metrics label `how`.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Closed => "closed",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Limited { .. } => "limited",
+            Self::Failed { .. } => "failed",
+            Self::Refused(_) | Self::ContentType => "refused",
+            Self::NoHello => "no_hello",
+        }
+    }
 }

@@ -1,15 +1,18 @@
 //! Client-to-server half of the transport machine: decodes frames, collects the frames of one read into a batch, and
 //! keeps batches until the core has taken them. The end of the transport is decided elsewhere.
 
+mod version3;
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::link::{Batch, End, Run};
-use minerva_proto::{
-    BatchNumber, Frame, Framing, Hello, KillReason, MAX_NUMBER, MessageNumber, Sack,
-};
+use minerva_proto::v3::AnyHello;
+use minerva_proto::{BatchNumber, Frame, Framing, MAX_NUMBER, MessageNumber, ReceivedTags, Sack};
 
 use super::MAX_HELLO;
+use super::fault::Fault;
+use super::wire::{Wire, WireVersions};
 
 /// Cost of a frame in addition to its bytes, which bounds floods of tiny frames. Equal to the figure of the stream's
 /// receive window.
@@ -20,7 +23,10 @@ const LONG_FRAME: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Inbound {
-    framing: Framing,
+    /// Versions that the hello may request.
+    versions: WireVersions,
+    /// Framing of the next frame.
+    wire: Wire,
     max_frame: usize,
     /// Cost of untaken batches at which decoding pauses.
     limit: usize,
@@ -38,6 +44,8 @@ pub(super) struct Inbound {
     next_batch: BatchNumber,
     /// The last SACK of the client. Repetitions, which serve as heartbeats, are not forwarded.
     last_sack: Option<Sack>,
+    /// Claim tags of the messages that the client has received (version 3).
+    tags: ReceivedTags,
     /// Untaken batches with their costs, numbered consecutively.
     untaken: VecDeque<(Batch, usize)>,
     /// Sum of the costs in `untaken`; below `limit` plus one frame.
@@ -48,20 +56,26 @@ pub(super) struct Inbound {
 #[derive(Debug, Default)]
 pub(super) struct Cut {
     /// The hello, if expected and received.
-    pub(super) hello: Option<Hello>,
+    pub(super) hello: Option<Box<AnyHello>>,
     /// Frames behind the hello; the batch has no number yet.
     pub(super) batch: Batch,
     cost: usize,
     /// Protocol violation that ends reading.
-    pub(super) fault: Option<KillReason>,
+    pub(super) fault: Option<Fault>,
     /// Whether decoding paused for lack of room; complete frames may remain.
     pub(super) starved: bool,
 }
 
 impl Inbound {
-    pub(super) fn new(framing: Framing, max_frame: usize, limit: usize) -> Self {
+    pub(super) fn new(
+        framing: Framing,
+        versions: WireVersions,
+        max_frame: usize,
+        limit: usize,
+    ) -> Self {
         Self {
-            framing,
+            versions,
+            wire: Wire::V2(framing),
             max_frame,
             limit,
             uncut: BytesMut::new(),
@@ -71,6 +85,7 @@ impl Inbound {
             next_message: MessageNumber(0),
             next_batch: BatchNumber(0),
             last_sack: None,
+            tags: ReceivedTags::default(),
             untaken: VecDeque::new(),
             outstanding: 0,
         }
@@ -128,29 +143,40 @@ impl Inbound {
                 // The hello, and frames without an effect: there is no batch whose acknowledgement would resume reading.
                 cut.cost = 0;
             }
-            let longest = if wants_hello { self.max_frame.min(MAX_HELLO) } else { self.max_frame };
-            match self.framing.cut(&mut self.uncut, longest) {
-                Ok(Some(raw)) => {
-                    self.frames += 1;
-                    is_long |= raw.len() > LONG_FRAME;
-                    cut.cost += raw.len() + FRAME_OVERHEAD;
-                    if let Err(reason) = self.take(raw, &mut wants_hello, &mut cut) {
-                        cut.fault = Some(reason);
-                    }
-                    if cut.fault.is_some() || cut.batch.reset.is_some() {
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                // An oversize frame discards the complete frames of the same read, as in the original server.
-                Err(_) => {
-                    cut = Cut::corrupt();
-                    break;
-                }
+            let length = match self.wire {
+                Wire::V2(framing) => self.cut_v2(framing, &mut wants_hello, &mut cut),
+                Wire::V3 => self.cut_v3(&mut cut),
+            };
+            let Some(length) = length else { break };
+            self.frames += 1;
+            is_long |= length > LONG_FRAME;
+            if cut.fault.is_some() || cut.batch.reset.is_some() {
+                break;
             }
         }
         self.free(is_long, cut.starved);
         cut
+    }
+
+    /// Decodes one frame in the framing of version 2 and returns its length; `None` if more bytes are needed.
+    fn cut_v2(&mut self, framing: Framing, wants_hello: &mut bool, cut: &mut Cut) -> Option<usize> {
+        let longest = if *wants_hello { self.max_frame.min(MAX_HELLO) } else { self.max_frame };
+        match framing.cut(&mut self.uncut, longest) {
+            Ok(Some(raw)) => {
+                let length = raw.len();
+                cut.cost += length + FRAME_OVERHEAD;
+                if let Err(fault) = self.take(raw, wants_hello, cut) {
+                    cut.fault = Some(fault);
+                }
+                Some(length)
+            }
+            Ok(None) => None,
+            // An oversize frame discards the complete frames of the same read, as in the original server.
+            Err(_) => {
+                *cut = Cut::of(self.corrupt());
+                None
+            }
+        }
     }
 
     /// Frees the allocation of an idle transport, of a long frame, and of an unfinished frame at the end of the input.
@@ -186,6 +212,11 @@ impl Inbound {
         }
     }
 
+    /// Claim tags of the messages that the client has received.
+    pub(super) fn tags(&self) -> &ReceivedTags {
+        &self.tags
+    }
+
     /// The last SACK of the client.
     pub(super) fn last_sack(&self) -> Option<&Sack> {
         self.last_sack.as_ref()
@@ -200,22 +231,14 @@ impl Inbound {
         self.outstanding
     }
 
-    fn take(
-        &mut self,
-        raw: Bytes,
-        wants_hello: &mut bool,
-        cut: &mut Cut,
-    ) -> Result<(), KillReason> {
-        const INVALID: KillReason = KillReason::InvalidFrameTypeOrArguments;
-        let frame = Frame::decode(raw).map_err(|_| INVALID)?;
+    fn take(&mut self, raw: Bytes, wants_hello: &mut bool, cut: &mut Cut) -> Result<(), Fault> {
+        let frame = Frame::decode(raw).map_err(|_| self.invalid())?;
         match frame {
             Frame::Hello(json) if *wants_hello => {
-                let hello = Hello::parse(&json).map_err(|_| INVALID)?;
-                self.last_sack.clone_from(&hello.sack);
-                cut.hello = Some(hello);
+                cut.hello = Some(Box::new(self.accept_hello(&json)?));
                 *wants_hello = false;
             }
-            _ if *wants_hello => return Err(INVALID),
+            _ if *wants_hello => return Err(self.invalid()),
             Frame::String(string) => self.number(string, &mut cut.batch)?,
             Frame::SeqNum(number) => self.next_message = number,
             Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
@@ -230,15 +253,15 @@ impl Inbound {
             | Frame::StreamCreated
             | Frame::YouCloseIt
             | Frame::Comment(_)
-            | Frame::TransportKill(_) => return Err(INVALID),
+            | Frame::TransportKill(_) => return Err(Fault::INVALID),
         }
         Ok(())
     }
 
-    fn number(&mut self, message: Bytes, batch: &mut Batch) -> Result<(), KillReason> {
+    fn number(&mut self, message: Bytes, batch: &mut Batch) -> Result<(), Fault> {
         let number = self.next_message;
         if number.0 > MAX_NUMBER {
-            return Err(KillReason::InvalidFrameTypeOrArguments);
+            return Err(self.invalid());
         }
         self.next_message = number.next();
         match batch.runs.last_mut() {
@@ -250,9 +273,9 @@ impl Inbound {
 }
 
 impl Cut {
-    /// A round with undecodable input.
-    pub(super) fn corrupt() -> Self {
-        Self { fault: Some(KillReason::FrameCorruption), ..Self::default() }
+    /// A round with a violation only.
+    pub(super) fn of(fault: Fault) -> Self {
+        Self { fault: Some(fault), ..Self::default() }
     }
 
     /// A round with only an end.

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use minerva_proto::MAX_FRAME;
 
+use super::WireVersions;
+
 /// Limits of a transport.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Longest frame in bytes, including the type byte.
+    /// Versions of the wire protocol that the hello may request.
+    pub versions: WireVersions,
+    /// Longest frame of version 2 including the type byte, and longest message of version 3, in bytes.
     pub max_frame: usize,
     /// Untaken c2s bytes at which reading pauses. One frame is always accepted.
     pub untaken: usize,
@@ -20,6 +24,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            versions: WireVersions::default(),
             max_frame: MAX_FRAME,
             untaken: 256 * 1024,
             s2c_window: 256 * 1024,

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::link::Run;
-use minerva_proto::{Frame, MAX_MESSAGE, MessageNumber};
+use minerva_proto::{ClaimTag, Frame, Framing, MAX_MESSAGE, MessageNumber, MessageTag, v3};
 
 use super::TransportProtocol;
+use super::server_frame::ServerFrame;
+use super::wire::Wire;
 
 /// Size in bytes at which a chunk is closed: small enough for progress on slow sockets, large enough to save system
 /// calls on fast ones.
@@ -16,13 +18,14 @@ const CHUNK: usize = 32 * 1024;
 /// Maximum framing overhead of a message, in bytes.
 const FRAMING: usize = 5;
 
-/// First frame of every HTTP response. Prevents the execution of the response as a script; clients of version 2
+/// First frame of every HTTP response of version 2. Prevents the execution of the response as a script; clients
 /// require this frame.
 const PREAMBLE: &[u8] = b";)]}";
 
 #[derive(Debug)]
 pub(super) struct Outbound {
     protocol: TransportProtocol,
+    wire: Wire,
     /// Limit of message bytes in flight from the core.
     window: u64,
     /// Closed chunks.
@@ -41,12 +44,15 @@ pub(super) struct Outbound {
     started: bool,
     /// Message number that the client expects next.
     next_message: Option<MessageNumber>,
+    /// Claim tag that the client assumes for the next message (version 3).
+    tag: ClaimTag,
 }
 
 impl Outbound {
-    pub(super) fn new(protocol: TransportProtocol, window: u64) -> Self {
+    pub(super) fn new(protocol: TransportProtocol, wire: Wire, window: u64) -> Self {
         Self {
             protocol,
+            wire,
             window,
             ready: VecDeque::new(),
             open: BytesMut::new(),
@@ -57,40 +63,99 @@ impl Outbound {
             freed: 0,
             started: false,
             next_message: None,
+            tag: ClaimTag::UNKNOWN,
         }
     }
 
-    pub(super) fn put(&mut self, frame: &Frame) {
+    /// Selects version 3 for all frames; none was written before.
+    pub(super) fn use_version_3(&mut self) {
+        self.wire = Wire::V3;
+    }
+
+    /// Appends a frame of either version.
+    pub(super) fn put(&mut self, frame: ServerFrame) {
+        match self.wire {
+            Wire::V2(framing) => self.put_v2(framing, &frame.into_v2()),
+            Wire::V3 => self.put_v3(&frame.into_v3()),
+        }
+    }
+
+    /// Appends a frame that only version 2 has; nothing on a transport of version 3.
+    pub(super) fn put_only_v2(&mut self, frame: &Frame) {
+        if let Wire::V2(framing) = self.wire {
+            self.put_v2(framing, frame);
+        }
+    }
+
+    /// Appends a frame of version 3.
+    pub(super) fn put_v3(&mut self, frame: &v3::Frame) {
+        let before = self.open.len();
+        frame.encode(&mut self.open);
+        self.on_put(before);
+    }
+
+    fn put_v2(&mut self, framing: Framing, frame: &Frame) {
         if !self.started {
             self.started = true;
             if self.protocol.is_http() {
-                self.put(&Frame::Comment(Bytes::from_static(PREAMBLE)));
+                self.put_v2(framing, &Frame::Comment(Bytes::from_static(PREAMBLE)));
             }
         }
         let before = self.open.len();
-        self.protocol.framing().put(frame, &mut self.open);
+        framing.put(frame, &mut self.open);
+        self.on_put(before);
+    }
+
+    fn on_put(&mut self, before: usize) {
         self.unwritten_bytes += self.open.len() - before;
         if self.open.len() >= CHUNK {
             self.close_chunk();
         }
     }
 
-    pub(super) fn put_messages(&mut self, run: Run) {
+    /// Sets the claim tag that the client assumes for the next message.
+    pub(super) fn set_tag(&mut self, tag: ClaimTag) {
+        self.tag = tag;
+    }
+
+    /// Appends messages, all of which have this claim tag.
+    pub(super) fn put_messages(&mut self, run: Run, tag: ClaimTag) {
         let (end, Run { first, messages }) = (run.end(), run);
         if messages.is_empty() {
             return;
         }
         if self.next_message != Some(first) {
-            self.put(&Frame::SeqNum(first));
+            match self.wire {
+                Wire::V2(framing) => self.put_v2(framing, &Frame::SeqNum(first)),
+                Wire::V3 => self.put_v3(&v3::Frame::SeqNum(first)),
+            }
         }
         self.next_message = Some(end);
         let bytes: usize = messages.iter().map(|message| message.len() + FRAMING).sum();
         self.open.reserve(bytes.min(CHUNK));
-        for message in messages {
-            self.open_message_bytes += message.len() as u64;
-            self.unwritten_message_bytes += message.len() as u64;
-            self.put(&Frame::String(message));
+        match self.wire {
+            Wire::V2(framing) => {
+                for message in messages {
+                    self.count_message(message.len());
+                    self.put_v2(framing, &Frame::String(message));
+                }
+            }
+            Wire::V3 => {
+                if self.tag != tag {
+                    self.tag = tag;
+                    self.put_v3(&v3::Frame::ClaimTag(MessageTag { first, tag }));
+                }
+                for message in messages {
+                    self.count_message(message.len());
+                    self.put_v3(&v3::Frame::Text(message));
+                }
+            }
         }
+    }
+
+    fn count_message(&mut self, bytes: usize) {
+        self.open_message_bytes += bytes as u64;
+        self.unwritten_message_bytes += bytes as u64;
     }
 
     /// Takes the next chunk; closes the open one if necessary.
@@ -124,7 +189,8 @@ impl Outbound {
 
     /// Whether the core has exceeded its credit by more than one message.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.unwritten_message_bytes > self.window + MAX_MESSAGE as u64
+        let longest = if self.wire == Wire::V3 { v3::MAX_MESSAGE } else { MAX_MESSAGE };
+        self.unwritten_message_bytes > self.window + longest as u64
     }
 
     pub(super) fn unwritten_bytes(&self) -> usize {

@@ -33,6 +33,11 @@ impl TransportProtocol {
         !self.is_http()
     }
 
+    /// Whether the close of a connection has a code for the client.
+    pub(super) fn has_close_codes(self) -> bool {
+        self == Self::WebSocket
+    }
+
     /// Whether every input consists of whole frames.
     pub(super) fn inputs_are_whole(self) -> bool {
         self == Self::WebSocket

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use minerva_proto::link::{Attach, EdgeMessage, End};
-use minerva_proto::{Eeds, Hello, KillReason, ReceivedTags, TransportKind};
+use minerva_proto::link::{Attach, CreatedStream, EdgeMessage, End};
+use minerva_proto::v3::{self, AnyHello};
+use minerva_proto::{Eeds, Hello, ReceivedTags, TransportKind};
 
 use super::event::{Ending, Output};
+use super::fault::Fault;
 use super::inbound::Cut;
+use super::version3::Version3;
 use super::{State, Transport};
 
 impl Transport {
@@ -28,16 +31,6 @@ impl Transport {
         }
     }
 
-    pub(super) fn on_garbled(&mut self, now: Instant) {
-        match self.state {
-            State::Greeting { .. } => self.refuse(now, KillReason::FrameCorruption),
-            State::Attached => {
-                self.end(now, End { kill: Some(KillReason::FrameCorruption) });
-            }
-            State::Ending { .. } | State::Closing { .. } | State::Over => {}
-        }
-    }
-
     /// Decodes received frames while there is room, and sends the batch to the core.
     pub(super) fn read_frames(&mut self, now: Instant) {
         if !self.is_reading() || !self.inbound.has_room() {
@@ -47,13 +40,13 @@ impl Transport {
         let mut cut = self.inbound.cut(greeting);
         let torn = self.protocol.inputs_are_whole() && !cut.starved && self.inbound.has_rest();
         if torn && cut.fault.is_none() && cut.batch.reset.is_none() {
-            cut = Cut::corrupt();
+            cut = Cut::of(self.inbound.corrupt());
         }
         if greeting {
             let Some(hello) = cut.hello.take() else {
                 return self.on_no_hello(now, cut.fault);
             };
-            self.on_hello(now, hello);
+            self.on_any_hello(now, *hello);
         }
         self.detect_end(now, &mut cut);
         let batch = self.inbound.keep(cut);
@@ -66,12 +59,36 @@ impl Transport {
         }
     }
 
-    fn on_no_hello(&mut self, now: Instant, fault: Option<KillReason>) {
-        if let Some(reason) = fault {
-            self.refuse(now, reason);
+    fn on_no_hello(&mut self, now: Instant, fault: Option<Fault>) {
+        if let Some(fault) = fault {
+            self.reject(now, fault);
         } else if self.inbound.is_complete() {
             self.over(Some(Ending::NoHello));
         }
+    }
+
+    fn on_any_hello(&mut self, now: Instant, hello: AnyHello) {
+        match hello {
+            AnyHello::V2(hello) => self.on_hello(now, hello),
+            AnyHello::V3(hello) => self.on_hello_v3(now, hello),
+        }
+    }
+
+    fn on_hello_v3(&mut self, now: Instant, hello: v3::Hello) {
+        self.outbound.use_version_3();
+        let last_tag = hello.tags.pairs().last().map(|pair| pair.tag);
+        let knows_creation = hello.born.is_some();
+        if let Some(tag) = last_tag.or(hello.born.map(|created| created.tag)) {
+            self.outbound.set_tag(tag);
+        }
+        self.version3 = Some(Box::new(Version3 { knows_creation, ..Version3::default() }));
+        self.on_hello(now, hello.common);
+        let Some(attach) = &mut self.attach else { return };
+        // The welcome is the first write, which completes a poll only if the client needs the content.
+        attach.heartbeat = !knows_creation;
+        attach.tag_history = hello.tags;
+        attach.created =
+            hello.born.map(|created| CreatedStream { stream: created.stream, tag: created.tag });
     }
 
     fn on_hello(&mut self, now: Instant, hello: Hello) {
@@ -106,7 +123,7 @@ impl Transport {
             s2c_bytes: 0,
             resume: None,
             batch: None,
-            // No hello of version 2 reports claim tags.
+            // Only a hello of version 3 reports claim tags.
             tag_history: ReceivedTags::default(),
             created: None,
         }));
@@ -118,8 +135,9 @@ impl Transport {
     fn detect_end(&mut self, now: Instant, cut: &mut Cut) {
         let is_upload = self.protocol.is_http()
             && self.attach.as_ref().is_some_and(|attach| !attach.wants_messages);
-        if let Some(reason) = cut.fault {
-            cut.batch.end = Some(End { kill: Some(reason) });
+        if let Some(fault) = cut.fault.take() {
+            cut.batch.end = Some(End { kill: Some(fault.kill_reason()) });
+            self.keep_fault(fault);
         } else if cut.batch.reset.is_none()
             && is_upload
             && self.inbound.is_complete()

@@ -5,6 +5,7 @@ mod frames;
 mod random;
 mod relink;
 mod timers;
+mod version3;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -2,9 +2,11 @@
 
 use std::str::Utf8Error;
 
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use super::handshake::close_frame;
 use crate::session::Session;
 use crate::transport::Input;
 
@@ -21,6 +23,11 @@ pub(super) trait MessageHandler: Send + 'static {
 
     /// A text or binary message has been received. Returns the code for the close frame if the message is refused.
     fn received(&mut self, message: Message) -> Option<CloseCode>;
+
+    /// The close frame of a refusal that was written.
+    fn close_frame(&self) -> Option<CloseFrame> {
+        None
+    }
 
     /// Any other event of the socket.
     fn input(&mut self, input: Input);
@@ -42,17 +49,26 @@ impl MessageHandler for Session {
     }
 
     fn message(&self) -> Result<Option<Message>, Utf8Error> {
+        if self.is_version_3() {
+            return Ok(self.chunk().cloned().map(Message::Binary));
+        }
         let text = self.chunk().cloned().map(Utf8Bytes::try_from).transpose()?;
         Ok(text.map(Message::Text))
     }
 
     fn received(&mut self, message: Message) -> Option<CloseCode> {
-        if let Message::Text(text) = message {
-            self.received(text.into(), false);
+        if let (Message::Binary(_), true) | (Message::Text(_), false) =
+            (&message, self.is_version_3())
+        {
+            self.received(message.into_data(), false);
             return None;
         }
         self.input(Input::Garbled);
         Some(CloseCode::Unsupported)
+    }
+
+    fn close_frame(&self) -> Option<CloseFrame> {
+        self.refusal().map(close_frame)
     }
 
     fn input(&mut self, input: Input) {

@@ -4,6 +4,9 @@
 use super::{VERSIONS, pb};
 use crate::{Feature, Features, PartitionHash, PartitionKeyError, Versions};
 
+/// Version of the wire protocol that every core serves.
+const OLDEST_WIRE_VERSION: u32 = 2;
+
 /// A checked hello of an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeGreeting {
@@ -28,6 +31,8 @@ pub struct CoreGreeting {
     pub partitions: u32,
     /// Partition hash of the deployment.
     pub hash: PartitionHash,
+    /// Newest version of the wire protocol that clients may use, at least 2.
+    pub wire_version: u32,
 }
 
 /// A hello that does not fit this build or the deployment. The text names the field and the fix.
@@ -66,7 +71,7 @@ pub fn edge_hello(edge_id: String) -> pb::EdgeHello {
     }
 }
 
-/// The hello of a core of this build.
+/// The hello of a core of this build, for clients of version 2 of the wire protocol only.
 pub fn core_hello(core_id: String, partitions: u32, hash: PartitionHash) -> pb::CoreHello {
     pb::CoreHello {
         version: VERSIONS.oldest(),
@@ -75,6 +80,7 @@ pub fn core_hello(core_id: String, partitions: u32, hash: PartitionHash) -> pb::
         max_version: VERSIONS.newest(),
         features: Features::LINK.names(),
         partition_key: hash.key().to_vec().into(),
+        wire_version: OLDEST_WIRE_VERSION,
     }
 }
 
@@ -102,8 +108,9 @@ pub fn accept_core(hello: pb::CoreHello) -> Result<CoreGreeting, GreetingError> 
     let version = common_version(hello.version, hello.max_version)?;
     let features = Features::LINK & Features::from_names(&hello.features);
     let hash = PartitionHash::from_key(&hello.partition_key)?;
+    let wire_version = hello.wire_version.max(OLDEST_WIRE_VERSION);
     let (core_id, partitions) = (hello.core_id, hello.partitions);
-    Ok(CoreGreeting { core_id, version, features, partitions, hash })
+    Ok(CoreGreeting { core_id, version, features, partitions, hash, wire_version })
 }
 
 fn common_version(version: u32, max_version: u32) -> Result<u32, GreetingError> {

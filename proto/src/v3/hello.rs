@@ -197,6 +197,13 @@ impl AnyHello {
     }
 }
 
+/// Whether the JSON text of a hello requests version 3; for an invalid hello, to refuse the hello in the framing of the
+/// requested version.
+pub fn requests_version_3(json: &[u8]) -> bool {
+    let is_v3 = |value: &Value| value.integer(VERSION).filter(|&version| version == VERSION);
+    Members::parse(json).is_ok_and(|members| matches!(members.optional("ver", is_v3), Ok(Some(_))))
+}
+
 impl From<HelloError> for Refusal {
     fn from(error: HelloError) -> Self {
         let code = match error {

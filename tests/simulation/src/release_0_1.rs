@@ -75,8 +75,9 @@ pub(crate) fn core_frame(frame: &mut CoreFrame) {
                 max_version,
                 features,
                 partition_key,
+                wire_version,
             } = hello;
-            (*max_version, *features) = (0, Vec::new());
+            (*max_version, *features, *wire_version) = (0, Vec::new(), 0);
             partition_key.clear();
         }
         Some(Frame::Opened(opened)) => {

@@ -309,7 +309,8 @@ fn complete_frames_at_the_end_of_the_body_wait_for_room() {
 
 #[test]
 fn the_input_behind_a_long_frame_does_not_keep_its_allocation() {
-    let mut inbound = Inbound::new(TransportProtocol::Http.framing(), MAX_FRAME, usize::MAX);
+    let mut inbound =
+        Inbound::new(TransportProtocol::Http.framing(), WireVersions::Two, MAX_FRAME, usize::MAX);
     for length in [64 * 1024 + 1, MAX_FRAME] {
         let mut bytes = vec![b'x'; length - 1];
         bytes.extend_from_slice(b" \na");

@@ -1,0 +1,132 @@
+//! Input of version 3: the hello of either version, and the frames behind a hello of version 3. Part of `inbound.rs`.
+
+use bytes::Bytes;
+use minerva_proto::v3::{self, AnyHello, FrameError, RefusalCode, requests_version_3};
+use minerva_proto::{KillReason, MAX_TAG_PAIRS, MessageTag, ReceivedTags};
+
+use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
+
+impl Inbound {
+    /// Longest message of version 3, in bytes.
+    pub(in super::super) fn max_message(&self) -> usize {
+        self.max_frame.min(v3::MAX_MESSAGE)
+    }
+
+    /// Input that cannot be cut into frames.
+    pub(in super::super) fn corrupt(&self) -> Fault {
+        self.refused_or(RefusalCode::Frame, KillReason::FrameCorruption)
+    }
+
+    /// A WebSocket message that is longer than allowed.
+    pub(in super::super) fn too_large(&self) -> Fault {
+        self.refused_or(RefusalCode::TooLarge, KillReason::FrameCorruption)
+    }
+
+    /// A frame that is unknown, malformed or not allowed.
+    pub(super) fn invalid(&self) -> Fault {
+        self.refused_or(RefusalCode::Frame, KillReason::InvalidFrameTypeOrArguments)
+    }
+
+    fn refused_or(&self, code: RefusalCode, reason: KillReason) -> Fault {
+        if self.wire == Wire::V3 || self.versions == WireVersions::Three {
+            Fault::refusal(code)
+        } else {
+            Fault::Kill(reason)
+        }
+    }
+
+    /// Parses the hello and selects the framing of the frames behind the hello.
+    pub(super) fn accept_hello(&mut self, json: &Bytes) -> Result<AnyHello, Fault> {
+        let is_refused = self.versions == WireVersions::Three
+            || (self.versions.newest() > 2 && requests_version_3(json));
+        match AnyHello::parse(json, self.versions.newest()) {
+            Err(error) if is_refused => Err(Fault::refusal(error)),
+            Err(_) => Err(Fault::INVALID),
+            Ok(AnyHello::V2(_)) if self.versions == WireVersions::Three => {
+                Err(Fault::titled(RefusalCode::Version, "the subprotocol minerva.3 has version 3"))
+            }
+            Ok(AnyHello::V2(hello)) => {
+                self.last_sack.clone_from(&hello.sack);
+                Ok(AnyHello::V2(hello))
+            }
+            Ok(AnyHello::V3(_)) if self.versions == WireVersions::TwoByContentType => {
+                Err(Fault::ContentType)
+            }
+            // The sessions of generations are not served yet: to ignore the keys could take a stream from its page.
+            Ok(AnyHello::V3(hello)) if hello.generation > 0 => {
+                Err(Fault::titled(RefusalCode::Hello, "the hello's `gen` is not supported yet"))
+            }
+            Ok(AnyHello::V3(hello)) => {
+                self.wire = Wire::V3;
+                self.last_sack.clone_from(&hello.common.sack);
+                self.tags.clone_from(&hello.tags);
+                Ok(AnyHello::V3(hello))
+            }
+        }
+    }
+
+    /// Decodes one frame of version 3 and returns its length; `None` if more bytes are needed.
+    pub(super) fn cut_v3(&mut self, cut: &mut Cut) -> Option<usize> {
+        let max_message = self.max_message();
+        match v3::cut(&mut self.uncut, max_message) {
+            Ok(Some(raw)) => {
+                let length = v3::frame_len(raw.body.len());
+                cut.cost += length + FRAME_OVERHEAD;
+                if let Err(fault) = self.take_v3(raw, cut) {
+                    cut.fault = Some(fault);
+                }
+                Some(length)
+            }
+            Ok(None) => None,
+            Err(error) => {
+                cut.fault = Some(Fault::refusal(error));
+                None
+            }
+        }
+    }
+
+    fn take_v3(&mut self, raw: v3::RawFrame, cut: &mut Cut) -> Result<(), Fault> {
+        if !raw.frame_type.is_from_client() {
+            return Err(Fault::refusal(FrameError::Body(raw.frame_type.byte())));
+        }
+        match v3::Frame::decode(raw).map_err(Fault::refusal)? {
+            v3::Frame::Text(message) | v3::Frame::Binary(message) => {
+                self.number(message, &mut cut.batch)?;
+            }
+            v3::Frame::SeqNum(number) => self.next_message = number,
+            v3::Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
+            v3::Frame::Sack(sack) => {
+                self.last_sack = Some(sack.clone());
+                cut.cost += sack.beyond.len() * size_of::<u64>();
+                cut.batch.sacks.push(sack);
+            }
+            v3::Frame::ClaimTag(tag) => {
+                self.tags = with_tag(&self.tags, tag);
+                cut.cost += size_of_val(self.tags.pairs());
+                cut.batch.tag_history.clone_from(&self.tags);
+            }
+            v3::Frame::Reset(reset) => cut.batch.reset = Some(reset),
+            // Credentials that the server has not requested have no effect.
+            v3::Frame::Comment(_) | v3::Frame::Extension(_) | v3::Frame::Renewal(_) => {}
+            v3::Frame::Compressed(_) => {
+                let title = "this server does not inflate: its welcome has no `z`";
+                return Err(Fault::titled(RefusalCode::Frame, title));
+            }
+            v3::Frame::Welcome(_)
+            | v3::Frame::StreamStatus(_)
+            | v3::Frame::YouCloseIt
+            | v3::Frame::Refusal(_) => return Err(self.invalid()),
+        }
+        Ok(())
+    }
+}
+
+/// The tags with another pair at the end. A pair replaces those from its number on; of too many the first one goes.
+fn with_tag(tags: &ReceivedTags, added: MessageTag) -> ReceivedTags {
+    let before = tags.pairs().iter().filter(|pair| pair.first < added.first);
+    let mut pairs: Vec<_> = before.copied().chain([added]).collect();
+    if pairs.len() > MAX_TAG_PAIRS {
+        pairs.remove(0);
+    }
+    ReceivedTags::new(pairs).unwrap_or_default()
+}
