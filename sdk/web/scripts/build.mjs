@@ -1,5 +1,5 @@
-// Builds dist/. `node scripts/build.mjs` writes the files. With `--check`, the script fails if the committed files
-// differ from the build; in both modes it fails if a script exceeds the size limit.
+// Builds dist/. `node scripts/build.mjs` writes the files, and source maps, which are not committed. With `--check`, the
+// script fails if the committed files differ from the build; in both modes it fails if a script exceeds the size limit.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,13 @@ import { build } from 'esbuild';
 /** Size limits of the client and of each other script in bytes, gzipped: the client must not slow down a page. */
 const MAX_GZIPPED = 14 * 1024;
 const MAX_MODULE_GZIPPED = 3 * 1024;
+const MAX_HOOK_GZIPPED = 1024;
+
+/** The hook imports the built client, so that a page has one copy. */
+const BUILT_CLIENT = {
+  name: 'built client',
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/client\.js$/ }, () => ({ path: './client.mjs', external: true })),
+};
 
 /** Property names used only inside src/, which the build may shorten. */
 const INTERNAL = new RegExp(`^(${readFileSync('scripts/internal.txt', 'utf8').trim().split(/\s+/).join('|')})$`);
@@ -22,12 +29,14 @@ function filesBelow(directory) {
 
 const check = process.argv.includes('--check');
 const files = new Map();
+const maps = new Map();
 
 for (const [name, entry, format] of [
   ['client.js', 'src/script.ts', 'iife'],
   ['client.mjs', 'src/client.ts', 'esm'],
   ['shared.js', 'src/shared.ts', 'iife'],
   ['worker.js', 'src/worker.ts', 'iife'],
+  ['react.mjs', 'src/react.ts', 'esm'],
 ]) {
   const { outputFiles } = await build({
     entryPoints: [entry],
@@ -38,8 +47,15 @@ for (const [name, entry, format] of [
     target: 'es2022',
     legalComments: 'none',
     mangleProps: INTERNAL,
+    outfile: join('dist', name),
+    // Edges serve the classic scripts, without maps.
+    sourcemap: format === 'esm' ? 'linked' : false,
+    ...(name === 'react.mjs' ? { external: ['react'], plugins: [BUILT_CLIENT] } : {}),
   });
-  files.set(name, outputFiles[0].text);
+  for (const { path, text } of outputFiles) {
+    if (path.endsWith('.map')) maps.set(`${name}.map`, text);
+    else files.set(name, text);
+  }
 }
 
 const types = join(tmpdir(), `minerva-types-${process.pid}`);
@@ -56,7 +72,7 @@ try {
 let failed = false;
 mkdirSync('dist', { recursive: true });
 for (const path of filesBelow('dist')) {
-  if (files.has(relative('dist', path))) continue;
+  if (files.has(relative('dist', path)) || path.endsWith('.map')) continue;
   if (check) console.error(`${path} is stale: run npm run build`);
   else rmSync(path);
   failed ||= check;
@@ -78,9 +94,10 @@ for (const [name, text] of files) {
   }
   if (!name.startsWith('types')) {
     const gzipped = gzipSync(text, { level: 9 }).length;
-    const limit = name.startsWith('client') ? MAX_GZIPPED : MAX_MODULE_GZIPPED;
+    const limit = name.startsWith('client') ? MAX_GZIPPED : name === 'react.mjs' ? MAX_HOOK_GZIPPED : MAX_MODULE_GZIPPED;
     console.log(`${path}: ${text.length} bytes, ${gzipped} gzipped (limit ${limit})`);
     failed ||= gzipped > limit;
   }
 }
+if (!check) for (const [name, text] of maps) writeFileSync(join('dist', name), text);
 process.exitCode = failed ? 1 : 0;

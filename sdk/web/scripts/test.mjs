@@ -13,6 +13,7 @@ await build({
   outdir: 'build',
   outExtension: { '.js': '.mjs' },
   sourcemap: 'inline',
+  alias: { react: './test/fake_react.ts' },
 });
 const bundles = names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`);
 const options = ['--experimental-websocket', '--enable-source-maps', '--test', '--test-reporter=spec'];

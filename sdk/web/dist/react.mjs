@@ -1,0 +1,2 @@
+import{useEffect as p,useRef as c,useState as v}from"react";import{MinervaStream as u}from"./client.mjs";var M={stream:null,state:"connecting",problem:null};function y(t="/_minerva/",a={}){let{onmessage:n,...r}=a,o=c(n);o.current=n;let[i,l]=v(M);return p(()=>{let e=new u(t,r),s=()=>l({stream:e,state:e.state,problem:e.problem});return e.onstate=e.onproblem=s,e.onmessage=({data:m})=>o.current?.(m),s(),()=>{e.onstate=e.onproblem=e.onmessage=null,e.close("unmounted")}},[JSON.stringify([t,r])]),i}export{y as useMinerva};
+//# sourceMappingURL=react.mjs.map

@@ -1,0 +1,23 @@
+import { MinervaStream, type MinervaOptions, type Problem, type ServiceUrl, type State } from './client.js';
+/** Options of `useMinerva`: those of the stream, and the receiver of its messages. */
+export interface UseMinervaOptions extends MinervaOptions {
+    /** Receives the messages; the function of the last rendering is called. */
+    readonly onmessage?: (message: string) => void;
+}
+/** The stream of a component and its state. */
+export interface MinervaView {
+    /** Null before the component is mounted, and on a server. */
+    readonly stream: MinervaStream | null;
+    /** As `MinervaStream.state`. */
+    readonly state: State;
+    /** As `MinervaStream.problem`. */
+    readonly problem: Problem | null;
+}
+/**
+ * Opens a stream while the component is mounted, and closes it once its messages are durable. The component is rendered
+ * again when state or problem change. A change of URL or options opens another stream. The second mount of StrictMode
+ * costs the server nothing: a stream that is closed at once opens no connection.
+ *
+ *     const { stream, state } = useMinerva('/_minerva/', { onmessage: (text) => setLines((all) => [...all, text]) });
+ */
+export declare function useMinerva(url?: ServiceUrl, options?: UseMinervaOptions): MinervaView;
