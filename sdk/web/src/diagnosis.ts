@@ -8,22 +8,21 @@ import { readRefusal } from './transports/refused_response.js';
 /** Returns the cause of failing requests to `url`; null if the requests of the diagnosis do not fail. */
 export async function diagnose(url: string, credentials: RequestCredentials): Promise<Refusal | null> {
   const { host } = new URL(url);
-  if (globalThis.navigator?.onLine === false) return local('network', 'offline');
   const init: RequestInit = { cache: 'no-store', credentials: 'omit' };
   try {
     // A request without frames: an edge refuses it, in the same way as the transports if they are refused.
     const response = await fetch(url, { ...init, method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: '' });
     const refusal = await readRefusal(response);
     if (refusal.code !== 'hello') return response.ok ? null : refusal;
-    const title = `no cookies for ${host} (CORS)`;
+    const title = `cookies blocked by ${host} (CORS)`;
     return credentials === 'include' ? { ...local('blocked', title), action: 'halt' } : null;
   } catch {
     try {
       // An opaque response: the host is reachable.
       await fetch(url, { ...init, mode: 'no-cors' });
-      return local('blocked', `no readable response of ${host} (CORS)`);
+      return local('blocked', `blocked by ${host} (CORS)`);
     } catch {
-      return local('network', `no connection to ${host} (server, DNS, TLS or CSP)`);
+      return local('network', `no connection to ${host} (offline, DNS, TLS or CSP)`);
     }
   }
 }

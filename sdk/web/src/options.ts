@@ -39,16 +39,14 @@ export type ServiceUrl = string | URL | readonly (string | URL)[];
 /** Throws `MinervaError` for options that no server accepts; an attempt with them could only be refused. */
 export function checkOptions(options: MinervaOptions): void {
   const { transport = 'auto', cred = '', heartbeat = DEFAULT_HEARTBEAT, credentials = 'omit' } = options;
-  const fail = (problem: string): never => {
-    throw new MinervaError(problem);
-  };
-  if (!['auto', ...KINDS].includes(transport)) fail(`transport is auto, ${KINDS.join(', ')}`);
-  if (!CREDENTIALS.includes(credentials)) fail(`credentials is ${CREDENTIALS.join(', ')}`);
-  if (typeof cred !== 'string' || /\p{Surrogate}/u.test(cred)) fail('cred is well-formed text');
-  if (new TextEncoder().encode(cred).length > MAX_CRED) fail(`cred has at most ${MAX_CRED} bytes of UTF-8`);
-  if (!Number.isInteger(heartbeat) || heartbeat < 1 || heartbeat > MAX_HEARTBEAT) {
-    fail(`heartbeat is 1 to ${MAX_HEARTBEAT} whole seconds`);
-  }
+  const isText = typeof cred === 'string' && !/\p{Surrogate}/u.test(cred);
+  const rules: [boolean, string][] = [
+    [['auto', ...KINDS].includes(transport), `transport is auto, ${KINDS.join(', ')}`],
+    [CREDENTIALS.includes(credentials), `credentials is ${CREDENTIALS.join(', ')}`],
+    [isText && new TextEncoder().encode(cred).length <= MAX_CRED, `cred is text of at most ${MAX_CRED} bytes in UTF-8`],
+    [Number.isInteger(heartbeat) && heartbeat > 0 && heartbeat <= MAX_HEARTBEAT, `heartbeat is 1 to ${MAX_HEARTBEAT} s`],
+  ];
+  for (const [isMet, rule] of rules) if (!isMet) throw new MinervaError(rule);
 }
 
 /** Resolves all URLs of a service; none outside of a page if one is relative. Throws as `resolveService`. */
@@ -69,10 +67,7 @@ export function resolveService(url: string | URL): URL | null {
   try {
     base = new URL(url, page ?? 'http://page.invalid');
   } catch {}
-  if (!base || !/^(http|ws)s?:$/.test(base.protocol)) {
-    throw new MinervaError(`no URL of a service: ${String(url)}`);
-  }
-  base.protocol = base.protocol.replace('ws', 'http');
+  if (!base?.protocol.startsWith('http')) throw new MinervaError(`no URL of a service: ${String(url)}`);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return page === undefined && base.hostname === 'page.invalid' ? null : base;
 }

@@ -48,7 +48,7 @@ export function openHttp(
     if (isOwn) outcome = 'ended';
     else {
       received.length = 0;
-      refusal = local('proxy', 'no response of Minerva, but for example a login page');
+      refusal = local('proxy', 'no response of Minerva (a login page?)');
       reader.cancel().catch(() => {});
     }
   };
