@@ -131,13 +131,20 @@ impl StreamState {
     /// Waits for room behind the senders that wait already, and queues the message.
     pub(crate) async fn push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
         let turn = Turn { shared: self, ticket: self.lock().senders.join() };
-        self.wait_for(|state| {
-            let machine = &state.machine;
-            let has_room = state.senders.is_first(turn.ticket) && machine.has_room(message.len());
-            (has_room || !machine.accepts_messages()).then_some(())
-        })
-        .await;
-        self.with(|machine, now| machine.push(now, message))
+        loop {
+            self.wait_for(|state| {
+                let machine = &state.machine;
+                let is_first = state.senders.is_first(turn.ticket);
+                let has_room = is_first && machine.has_room(message.len());
+                (has_room || !machine.accepts_messages()).then_some(())
+            })
+            .await;
+            // A sender that came before the first waiting one may have taken the room.
+            match self.with(|machine, now| machine.push(now, message.clone())) {
+                Err(SendError::Full) => {}
+                sent => return sent,
+            }
+        }
     }
 
     /// Waits until for [`UNREAD_TIMEOUT`] the inbox was full, and no message was taken or acknowledged.

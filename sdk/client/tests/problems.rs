@@ -78,6 +78,16 @@ async fn a_problem_is_reported_and_disappears_with_the_connection() {
 }
 
 #[tokio::test]
+async fn a_socket_that_closes_before_the_answer_is_reported_with_the_usual_causes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let opening =
+        tokio::spawn(Stream::open(config(listener.local_addr().unwrap(), TransportKind::Tcp)));
+    drop(soon(Peer::accept(&listener)).await);
+    let text = soon(opening).await.unwrap().unwrap_err().to_string();
+    assert!(text.contains("the server may be full"), "{text}");
+}
+
+#[tokio::test]
 async fn open_returns_a_created_stream_or_its_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = || config(listener.local_addr().unwrap(), TransportKind::Tcp);

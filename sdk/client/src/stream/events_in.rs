@@ -8,7 +8,7 @@ use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
-use crate::problem::{FailedAttempt, Problem};
+use crate::problem::{FailedAttempt, Problem, ProblemCode};
 
 /// Delay of a SACK on an HTTP stream, which needs an upload. Sockets use `DelayedAck`; polls carry
 /// SACKs in their hello.
@@ -204,8 +204,12 @@ impl StreamMachine {
     }
 
     /// Notes why a transport has failed; its end follows.
-    pub(crate) fn on_problem(&mut self, number: TransportNumber, problem: Problem) {
+    pub(crate) fn on_problem(&mut self, number: TransportNumber, mut problem: Problem) {
         let Some(transport) = self.transports.get(&number) else { return };
+        if transport.hello_sent && !transport.attached && problem.code == ProblemCode::Network {
+            // Sockets of wire version 2 have no frame for a failure of the server.
+            problem.title += "; no answer to the hello: the server may be full, or without an instance of the service";
+        }
         if !transport.is_primary() {
             self.attempts.on_problem(problem);
             return;
