@@ -17,6 +17,15 @@ export function launch() {
   });
 }
 
+/** Kills all shared workers as a system without memory does; returns their number. */
+export async function killWorkers(browser) {
+  const session = await browser.newBrowserCDPSession();
+  const { targetInfos } = await session.send('Target.getTargets');
+  const workers = targetInfos.filter(({ type }) => type === 'shared_worker');
+  for (const { targetId } of workers) await session.send('Target.closeTarget', { targetId });
+  return workers.length;
+}
+
 let rooms = 0;
 
 export class DemoPage {

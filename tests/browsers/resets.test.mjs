@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KINDS, launch } from './demo_page.mjs';
+import { killWorkers, KINDS, launch } from './demo_page.mjs';
 import { Deployment } from './deployment.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
 import { PAGES, onEchoPage } from './echo_page.mjs';
@@ -167,6 +167,12 @@ for (const kind of KINDS) {
 
   test(`${kind}: the last tab sends to the shared stream and navigates away`, () =>
     leaveLastTab(kind, 'send', 'minerva_core_messages_c2s_total'));
+}
+
+for (const leave of ['send', 'reset']) {
+  const metric = leave === 'send' ? 'minerva_core_messages_c2s_total' : 'minerva_core_streams_ended_total{by="client"}';
+  test(`the last tab leaves with a ${leave} after the worker of its shared stream died`, () =>
+    leaveLastTab('websocket', leave, metric, () => killWorkers(browser)));
 }
 
 test('the last tab resets the shared stream behind an upload without a response', () =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { readFileSync } from 'node:fs';
-import { KINDS, launch } from './demo_page.mjs';
+import { killWorkers, KINDS, launch } from './demo_page.mjs';
 import { Deployment } from './deployment.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
 
@@ -59,7 +59,7 @@ test('the worker of the transports is killed: streams continue', async () => {
     await page.goto(`${proxy.url}/shared.html`);
     await page.evaluate(async () => (tab.open(), tab.stream.send('before')));
   }
-  assert.equal(await killWorkers(), 1);
+  assert.equal(await killWorkers(browser), 1);
   for (const page of tabs) {
     const start = Date.now();
     await page.evaluate(() => tab.stream.send('after'));
@@ -78,15 +78,6 @@ test('without the script of the worker, transports have connections of their own
   await page.evaluate(async () => (tab.open(), tab.stream.send('here')));
   await context.close();
 });
-
-/** Kills all shared workers as a system without memory does; returns their number. */
-async function killWorkers() {
-  const session = await browser.newBrowserCDPSession();
-  const { targetInfos } = await session.send('Target.getTargets');
-  const workers = targetInfos.filter(({ type }) => type === 'shared_worker');
-  for (const { targetId } of workers) await session.send('Target.closeTarget', { targetId });
-  return workers.length;
-}
 
 for (const kind of KINDS) {
   for (const count of [2, 10]) {
@@ -188,6 +179,24 @@ test('options and messages are checked as those of a plain stream', async () => 
   await context.close();
 });
 
+test('every tab has the reason for which a shared stream is not open', async () => {
+  const context = await browser.newContext();
+  const tabs = [await context.newPage(), await context.newPage()];
+  for (const page of tabs) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(() => {
+      tab.stream = Minerva.shared('/_minerva/No-Service/');
+      tab.stream.onproblem = ({ data }) => data && tab.problems.push(data);
+    });
+  }
+  for (const page of tabs) {
+    await page.waitForFunction(() => tab.problems.some(({ code }) => code === 'service'));
+    assert.equal(await page.evaluate(() => tab.stream.problem.code), 'service');
+    assert.equal(await page.evaluate(() => tab.stream.state), 'connecting');
+  }
+  await context.close();
+});
+
 test('the end is final for every tab', async () => {
   const context = await browser.newContext();
   const tabs = [await context.newPage(), await context.newPage()];
@@ -225,7 +234,7 @@ test('the worker of a shared stream is killed: the stream ends within 5 s for ev
   }
   const metric = 'minerva_core_streams_ended_total{by="client"}';
   const ended = await deployment.coreMetric(metric);
-  assert.equal(await killWorkers(), 1);
+  assert.equal(await killWorkers(browser), 1);
   const start = Date.now();
   await Promise.all(tabs.map((page) => assert.rejects(page.evaluate(() => tab.stream.send('after')), /shared worker lost/)));
   assert(Date.now() - start < 7_000, `${Date.now() - start} ms`);

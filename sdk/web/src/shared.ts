@@ -3,11 +3,12 @@
  * every message. This file is both the script of the tabs and of the worker, where `shared/worker.ts` runs. Where no
  * worker can carry the stream, each tab has a stream of its own.
  */
+import { logProblem } from './log.js';
 import { Liveness, PING_INTERVAL } from './mux/liveness.js';
 import { TabOutbox } from './shared/outbox.js';
-import type { TabRequest, WorkerNotice } from './shared/ports.js';
+import { EVENTS, type TabRequest, type WorkerNotice } from './shared/ports.js';
 import { serveSharedStream } from './shared/worker.js';
-import type { End, Kind, MinervaError, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
+import type { End, Kind, MinervaError, MinervaOptions, MinervaStream, Problem, State, TransportChange } from './client.js';
 
 /** Largest request of a page that is being unloaded: browsers allow 64 KiB with `keepalive`, less some room. */
 const MAX_KEEPALIVE_CHARACTERS = 50_000;
@@ -34,6 +35,8 @@ export class SharedStream extends EventTarget {
   state: State = 'connecting';
   /** As `MinervaStream.transport`. */
   transport: Kind | null = null;
+  /** As `MinervaStream.problem`. */
+  problem: Problem | null = null;
   /** As `MinervaStream.end`. */
   end: End | null = null;
   /** As `MinervaStream.onmessage`; every tab receives every message. */
@@ -42,6 +45,8 @@ export class SharedStream extends EventTarget {
   ontransport: Handler<TransportChange> = null;
   /** As `MinervaStream.onstate`. */
   onstate: Handler<State> = null;
+  /** As `MinervaStream.onproblem`. */
+  onproblem: Handler<Problem | null> = null;
   /** As `MinervaStream.onend`. */
   onend: Handler<End> = null;
   #worker: SharedWorker | null;
@@ -146,11 +151,12 @@ export class SharedStream extends EventTarget {
     else waiter?.reject(new Minerva.MinervaError(problem));
   }
 
-  #onEvent(type: 'message' | 'state' | 'transport' | 'end', data: unknown, state: State): void {
+  #onEvent(type: (typeof EVENTS)[number], data: unknown, state: State): void {
     if (this.#isOver) return;
     this.state = state;
     this.#created ||= state === 'open';
     if (type === 'transport') this.transport = (data as TransportChange).kind;
+    if (type === 'problem') this.#onProblem(data as Problem | null);
     if (type === 'end') this.#onEnd(data as End);
     // The last event of a stream.
     this.#isOver = data === 'ended' && type === 'state';
@@ -162,6 +168,12 @@ export class SharedStream extends EventTarget {
       reportError(error);
     }
     this.dispatchEvent(event);
+  }
+
+  /** The console of the worker is hidden, so each tab has one line per cause. A stream of this tab logs its own. */
+  #onProblem(problem: Problem | null): void {
+    if (!this.#own) logProblem(problem, this.url.pathname);
+    this.problem = problem;
   }
 
   /** The end is final: nothing that the worker does later affects this tab. */
@@ -180,7 +192,7 @@ export class SharedStream extends EventTarget {
     this.#worker.port.close();
     this.#worker = null;
     const own = (this.#own = new Minerva.MinervaStream(this.url, this.options));
-    for (const type of ['message', 'state', 'transport', 'end'] as const) {
+    for (const type of EVENTS) {
       own.addEventListener(type, ({ data }: MessageEvent) => this.#onEvent(type, data, own.state));
     }
     for (const [of, text] of this.#outbox.pending()) {

@@ -1,4 +1,4 @@
-import type { End, Kind, MinervaOptions, MinervaStream, State, TransportChange } from './client.js';
+import type { End, Kind, MinervaOptions, MinervaStream, Problem, State, TransportChange } from './client.js';
 type Handler<T> = ((event: MessageEvent<T>) => void) | null;
 /**
  * Handle of one tab to the shared stream: the subset of `MinervaStream` that applies to several tabs.
@@ -14,6 +14,8 @@ export declare class SharedStream extends EventTarget {
     state: State;
     /** As `MinervaStream.transport`. */
     transport: Kind | null;
+    /** As `MinervaStream.problem`. */
+    problem: Problem | null;
     /** As `MinervaStream.end`. */
     end: End | null;
     /** As `MinervaStream.onmessage`; every tab receives every message. */
@@ -22,6 +24,8 @@ export declare class SharedStream extends EventTarget {
     ontransport: Handler<TransportChange>;
     /** As `MinervaStream.onstate`. */
     onstate: Handler<State>;
+    /** As `MinervaStream.onproblem`. */
+    onproblem: Handler<Problem | null>;
     /** As `MinervaStream.onend`. */
     onend: Handler<End>;
     /** Connects to the worker; `shared` is the usual way. */

@@ -12,6 +12,9 @@ export type TabRequest =
   | 'bye'
   | 'shared';
 
+/** Events that every tab receives. */
+export const EVENTS = ['message', 'state', 'transport', 'problem', 'end'] as const;
+
 /** Notice of the worker. */
 export type WorkerNotice =
   /** The first notice: id and state of the stream. */
@@ -19,7 +22,7 @@ export type WorkerNotice =
   /** The stream cannot be opened in the worker. */
   | { readonly type: 'failed' }
   /** An event of the stream. */
-  | { readonly type: 'message' | 'state' | 'transport' | 'end'; readonly data: unknown; readonly state: State }
+  | { readonly type: (typeof EVENTS)[number]; readonly data: unknown; readonly state: State }
   /** The stream has numbered a message. */
   | { readonly type: 'queued'; readonly of: number; readonly at: number }
   /** The result of a send: null, or the reason for the rejection. */

@@ -3,7 +3,7 @@
  * all of them. Runs in a SharedWorker whose name holds the URL and the options of the stream. Called by `shared.ts`.
  */
 import type { MinervaOptions, MinervaStream } from '../client.js';
-import type { TabRequest, WorkerNotice } from './ports.js';
+import { EVENTS, type TabRequest, type WorkerNotice } from './ports.js';
 
 declare const Minerva: { MinervaStream: typeof MinervaStream };
 declare function importScripts(url: string): void;
@@ -70,7 +70,7 @@ function open(url: string, options: MinervaOptions): Shared {
   if (!('Minerva' in globalThis)) importScripts(new URL('client.js', location.href).href);
   const stream = new Minerva.MinervaStream(url, options);
   const tabs = new Set<MessagePort>();
-  for (const type of ['message', 'state', 'transport', 'end'] as const) {
+  for (const type of EVENTS) {
     stream.addEventListener(type, ({ data }: MessageEvent) => {
       for (const tab of tabs) post(tab, { type, data, state: stream.state });
     });
@@ -85,6 +85,7 @@ function connect(shared: Shared, tab: MessagePort): void {
   post(tab, { type: 'hello', id: stream.id, state });
   post(tab, { type: 'transport', data: { kind: transport, why: 'shared' }, state });
   post(tab, { type: 'state', data: state, state });
+  if (stream.problem) post(tab, { type: 'problem', data: stream.problem, state });
   if (alone) {
     // Until the only tab has answered or left, it may number messages itself, so those of this tab wait.
     hold(shared, alone, HANDOVER_TIMEOUT);

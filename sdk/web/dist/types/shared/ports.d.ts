@@ -10,6 +10,8 @@ export type TabRequest = {
 } | {
     readonly reset: string;
 } | 'ping' | 'bye' | 'shared';
+/** Events that every tab receives. */
+export declare const EVENTS: readonly ['message', 'state', 'transport', 'problem', 'end'];
 /** Notice of the worker. */
 export type WorkerNotice = 
 /** The first notice: id and state of the stream. */
@@ -24,7 +26,7 @@ export type WorkerNotice =
 }
 /** An event of the stream. */
  | {
-    readonly type: 'message' | 'state' | 'transport' | 'end';
+    readonly type: (typeof EVENTS)[number];
     readonly data: unknown;
     readonly state: State;
 }
