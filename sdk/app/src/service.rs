@@ -196,6 +196,9 @@ impl ServiceHandle {
     /// [released](crate::Event::Released), not reset, and continue with another instance or the next start of
     /// this program. Queued messages become durable first. Handlers that hold their stream longer than five
     /// seconds are cut off.
+    ///
+    /// If the runtime of the service is dropped, the service is stopped at once: handles on other runtimes return
+    /// [`SendError::Over`](crate::SendError::Over) and [released](crate::Event::Released), and this call returns.
     pub async fn stop(&self) {
         self.shared.drain();
         self.shared.wait_for_phase(Phase::Stopped).await;
@@ -285,8 +288,9 @@ impl ServiceBuilder {
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
         let (started, registered) = oneshot::channel();
         let names = (self.name, self.instance_id);
+        let stop = driver::StopOnDrop(Arc::clone(&shared));
         let context = Context::new(shared, names, self.window, self.channel, started);
-        tokio::spawn(driver::run(context, addresses));
+        tokio::spawn(driver::run(context, addresses, stop));
         Ok((service, registered))
     }
 }

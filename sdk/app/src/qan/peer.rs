@@ -50,7 +50,12 @@ impl Peer {
             }
         };
         let _asking = Asking { peer: self, number };
-        answer.await.unwrap_or(Err(QuestionError::Over))
+        tokio::select! {
+            // An answer that has arrived counts also after a stop.
+            biased;
+            answer = answer => answer.unwrap_or(Err(QuestionError::Over)),
+            () = self.sender.stopped() => Err(QuestionError::Over),
+        }
     }
 
     /// Queues a question; `None` without room.

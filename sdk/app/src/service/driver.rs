@@ -14,14 +14,24 @@ use super::connector::{Connector, ResolvedAddresses};
 use super::context::Context;
 use super::phase::Phase;
 use super::resolve::resolve;
+use super::shared::Shared;
 
 /// Deadline for queued messages to become durable after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval of DNS lookups: bounds the time until a new core is called.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Ends all handles when dropped: also if the runtime is dropped, with this task, before the service is stopped.
+pub(super) struct StopOnDrop(pub(super) Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop_now();
+    }
+}
+
 /// Runs until the service is stopped.
-pub(super) async fn run(context: Arc<Context>, addresses: Vec<Address>) {
+pub(super) async fn run(context: Arc<Context>, addresses: Vec<Address>, stop: StopOnDrop) {
     let shared = Arc::clone(&context.shared);
     let deadline = async {
         shared.wait_for_phase(Phase::Draining).await;
@@ -39,7 +49,7 @@ pub(super) async fn run(context: Arc<Context>, addresses: Vec<Address>) {
         () = deadline => tracing::warn!("stopped with unconfirmed messages or open streams"),
     }
     drop(resolvers);
-    shared.stop_now();
+    drop(stop);
 }
 
 /// Keeps a connector to each socket address of one configured address, until the service is drained.

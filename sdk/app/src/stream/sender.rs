@@ -13,6 +13,7 @@ use tokio::sync::futures::Notified;
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::Ended;
+use crate::service::phase::Phase;
 use crate::service::shared::Shared;
 use crate::service::stream_cell::StreamCell;
 use crate::session::{QueueError, Session};
@@ -130,6 +131,11 @@ impl Sender {
     /// Waits until room or the end of the stream is reported after this call.
     pub(crate) fn writable(&self) -> Notified<'_> {
         self.cell.writable.notified()
+    }
+
+    /// Waits until the service is stopped.
+    pub(crate) async fn stopped(&self) {
+        self.shared.wait_for_phase(Phase::Stopped).await;
     }
 
     fn queue(&self, message: Bytes, respect_pause: bool) -> Result<(), TrySendError> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod cores;
+mod dropped_runtime;
 mod fake_core;
 mod lifecycle;
 mod qan;
