@@ -186,7 +186,9 @@ impl StreamService for StreamServer {
         &self,
         request: Request<SendToGroupRequest>,
     ) -> Result<Response<SendToGroupResponse>, Status> {
-        let request = decode::send_to_group(request.into_inner())?;
+        let request = request.into_inner();
+        let page = encode::full_page(request.page_size);
+        let request = decode::send_to_group(request)?;
         let Replies { replies, coverage } = self.request_all(&request).await?;
         let outcomes = push_outcomes(replies);
         let is_full = |(_, outcome): &&(StreamNumber, PushOutcome)| {
@@ -198,7 +200,7 @@ impl StreamService for StreamServer {
         Ok(Response::new(SendToGroupResponse {
             taken: outcomes.iter().filter(|(_, outcome)| is_taken(outcome)).count() as u64,
             full_total: full.clone().count() as u64,
-            full: full.take(encode::MAX_FULL).collect(),
+            full: full.take(page).collect(),
             coverage,
         }))
     }

@@ -16,6 +16,8 @@ mod placement;
 mod raw;
 #[path = "serve/releases.rs"]
 mod releases;
+#[path = "serve/sdk_group_sends.rs"]
+mod sdk_group_sends;
 #[path = "serve/sdk_streams.rs"]
 mod sdk_streams;
 #[path = "serve/stream_lifecycle.rs"]

@@ -185,6 +185,8 @@ pub mod stream_service {
             group: "room/1".to_owned(),
             messages: vec!["hello".into()],
             idempotency_key: "key".into(),
+            after: 1 << 48,
+            page_size: 1,
         };
         let reset = app::ResetRequest {
             target: target(Target::Stream(1 << 48)),

@@ -66,8 +66,8 @@ pub enum StreamSelector {
     Id(Arc<str>, StreamId),
     /// The live streams of a service with this label.
     Label(Arc<str>, Arc<str>),
-    /// The live streams of a service in this group.
-    Group(Arc<str>, Arc<str>),
+    /// The live streams of a service in this group with a greater number.
+    Group(Arc<str>, Arc<str>, StreamNumber),
 }
 
 impl StreamRequest {

@@ -111,9 +111,11 @@ pub(crate) fn send_many(
 }
 
 pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
-    let SendToGroupRequest { service, group, messages, idempotency_key } = request;
+    let SendToGroupRequest { service, group, messages, idempotency_key, after, page_size: _ } =
+        request;
     check_messages(&messages)?;
-    let to = StreamSelector::Group(self::service("service", service)?, self::group(group)?);
+    let (service, group) = (self::service("service", service)?, self::group(group)?);
+    let to = StreamSelector::Group(service, group, StreamNumber(after));
     Ok(StreamRequest::Push { to, messages, key: key(idempotency_key)? })
 }
 

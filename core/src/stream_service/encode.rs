@@ -6,8 +6,14 @@ use minerva_proto::app::{self, Pause, SendOutcome, SendResult};
 use crate::app::encode;
 use crate::stream::{JoinOutcome, PushOutcome, StreamInfo, StreamReply};
 
-/// Full streams of a group that a response names.
-pub(super) const MAX_FULL: usize = 1000;
+/// Full streams of a group that a response names by default, and at most: 1 MB.
+const DEFAULT_FULL: usize = 1000;
+const MAX_FULL: usize = 100_000;
+
+/// Number of full streams that a response names, for the page size of the request.
+pub(super) fn full_page(page_size: u32) -> usize {
+    if page_size == 0 { DEFAULT_FULL } else { MAX_FULL.min(page_size as usize) }
+}
 
 pub(super) fn send_result((stream, outcome): (StreamNumber, PushOutcome)) -> SendResult {
     SendResult { stream: stream.0, outcome: send_outcome(outcome).into() }
@@ -104,4 +110,18 @@ fn pauses(info: &StreamInfo) -> Vec<i32> {
         (info.primary.is_none(), Pause::NoTransport),
     ];
     all.into_iter().filter(|(is, _)| *is).map(|(_, pause)| pause.into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_full_streams_is_bounded() {
+        for (size, page) in
+            [(0, 1000), (1, 1), (99_999, 99_999), (100_000, 100_000), (100_001, 100_000)]
+        {
+            assert_eq!(full_page(size), page, "{size}");
+        }
+    }
 }

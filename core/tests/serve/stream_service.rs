@@ -163,6 +163,12 @@ async fn a_group_survives_instances_and_cores() {
     let join = JoinRequest { target: target(Kind::Stream(streams[0])), group: "g".to_owned() };
     assert_eq!(client.join(join).await.unwrap().into_inner().streams, [streams[0]]);
     assert_eq!(info(&mut client, streams[0]).await.groups, ["g"]);
+    streams.sort_unstable();
+    for (after, taken) in [(streams[0] - 1, 2), (streams[0], 1), (streams[1], 0)] {
+        let key = format!("after {after}").into();
+        let page = SendToGroupRequest { after, idempotency_key: key, ..request.clone() };
+        assert_eq!(client.send_to_group(page).await.unwrap().into_inner().taken, taken);
+    }
 }
 
 #[tokio::test]

@@ -97,8 +97,8 @@ pub use minerva_proto::{
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, Receiver, Sender};
 pub use streams::{
-    Backlog, GroupSendResult, Pause, SendOutcome, SendResult, StreamState, Streams, StreamsError,
-    Target,
+    Backlog, GroupSend, GroupSendResult, Pause, SendOutcome, SendResult, StreamState, Streams,
+    StreamsError, Target,
 };
 
 /// Compiles the example service of the README.

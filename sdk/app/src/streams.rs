@@ -2,6 +2,7 @@
 //! Requests go to all cores through `scatter_gather`; the results are in `results`.
 
 mod error;
+mod group_send;
 mod results;
 mod scatter_gather;
 
@@ -12,11 +13,11 @@ use bytes::Bytes;
 use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
     self, GetRequest, JoinRequest, LeaveRequest, ResetRequest, SendManyRequest, SendRequest,
-    SendToGroupRequest,
 };
 use minerva_proto::{MAX_REASON, StreamId, StreamNumber, is_message_allowed};
 
 pub use self::error::StreamsError;
+pub use self::group_send::GroupSend;
 pub use self::results::{Backlog, GroupSendResult, Pause, SendOutcome, SendResult, StreamState};
 use self::scatter_gather::{CoreRequest, CoreResponse, ScatterGather};
 use crate::error::StartError;
@@ -136,10 +137,25 @@ impl Streams {
         to: impl Into<Target>,
         messages: impl IntoIterator<Item = S>,
     ) -> Result<Vec<SendResult>, StreamsError> {
+        self.send_once(to, messages, key()).await
+    }
+
+    /// Sends as [`Self::send`] does, with an idempotency key of 1 to 64 bytes: the key of a send with an unknown outcome,
+    /// or a key of the caller. A stream takes nothing if the key is among those of its last 32 sends with a key. See
+    /// [`StreamsError`] for an example.
+    ///
+    /// # Errors
+    /// Those of [`Self::send`].
+    pub async fn send_once<S: Into<Bytes>>(
+        &self,
+        to: impl Into<Target>,
+        messages: impl IntoIterator<Item = S>,
+        key: impl Into<Bytes>,
+    ) -> Result<Vec<SendResult>, StreamsError> {
         let request = SendRequest {
             target: Some(to.into().0),
             messages: messages.into_iter().map(Into::into).collect(),
-            idempotency_key: key(),
+            idempotency_key: key.into(),
         };
         let responses = self.request(&request).await?;
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
@@ -169,10 +185,24 @@ impl Streams {
         streams: impl IntoIterator<Item = impl Into<StreamNumber>>,
         messages: impl IntoIterator<Item = S>,
     ) -> Result<Vec<SendResult>, StreamsError> {
+        self.send_many_once(streams, messages, key()).await
+    }
+
+    /// Sends as [`Self::send_many`] does, with an idempotency key as in [`Self::send_once`]. See [`StreamsError`] for an
+    /// example.
+    ///
+    /// # Errors
+    /// Those of [`Self::send_many`].
+    pub async fn send_many_once<S: Into<Bytes>>(
+        &self,
+        streams: impl IntoIterator<Item = impl Into<StreamNumber>>,
+        messages: impl IntoIterator<Item = S>,
+        key: impl Into<Bytes>,
+    ) -> Result<Vec<SendResult>, StreamsError> {
         let request = SendManyRequest {
             streams: streams.into_iter().map(|number| number.into().0).collect(),
             messages: messages.into_iter().map(Into::into).collect(),
-            idempotency_key: key(),
+            idempotency_key: key.into(),
         };
         let responses = self.request(&request).await?;
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
@@ -215,17 +245,13 @@ impl Streams {
         messages: impl IntoIterator<Item = S>,
         key: impl Into<Bytes>,
     ) -> Result<GroupSendResult, StreamsError> {
-        let request = SendToGroupRequest {
-            service: service.into(),
-            group: group.into(),
-            messages: messages.into_iter().map(Into::into).collect(),
-            idempotency_key: key.into(),
-        };
-        Ok(self
-            .request(&request)
-            .await?
-            .into_iter()
-            .fold(GroupSendResult::default(), GroupSendResult::add))
+        self.group(service, group).key(key).send(messages).await
+    }
+
+    /// Prepares a send to a group with options: to wait for full outboxes, or to end slow streams. See [`GroupSend`] for
+    /// an example.
+    pub fn group(&self, service: impl Into<String>, group: impl Into<String>) -> GroupSend {
+        GroupSend::new(self.clone(), service.into(), group.into())
     }
 
     /// Adds the selected streams to a group and returns those in the group now. See [`Streams`] for an

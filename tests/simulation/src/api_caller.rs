@@ -92,9 +92,11 @@ impl ApiCaller {
             PushAttempt { api_caller, push: push.number, partition, number, target, audience };
         let to = match push.target {
             PushTarget::Stream(number) => StreamSelector::Numbers(vec![number]),
-            PushTarget::Group(service, group) => {
-                StreamSelector::Group(service_name(service).into(), group.into())
-            }
+            PushTarget::Group(service, group) => StreamSelector::Group(
+                service_name(service).into(),
+                group.into(),
+                minerva_proto::StreamNumber(0),
+            ),
             PushTarget::Label(service, label) => {
                 StreamSelector::Label(service_name(service).into(), label.into())
             }

@@ -87,7 +87,7 @@ mod tests {
     use crate::partition::{LinkId, SessionId, StreamCall};
 
     fn group(name: &str) -> StreamSelector {
-        StreamSelector::Group("default".into(), name.into())
+        StreamSelector::Group("default".into(), name.into(), minerva_proto::StreamNumber(0))
     }
 
     fn mail(to: StreamSelector, key: Option<&'static str>) -> Mail {

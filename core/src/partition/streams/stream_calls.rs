@@ -121,7 +121,11 @@ impl PartitionStreams {
                 self.by_id.get(&key).copied().into_iter().collect()
             }
             StreamSelector::Label(service, label) => self.index.labelled(service, label),
-            StreamSelector::Group(service, group) => self.index.members(service, group),
+            StreamSelector::Group(service, group, after) => {
+                let mut members = self.index.members(service, group);
+                members.retain(|number| number > after);
+                members
+            }
         };
         let is_live =
             |number: &StreamNumber| self.streams.get(number).is_some_and(|s| !s.state().is_ended());

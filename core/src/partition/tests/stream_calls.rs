@@ -34,7 +34,7 @@ pub(super) fn push(
 }
 
 pub(super) fn group(name: &str) -> StreamSelector {
-    StreamSelector::Group("default".into(), name.into())
+    StreamSelector::Group("default".into(), name.into(), StreamNumber(0))
 }
 
 pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> StreamSelector {

@@ -1,5 +1,6 @@
 //! The error of requests to streams, decoded from a gRPC status.
 
+use bytes::Bytes;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -12,6 +13,10 @@ use tonic_types::StatusExt as _;
 /// match streams.send(StreamNumber(7), ["news"]).await {
 ///     Ok(_) => {}
 ///     Err(StreamsError::Full { .. }) => println!("the client is behind: send later"),
+///     Err(StreamsError::Unknown { key, .. }) => {
+///         // The repeat is taken once, also if the first one was taken.
+///         let _ = streams.send_once(StreamNumber(7), ["news"], key).await;
+///     }
 ///     Err(error) => println!("not sent: {error}"),
 /// }
 /// # }
@@ -44,10 +49,21 @@ pub enum StreamsError {
         /// The violated rule.
         problem: String,
     },
-    /// The owner of the stream, or one of all cores, did not answer before the timeout. The request may have
-    /// been applied.
+    /// The owner of the stream, or one of all cores, could not be reached before the timeout. The request was not
+    /// applied.
     #[error("no answer from the cores: {0}")]
     Unavailable(String),
+    /// The outcome is not known: a core that may have applied the request, or a part of it, did not answer before the
+    /// timeout. A send is repeated with its key: then each stream takes the messages once. Other requests may be
+    /// repeated as they are.
+    #[error("the outcome is not known: {problem}")]
+    Unknown {
+        /// The last problem.
+        problem: String,
+        /// Idempotency key of the send, for [`Streams::send_once`](crate::Streams::send_once) and the like; empty for
+        /// other requests.
+        key: Bytes,
+    },
     /// Any other status of a core.
     #[error("a core refused: {0}")]
     Refused(String),
@@ -56,11 +72,6 @@ pub enum StreamsError {
 impl StreamsError {
     pub(super) fn invalid(field: &str, problem: &str) -> Self {
         Self::Invalid { field: field.to_owned(), problem: problem.to_owned() }
-    }
-
-    /// Whether another core or a retry may succeed.
-    pub(super) fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use minerva_proto::app::{self, SendToGroupResponse, StreamInfo};
+use minerva_proto::app::{self, StreamInfo};
 use minerva_proto::{EventNumber, StreamNumber, TransportKind};
 
 use crate::event::Ended;
@@ -34,15 +34,19 @@ pub enum SendOutcome {
     NotFound,
 }
 
-/// The outcome of a send to a group. See [`Streams`](crate::Streams) for an example.
+/// The outcome of a send to a group. See [`GroupSend`](crate::GroupSend) for an example.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupSendResult {
     /// Number of streams that took the messages, now or in an earlier send with the same key.
     pub taken: u64,
-    /// Streams with a full outbox, which took nothing; the first thousand of each core.
+    /// All streams with a full outbox, which took nothing, in ascending order. With a core of release 0.1 the first
+    /// thousand of each core.
     pub full: Vec<StreamNumber>,
     /// Number of all streams with a full outbox.
     pub full_count: u64,
+    /// The streams of `full` that were ended by [`GroupSend::reset_slow`](crate::GroupSend::reset_slow).
+    pub reset: Vec<StreamNumber>,
 }
 
 /// The state of a stream, reported by a core. See [`Streams`](crate::Streams) for an example.
@@ -120,15 +124,6 @@ pub(super) fn merge(results: impl Iterator<Item = app::SendResult>) -> Vec<SendR
         outcomes.insert(StreamNumber(result.stream), outcome);
     }
     outcomes.into_iter().map(|(stream, outcome)| SendResult { stream, outcome }).collect()
-}
-
-impl GroupSendResult {
-    pub(super) fn add(mut self, response: SendToGroupResponse) -> Self {
-        self.taken += response.taken;
-        self.full.extend(response.full.into_iter().map(StreamNumber));
-        self.full_count += response.full_total;
-        self
-    }
 }
 
 impl From<StreamInfo> for StreamState {

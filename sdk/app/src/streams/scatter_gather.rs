@@ -1,5 +1,5 @@
 //! Scatter-gather over the cores: sends a request to every core, repeatedly until the responses cover all
-//! partitions. The meaning of the responses is left to `streams`.
+//! partitions, and waits for no core beyond that. The meaning of the responses is left to `streams`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use minerva_proto::StreamNumber;
 use minerva_proto::app::stream_service_client::StreamServiceClient;
 use minerva_proto::app::{
@@ -17,7 +19,8 @@ use minerva_proto::app::{
 };
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
-use tonic::{Response, Status};
+use tonic::{ConnectError, Response, Status};
+use tonic_types::StatusExt as _;
 
 use super::error::StreamsError;
 use super::results::StreamState;
@@ -26,6 +29,8 @@ use crate::service::{Address, Backoff, endpoint, resolve};
 
 /// Largest accepted response in bytes: a page of a thousand streams in 64 groups each.
 const MAX_RESPONSE_BYTES: usize = 32 << 20;
+/// Deadline of one core for one attempt: a core that accepts connections and answers nothing delays others no longer.
+const CORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Streams per page of a list.
 const PAGE: u32 = 1000;
 
@@ -34,6 +39,11 @@ type Client = StreamServiceClient<Channel>;
 /// A request that can be sent to every core.
 pub(super) trait CoreRequest: Clone + Send + Sync {
     type Response: Send;
+    /// Whether the request changes streams, so that its outcome may be unknown.
+    const IS_CHANGE: bool;
+
+    /// Idempotency key of a send; otherwise empty.
+    fn key(&self) -> Bytes;
 
     /// Sends the request to one core.
     fn send(
@@ -54,9 +64,15 @@ pub(super) trait CoreResponse {
 }
 
 macro_rules! impl_requests {
-    ($($request:ty => $response:ty, $method:ident;)*) => {$(
+    ($($request:ty => $response:ty, $method:ident, $is_change:literal, $key:expr;)*) => {$(
         impl CoreRequest for $request {
             type Response = $response;
+            const IS_CHANGE: bool = $is_change;
+
+            fn key(&self) -> Bytes {
+                let key: fn(&Self) -> Bytes = $key;
+                key(self)
+            }
 
             async fn send(self, mut client: Client) -> Result<Response<$response>, Status> {
                 client.$method(self).await
@@ -76,13 +92,14 @@ macro_rules! impl_coverage {
 }
 
 impl_requests! {
-    SendRequest => SendResponse, send;
-    SendManyRequest => SendManyResponse, send_many;
-    SendToGroupRequest => SendToGroupResponse, send_to_group;
-    JoinRequest => JoinResponse, join;
-    LeaveRequest => LeaveResponse, leave;
-    ResetRequest => ResetResponse, reset;
-    GetRequest => GetResponse, get;
+    SendRequest => SendResponse, send, true, |request| request.idempotency_key.clone();
+    SendManyRequest => SendManyResponse, send_many, true, |request| request.idempotency_key.clone();
+    SendToGroupRequest => SendToGroupResponse, send_to_group, true,
+        |request| request.idempotency_key.clone();
+    JoinRequest => JoinResponse, join, true, |_| Bytes::new();
+    LeaveRequest => LeaveResponse, leave, true, |_| Bytes::new();
+    ResetRequest => ResetResponse, reset, true, |_| Bytes::new();
+    GetRequest => GetResponse, get, false, |_| Bytes::new();
 }
 
 impl_coverage!(
@@ -102,6 +119,32 @@ impl CoreResponse for SendManyResponse {
     fn missing(&self) -> BTreeSet<StreamNumber> {
         let elsewhere = |result: &&SendResult| result.outcome() == SendOutcome::NotOwner;
         self.results.iter().filter(elsewhere).map(|result| StreamNumber(result.stream)).collect()
+    }
+}
+
+/// The attempts of one request so far.
+#[derive(Debug, Default)]
+struct Attempts {
+    last_problem: Option<String>,
+    /// A core may have applied the request, and its answer is not known.
+    may_be_applied: bool,
+    /// Some core has not answered the current attempt.
+    is_in_flight: bool,
+}
+
+impl Attempts {
+    fn on_problem(&mut self, problem: String, may_be_applied: bool) {
+        self.last_problem = Some(problem);
+        self.may_be_applied |= may_be_applied;
+    }
+
+    /// The error of a request without a complete answer until the deadline.
+    fn into_error<Q: CoreRequest>(self, request: &Q) -> StreamsError {
+        let problem = self.last_problem.unwrap_or_else(|| "not in time".to_owned());
+        if Q::IS_CHANGE && (self.may_be_applied || self.is_in_flight) {
+            return StreamsError::Unknown { problem, key: request.key() };
+        }
+        StreamsError::Unavailable(problem)
     }
 }
 
@@ -127,46 +170,74 @@ impl ScatterGather {
     where
         Q::Response: CoreResponse,
     {
-        let mut last = None;
+        let mut attempts = Attempts::default();
         let rounds = async {
             let mut backoff = Backoff::default();
             loop {
-                match self.request_once(request).await {
-                    Err(error) if error.is_transient() => last = Some(error),
-                    done => return done,
+                if let Some(done) = self.request_once(request, &mut attempts).await {
+                    return done;
                 }
                 sleep(backoff.next(random::up_to)).await;
             }
         };
         let done = timeout(deadline, rounds).await;
-        done.unwrap_or_else(|_| Err(last.unwrap_or_else(timed_out)))
+        done.unwrap_or_else(|_| Err(attempts.into_error(request)))
     }
 
-    /// Sends a request to every core once.
+    /// Sends a request to every core once. Returns as soon as the answers are complete, or an answer is final; `None` if
+    /// all cores have answered or failed before.
     async fn request_once<Q: CoreRequest>(
         &self,
         request: &Q,
-    ) -> Result<Vec<Q::Response>, StreamsError>
+        attempts: &mut Attempts,
+    ) -> Option<Result<Vec<Q::Response>, StreamsError>>
     where
         Q::Response: CoreResponse,
     {
-        let clients = self.clients().await;
-        let asked = clients.into_iter().map(|client| request.clone().send(client));
-        let (mut responses, mut transient) = (Vec::new(), None);
-        for response in join_all(asked).await {
-            match response.map_err(StreamsError::from) {
-                Ok(response) => responses.push(response.into_inner()),
-                Err(error) if error.is_transient() => transient = Some(error),
-                Err(error) => return Err(error),
+        let mut asked: FuturesUnordered<_> = self
+            .clients()
+            .await
+            .into_iter()
+            .map(|(at, client)| {
+                let response = timeout(CORE_TIMEOUT, request.clone().send(client));
+                async move { (at, response.await) }
+            })
+            .collect();
+        attempts.is_in_flight = !asked.is_empty();
+        let mut responses = Vec::new();
+        while let Some((at, response)) = asked.next().await {
+            match response {
+                Ok(Ok(response)) => {
+                    responses.push(response.into_inner());
+                    if is_complete(&responses) {
+                        return Some(Ok(responses));
+                    }
+                }
+                Ok(Err(status)) => {
+                    let may_be_applied = may_be_applied(&status);
+                    let error = StreamsError::from(status);
+                    let StreamsError::Unavailable(problem) = error else {
+                        return Some(Err(error));
+                    };
+                    attempts.on_problem(problem, may_be_applied);
+                }
+                Err(_) => {
+                    // The next attempt makes another connection.
+                    self.forget(at);
+                    attempts.on_problem(format!("{at} does not answer"), true);
+                }
             }
         }
-        if is_complete(&responses)
-            || covers_all_partitions(responses.iter().filter_map(CoreResponse::coverage))
-        {
-            return Ok(responses);
-        }
-        let none = || StreamsError::Unavailable("not all partitions have a core now".to_owned());
-        Err(transient.unwrap_or_else(none))
+        attempts.is_in_flight = false;
+        // The answered part of a change is applied.
+        attempts.may_be_applied |= !responses.is_empty();
+        let none = || "not all partitions have a core now".to_owned();
+        attempts.last_problem.get_or_insert_with(none);
+        None
+    }
+
+    fn forget(&self, at: SocketAddr) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
     }
 
     /// Lists the streams of a service, core by core.
@@ -177,7 +248,7 @@ impl ScatterGather {
         mut each: impl FnMut(Vec<StreamState>),
     ) -> Result<(), StreamsError> {
         let mut coverages = Vec::new();
-        for client in self.clients().await {
+        for (_, client) in self.clients().await {
             let mut request = ListRequest {
                 service: service.to_owned(),
                 page_size: PAGE,
@@ -202,7 +273,7 @@ impl ScatterGather {
     }
 
     /// A client for each socket address to which the configured addresses resolve now.
-    async fn clients(&self) -> Vec<Client> {
+    async fn clients(&self) -> Vec<(SocketAddr, Client)> {
         let found = join_all(self.addresses.iter().map(resolve)).await;
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.addresses.iter().zip(found).flat_map(|(address, found)| {
@@ -217,7 +288,7 @@ impl ScatterGather {
             .collect();
         channels.clone_from(&current);
         let client = |channel| Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-        current.into_values().map(client).collect()
+        current.into_iter().map(|(at, channel)| (at, client(channel))).collect()
     }
 }
 
@@ -225,8 +296,29 @@ fn timed_out() -> StreamsError {
     StreamsError::Unavailable("not in time".to_owned())
 }
 
-/// Whether the responses without coverage together miss no stream.
+/// Whether a request that failed with this status may have been applied.
+fn may_be_applied(status: &Status) -> bool {
+    if status.get_error_details().error_info().is_some_and(|info| info.reason == "NOT_OWNER") {
+        return false;
+    }
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return false;
+        }
+        cause = error.source();
+    }
+    true
+}
+
+/// Whether the responses together miss no stream.
 fn is_complete<R: CoreResponse>(responses: &[R]) -> bool {
+    has_all_streams(responses)
+        || covers_all_partitions(responses.iter().filter_map(CoreResponse::coverage))
+}
+
+/// Whether the responses without coverage together miss no stream.
+fn has_all_streams<R: CoreResponse>(responses: &[R]) -> bool {
     let whole = responses.iter().filter(|response| response.coverage().is_none());
     let missing = whole.map(CoreResponse::missing).reduce(|a, b| &a & &b);
     missing.is_some_and(|missing| missing.is_empty())
