@@ -1,5 +1,6 @@
 //! Counts and logs the refusals of version 3: a metric by code, and one log line per code at growing intervals, with an
-//! example. Neither has a stream id or a key of a client.
+//! example. Neither has a stream id or a key of a client. For both versions, one line about services without an
+//! application.
 
 use minerva_proto::link::Attach;
 use minerva_proto::v3::Refusal;
@@ -19,4 +20,23 @@ pub(crate) fn record(metrics: &Metrics, refusal: &Refusal, attach: Option<&Attac
         let title = refusal.title();
         tracing::warn!(code = code.as_str(), refused, title, service, "refused a transport");
     }
+}
+
+/// Logs that a core refuses streams of a service without an application instance, if a line is due.
+pub(crate) fn note_unavailable(attach: &Attach, reason: &str) {
+    let stream = attach.stream_id.short_hash();
+    tracing::debug!(%stream, reason, "a stream is unavailable");
+    if !is_unserved(reason) {
+        return;
+    }
+    if let Some(refused) = FAULTS.record(reason, clock::now()) {
+        let service = attach.caller.service.as_str();
+        let text = "no application serves this service; start one, or check the client's URL";
+        tracing::warn!(refused, service, reason, "{text}");
+    }
+}
+
+/// Whether a core's reason for `Unavailable` is the lack of an application instance.
+fn is_unserved(reason: &str) -> bool {
+    matches!(reason, "unserved" | "no application")
 }

@@ -297,14 +297,15 @@ impl Session {
     }
 
     fn on_ending(&mut self, ending: Ending) {
-        if let Some(stream) = self.machine.attach().map(|attach| &attach.stream_id) {
+        if let Some(attach) = self.machine.attach() {
             match &ending {
                 Ending::Failed { reason } => {
+                    let stream = &attach.stream_id;
                     let reason: String = reason.chars().take(MAX_LOGGED_REASON).collect();
                     tracing::warn!(stream = %stream.short_hash(), reason, "a transport has failed");
                 }
                 Ending::Unavailable { reason, .. } => {
-                    tracing::debug!(stream = %stream.short_hash(), reason, "a stream is unavailable");
+                    refusals::note_unavailable(attach, reason);
                 }
                 Ending::Complete
                 | Ending::Closed

@@ -1,4 +1,4 @@
-/** Console lines about problems: one per cause and service, with the remedy. Used by the client. */
+/** Console lines about problems: one per cause and service, as text and code. Used by the client. */
 import type { Problem } from './stream/types.js';
 
 const logged = new Set<string>();
@@ -7,8 +7,7 @@ const logged = new Set<string>();
 export function logProblem(problem: Problem | null, service: string): void {
   if (!problem) return;
   const { code, title, after } = problem;
-  const remedy = code === 'origin' ? `; list ${globalThis.location?.origin} in --origins` : '';
-  const line = `Minerva: ${service}: ${title} (${code})${remedy}`;
+  const line = `Minerva: ${service}: ${title} (${code})`;
   if (logged.has(line)) return;
   logged.add(line);
   console.warn(`${line}. Next attempt in ${Math.ceil(after / 1000)} s.`);

@@ -60,6 +60,17 @@ test('Retry-After is bounded, and nonsense counts as none', () => {
   }
 });
 
+test('problem objects of an edge with wire version 3 have the code, and the reaction slows unless it is retry', () => {
+  const parse = (text: string): Refusal => refused(503, text, 'application/problem+json', '2');
+  const object = { status: 503, code: 'unserved', title: 'no instance serves this service now', do: 'retry' };
+  for (const [action, expected] of [['retry', 'retry'], ['halt', 'halt'], ['end', 'halt'], ['fallback', 'halt']] as const) {
+    const refusal = parse(JSON.stringify({ ...object, do: action }));
+    assert.deepEqual([refusal.code, refusal.title, refusal.action, refusal.after], [object.code, object.title, expected, 2000]);
+  }
+  assert.equal(parse(JSON.stringify({ ...object, after: 700 })).after, 700);
+  for (const bad of ['', '{', 'null']) assert.throws(() => parse(bad));
+});
+
 test('a certain cause is reported at once, an uncertain one only if it lasts', () => {
   const certain = new ProblemReport();
   certain.onFailed(ORIGIN, 100);
@@ -248,7 +259,7 @@ for (const kind of ['auto', 'http-stream', 'long-poll'] as const) {
       async (url) => {
         const [problem, lines] = await firstProblem(url, kind);
         assert.deepEqual([problem?.code, problem?.title], ['origin', 'this origin may not use this service']);
-        assert.deepEqual(lines.map((line) => /list undefined in --origins. Next attempt in \d+ s\./.test(line)), [true]);
+        assert.deepEqual(lines.map((line) => /\(origin\)\. Next attempt in \d+ s\./.test(line)), [true]);
       },
     );
     assert(requests <= 3, `${requests}`);

@@ -41,13 +41,20 @@ export interface RefusedResponse {
 
 /** Returns whether the response can be one of an edge, so that its text is the reason. */
 export function isReadable(contentType: string | null): boolean {
-  return /^text\/plain\b/.test(contentType ?? '');
+  return /^(text\/plain|application\/problem\+json)\b/.test(contentType ?? '');
 }
 
-/** Classifies a response other than 200. Refusals of an edge are short texts; other ones come from a proxy. */
+/**
+ * Classifies a response other than 200. Refusals of an edge are problem objects (RFC 9457) if it serves wire version 3, and
+ * otherwise short texts; other responses come from a proxy. Throws for a malformed problem object.
+ */
 export function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal {
   const after = Math.min(MAX_RETRY_AFTER, 1000 * (Number(retryAfter) || 0));
   const isOwn = isReadable(contentType);
+  if (isOwn && contentType?.includes('json')) {
+    const problem = JSON.parse(text) as { code: string; title: string; do: string; after?: number };
+    return { after, ...problem, action: problem.do === 'retry' ? 'retry' : 'halt' };
+  }
   const title = (isOwn && text.split('\n', 1)[0]?.slice(0, MAX_TITLE)) || `HTTP status ${status}`;
   const code = status === 429 ? 'busy' : (isOwn && codeOf(status, title)) || (status === 503 ? 'unavailable' : 'proxy');
   const action = ['origin', 'service', 'hello'].includes(code) ? 'halt' : 'retry';

@@ -29,5 +29,8 @@ export interface RefusedResponse {
 }
 /** Returns whether the response can be one of an edge, so that its text is the reason. */
 export declare function isReadable(contentType: string | null): boolean;
-/** Classifies a response other than 200. Refusals of an edge are short texts; other ones come from a proxy. */
+/**
+ * Classifies a response other than 200. Refusals of an edge are problem objects (RFC 9457) if it serves wire version 3, and
+ * otherwise short texts; other responses come from a proxy. Throws for a malformed problem object.
+ */
 export declare function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal;
