@@ -154,7 +154,7 @@ impl Stream {
     /// the future during the wait for the acknowledgement does not cancel the message.
     pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
         let number = self.queue(message).await?;
-        let acknowledged = self.until(|machine| machine.acknowledged() > number);
+        let acknowledged = self.acknowledged_to(number.next());
         self.unless_unread(Some(number), acknowledged).await?;
         Ok(number)
     }
@@ -196,7 +196,7 @@ impl Stream {
     /// [`Stream::recv`].
     pub async fn flush(&self) -> Result<(), SendError> {
         let sent = MessageNumber(self.counters().sent);
-        let acknowledged = self.until(|machine| machine.acknowledged() >= sent);
+        let acknowledged = self.acknowledged_to(sent);
         self.unless_unread(sent.previous(), acknowledged).await
     }
 
@@ -318,14 +318,27 @@ impl Stream {
         }
     }
 
+    /// Waits until the server has acknowledged every message below `end`.
+    async fn acknowledged_to(&self, end: MessageNumber) -> Result<(), Ended> {
+        let condition = |machine: &StreamMachine| machine.acknowledged() >= end;
+        self.inner.shared.wait_for_acknowledgement(|machine| outcome(machine, condition)).await
+    }
+
     /// Waits until `condition` holds.
     async fn until(&self, condition: impl Fn(&StreamMachine) -> bool) -> Result<(), Ended> {
-        let outcome = |machine: &StreamMachine| match machine.ended() {
-            _ if condition(machine) => Some(Ok(())),
-            Some(ended) => Some(Err(ended.clone())),
-            None => None,
-        };
-        self.inner.shared.wait(outcome).await
+        self.inner.shared.wait(|machine| outcome(machine, &condition)).await
+    }
+}
+
+/// Success once `condition` holds, failure once the stream has ended.
+fn outcome(
+    machine: &StreamMachine,
+    condition: impl Fn(&StreamMachine) -> bool,
+) -> Option<Result<(), Ended>> {
+    match machine.ended() {
+        _ if condition(machine) => Some(Ok(())),
+        Some(ended) => Some(Err(ended.clone())),
+        None => None,
     }
 }
 

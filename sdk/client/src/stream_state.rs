@@ -25,6 +25,8 @@ pub(crate) struct StreamState {
     pub(crate) work: Notify,
     /// Signals every change of the machine.
     changed: watch::Sender<()>,
+    /// Signals new acknowledgements of the server, and the end.
+    acknowledged: watch::Sender<()>,
     /// Signals new messages in the inbox, and the end.
     arrived: watch::Sender<()>,
 }
@@ -71,6 +73,7 @@ impl StreamState {
             state: Mutex::new(state),
             work: Notify::new(),
             changed: watch::Sender::new(()),
+            acknowledged: watch::Sender::new(()),
             arrived: watch::Sender::new(()),
         }
     }
@@ -85,13 +88,19 @@ impl StreamState {
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut StreamMachine, Time) -> R) -> R {
         let now = self.clock.now();
         let mut state = self.lock();
+        let before = state.machine.acknowledged();
         let result = change(&mut state.machine, now);
         let arrived = Self::fetch_received(&mut state, now);
         self.update_reading(&mut state, now);
         state.links.values().for_each(|link| link.writable.notify_one());
+        state.senders.wake();
+        let acknowledged = state.machine.acknowledged() > before || state.machine.ended().is_some();
         drop(state);
         self.work.notify_one();
         self.changed.send_replace(());
+        if acknowledged {
+            self.acknowledged.send_replace(());
+        }
         if arrived {
             self.arrived.send_replace(());
         }
@@ -113,37 +122,40 @@ impl StreamState {
     }
 
     /// Evaluates `ready` after every change until the result is `Some`.
-    pub(crate) async fn wait<R>(&self, mut ready: impl FnMut(&StreamMachine) -> Option<R>) -> R {
-        self.wait_for(|state| ready(&state.machine)).await
+    pub(crate) async fn wait<R>(&self, ready: impl FnMut(&StreamMachine) -> Option<R>) -> R {
+        self.wait_for(&self.changed, ready).await
+    }
+
+    /// Evaluates `ready` after every acknowledgement and the end until the result is `Some`. Many sends may wait.
+    pub(crate) async fn wait_for_acknowledgement<R>(
+        &self,
+        ready: impl FnMut(&StreamMachine) -> Option<R>,
+    ) -> R {
+        self.wait_for(&self.acknowledged, ready).await
     }
 
     /// Queues a message, but not before the messages of senders that wait for room.
     pub(crate) fn try_push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
-        let is_behind = !self.lock().senders.is_empty();
-        self.with(|machine, now| {
-            if is_behind && machine.accepts_messages() {
-                return Err(SendError::Full);
-            }
-            machine.push(now, message)
-        })
+        let state = self.lock();
+        if !state.senders.is_empty() && state.machine.accepts_messages() {
+            return Err(SendError::Full);
+        }
+        drop(state);
+        self.with(|machine, now| machine.push(now, message))
     }
 
     /// Waits for room behind the senders that wait already, and queues the message.
     pub(crate) async fn push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
         let turn = Turn { shared: self, ticket: self.lock().senders.join() };
         loop {
-            self.wait_for(|state| {
-                let machine = &state.machine;
-                let is_first = state.senders.is_first(turn.ticket);
-                let has_room = is_first && machine.has_room(message.len());
-                (has_room || !machine.accepts_messages()).then_some(())
-            })
-            .await;
-            // A sender that came before the first waiting one may have taken the room.
-            match self.with(|machine, now| machine.push(now, message.clone())) {
-                Err(SendError::Full) => {}
-                sent => return sent,
+            if self.lock().may_push(&turn.ticket, message.len()) {
+                // A sender that came before the first waiting one may take the room.
+                match self.with(|machine, now| machine.push(now, message.clone())) {
+                    Err(SendError::Full) => {}
+                    sent => return sent,
+                }
             }
+            turn.ticket.notified().await;
         }
     }
 
@@ -162,11 +174,15 @@ impl StreamState {
         }
     }
 
-    async fn wait_for<R>(&self, mut ready: impl FnMut(&State) -> Option<R>) -> R {
-        let mut changes = self.changed.subscribe();
+    async fn wait_for<R>(
+        &self,
+        changes: &watch::Sender<()>,
+        mut ready: impl FnMut(&StreamMachine) -> Option<R>,
+    ) -> R {
+        let mut changes = changes.subscribe();
         loop {
             changes.mark_unchanged();
-            if let Some(found) = ready(&self.lock()) {
+            if let Some(found) = ready(&self.lock().machine) {
                 return found;
             }
             // The sender lives as long as `self`.
@@ -224,12 +240,17 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.shared.lock().senders.leave(self.ticket);
-        self.shared.changed.send_replace(());
+        self.shared.lock().senders.leave(&self.ticket);
     }
 }
 
 impl State {
+    /// Whether a waiting sender need not wait: for its turn and room, or because no message is accepted any more.
+    fn may_push(&self, ticket: &Ticket, length: usize) -> bool {
+        let has_room = self.senders.is_first(ticket) && self.machine.has_room(length);
+        has_room || !self.machine.accepts_messages()
+    }
+
     /// Whether the inbox has room. After a reset nothing is added, and the confirmation must be read.
     fn may_read(&self, kind: TransportKind) -> bool {
         self.machine.is_resetting() || self.inbox.may_read(kind)
