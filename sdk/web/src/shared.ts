@@ -239,6 +239,7 @@ export class SharedStream extends EventTarget {
       body: [`${Minerva.toJson(hello)}H`, ...frames, ''].join('\n'),
       headers: { 'content-type': 'application/octet-stream' },
       cache: 'no-store',
+      credentials: this.options.credentials ?? 'same-origin',
       keepalive: true,
     }).catch(() => {});
   }

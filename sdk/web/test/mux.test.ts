@@ -7,6 +7,8 @@ import assert from 'node:assert/strict';
 import { encodeParts, ResponseParser, type ChannelEvent, type Part } from '../src/mux/format.js';
 import { Liveness, PING_INTERVAL } from '../src/mux/liveness.js';
 import { GATHER_TIME, MAX_CHANNELS, MIN_HOLD_TIME, MuxSchedule, UPLOAD_STALL_TIME } from '../src/mux/schedule.js';
+import type { WorkerMessage } from '../src/mux/ports.js';
+import { connectTab } from '../src/mux/worker.js';
 import { MuxSimulation } from './mux_simulation.js';
 import { Random } from './random.js';
 
@@ -113,6 +115,42 @@ test('a worker that does not answer is dead within 5 s, and delayed timers are n
   hidden.onMessage();
   for (const minute of [3, 4]) assert(hidden.tick(minute * 60_000), `${minute}`);
   assert(!hidden.tick(300_000));
+});
+
+test('the transports of a crashed tab end, and those of the other tabs continue', async () => {
+  const { fetch, performance } = globalThis;
+  const bodies: string[] = [];
+  const fake = { now: 0 };
+  const set = (globals: object): void => {
+    for (const [name, value] of Object.entries(globals)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  };
+  set({
+    performance: { now: () => fake.now },
+    fetch: (_: string, { body }: { body: string }) => (bodies.push(body), new Promise(() => {})),
+  });
+  const tabs = ['crashed', 'other'].map((id, of) => {
+    const received: WorkerMessage[] = [];
+    const port = { onmessage: (_: object) => {}, postMessage: (message: WorkerMessage) => void received.push(message) };
+    connectTab(port as unknown as MessagePort);
+    port.onmessage({ data: { open: of, kind: 'http-stream', url: 'http://x/_minerva/io/', body: hello(id) } });
+    return { port, received };
+  });
+  // The timer of the worker, which gathers channels.
+  const opened = async (count: number): Promise<void> => {
+    while (bodies.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  fake.now = GATHER_TIME;
+  await opened(1);
+  assert(bodies[0]?.includes('crashed') && bodies[0].includes('other'));
+  for (const now of [100_000, 150_000, 150_001]) {
+    fake.now = now;
+    tabs[1]?.port.onmessage({ data: 'ping' });
+    const [end] = tabs[0]?.received.slice(1) ?? [];
+    assert.deepEqual(end, now > 150_000 ? { of: 0, status: 0, wait: 0 } : undefined);
+  }
+  await opened(2);
+  assert(!bodies[1]?.includes('crashed') && bodies[1]?.includes('other'));
+  set({ fetch, performance });
 });
 
 test('random schedules: messages of all tabs arrive exactly once and in order over few requests', () => {

@@ -28,13 +28,17 @@ export function connectTab(port: MessagePort): void {
   tabs.add(tab);
   port.onmessage = ({ data }: MessageEvent<TabMessage>) => onMessage(tab, data);
   post(port, 'pong');
-  for (const other of tabs) if (performance.now() - other.seenAt > TAB_TIMEOUT) disconnect(other);
 }
 
 function onMessage(tab: Tab, message: TabMessage): void {
   tab.seenAt = performance.now();
-  if (message === 'ping') post(tab.port, 'pong');
-  else if (message === 'bye') disconnect(tab);
+  // A frozen tab that resumes was disconnected.
+  tabs.add(tab);
+  if (message === 'ping') {
+    post(tab.port, 'pong');
+    // The server would count the streams of crashed tabs as connected.
+    for (const other of tabs) if (tab.seenAt - other.seenAt > TAB_TIMEOUT) disconnect(other);
+  } else if (message === 'bye') disconnect(tab);
   else if ('close' in message) {
     const open = tab.channels.get(message.close);
     tab.channels.delete(message.close);
@@ -57,7 +61,10 @@ function onMessage(tab: Tab, message: TabMessage): void {
 
 function disconnect(tab: Tab): void {
   tabs.delete(tab);
-  for (const { mux, channel } of tab.channels.values()) mux.close(channel);
+  for (const [number, { mux, channel }] of tab.channels) {
+    mux.close(channel);
+    post(tab.port, { of: number, status: 0, wait: 0 });
+  }
   tab.channels.clear();
 }
 
