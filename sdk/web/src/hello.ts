@@ -23,8 +23,8 @@ export interface Hello {
   /** SACK text of client-to-server messages that the server has acknowledged. */
   readonly seenack: string;
   /** SACK text of server-to-client messages that this client has received. */
-  readonly sack: string;
-  /** Transport number of the predecessor, null without one; absent on an upload. */
+  readonly sack: string | undefined;
+  /** Transport number of the predecessor, null without one; absent on an upload and a probe. */
   readonly eeds: number | null | undefined;
   /** Longest time in seconds for which the server holds a long-poll. */
   readonly maxt: number | undefined;

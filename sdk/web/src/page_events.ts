@@ -24,10 +24,11 @@ export function listenToPage(listener: (event: Event) => void): () => void {
   ];
   let type = connection?.type;
   const onChange = (event: Event): void => {
-    const before = type;
     // The type `none` precedes `online` or the next type.
-    if (connection?.type !== 'none') type = connection?.type;
-    if (type !== before) listener(event);
+    const next = (event.target as Connection).type;
+    if (next === type || next === 'none') return;
+    type = next;
+    listener(event);
   };
   // An AbortController has a `signal` property and so serves as the listener options.
   const stop = new AbortController();

@@ -42,7 +42,7 @@ export class StreamMachine {
     this.#factory = new TransportFactory(this.#channel, id, cred, heartbeat);
     const shared = { transports: this.#transports, channel: this.#channel, connection: this.#connection };
     const context = { ...shared, policy, outputs: this.#outputs, random, beforeUpload };
-    this.#opener = new Opener(context, this.#factory, heartbeatMs);
+    this.#opener = new Opener(context, this.#factory);
   }
 
   /** Queues a valid message and returns its number. */
@@ -135,6 +135,7 @@ export class StreamMachine {
   recvFrames(key: number, frames: readonly string[], now: number): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
+    const { attached, sacks } = transport;
     this.#policy.onFrames(transport, frames.some((frame) => frame.endsWith('T')), now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
@@ -142,6 +143,8 @@ export class StreamMachine {
       if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
       if (!this.#transports.find(key)) break;
     }
+    const isProbe = transport === this.#transports.candidate;
+    if (isProbe && (!attached || transport.sacks > sacks)) this.#opener.probe(transport, now);
     this.#deliver();
   }
 
@@ -256,6 +259,8 @@ export class StreamMachine {
         return true;
       case 'sack': {
         const result = this.#channel.recvSack(frame.sack, this.#outputs, now);
+        // Each round of a probe ends with a SACK; an earlier one belongs to the hello.
+        if (transport.probing ? transport.hasSent : result === 'progress') transport.sacks += 1;
         return result === 'violation' ? this.#onSackMismatch('client') : this.#applyResult(transport, result);
       }
       case 'status':

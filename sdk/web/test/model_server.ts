@@ -26,6 +26,9 @@ interface ServerTransport {
   writtenTo: number;
   nextIn: number;
   open: boolean;
+  hasOutput: boolean;
+  /** The frames that came with the hello are being processed. */
+  attaching: boolean;
 }
 
 /** Receive window of the server in messages behind a gap. */
@@ -114,7 +117,14 @@ export class ModelStream {
   write(transport: ServerTransport, frames: string[]): void {
     if (!transport.open) return;
     transport.wire.write(frames);
-    if (transport.isPoll && transport.wantsMessages) this.closeInOrder(transport);
+    transport.hasOutput = true;
+    this.endPoll(transport);
+  }
+
+  /** Ends a poll with output, unless its hello is being processed: pending messages follow the SACK. */
+  endPoll(transport: ServerTransport): void {
+    const { isPoll, wantsMessages, hasOutput, attaching } = transport;
+    if (isPoll && wantsMessages && hasOutput && !attaching) this.closeInOrder(transport);
   }
 
   closeInOrder(transport: ServerTransport, more: string[] = []): void {
@@ -183,24 +193,36 @@ export class ModelServer {
       writtenTo: 0,
       nextIn: 0,
       open: true,
+      hasOutput: false,
+      attaching: true,
     };
     const first: string[] = hello['new'] === true ? ['C'] : [];
     if (hello['seenack'] !== stream.sack()) first.push(`${stream.sack()}A`);
     const sackText = String(hello['sack']);
     const sack = parseSack(sackText);
-    if (!sack || !stream.applySack(sackText, sack)) {
+    if ('sack' in hello && (!sack || !stream.applySack(sackText, sack))) {
       wire.write([...first, 'acked_unsent_stringsK']);
       finish(wire);
       return undefined;
     }
     stream.transports.add(transport);
-    if (transport.maxia > 0) first.push('beat^');
+    if (transport.maxia > 0) {
+      first.push('beat^');
+      const beat = (): void => {
+        if (!transport.open) return;
+        wire.write(['beat^']);
+        wire.after(transport.maxia * 1000, beat);
+      };
+      if (!transport.isPoll) wire.after(transport.maxia * 1000, beat);
+    }
     const on = (more: readonly string[]): void => recv(this, id, stream, transport, more);
     if (transport.wantsMessages) stream.becomePrimary(transport, hello['eeds'] as number | null);
     if (!resets && first.length > 0) stream.write(transport, first);
     on(frames.slice(1));
     if (transport.isPoll && !transport.wantsMessages) stream.closeInOrder(transport);
     stream.flush(transport);
+    transport.attaching = false;
+    stream.endPoll(transport);
     const { maxt } = hello;
     if (typeof maxt === 'number') wire.after(maxt * 1000, () => stream.closeInOrder(transport));
     return on;

@@ -44,6 +44,9 @@ interface Connection {
   closed: boolean;
   /** The client has written a reset. */
   reset: boolean;
+  /** Writes of the client, and the time of the last frames in either direction. */
+  writes: number;
+  activeAt: number;
   /** Earliest arrival times of the next frames, which keep the order. */
   toServer: number;
   toClient: number;
@@ -88,6 +91,13 @@ export class Simulation {
   mute = false;
   /** A proxy buffers responses until their end. */
   buffering = false;
+  /** Writes of the client that a proxy passes on each WebSocket. */
+  deaf = Infinity;
+  /** Silence in ms after which a proxy cuts connections. */
+  idleCut = Infinity;
+  /** Times of the deliveries, and of the acknowledgements by message number. */
+  readonly deliveredAt: number[] = [];
+  readonly ackedAt: number[] = [];
   /** The network loses data in flight to the server on connections that the client closes. */
   dropsClosed = false;
   #connections = new Map<number, Connection>();
@@ -159,6 +169,7 @@ export class Simulation {
   /** Removes all proxy faults. */
   clear(): void {
     this.hung = this.mute = this.buffering = false;
+    this.deaf = this.idleCut = Infinity;
     this.refused.clear();
     this.cutAfter.clear();
   }
@@ -221,9 +232,11 @@ export class Simulation {
       }
       case 'deliver':
         this.delivered.push(output.text);
+        this.deliveredAt.push(this.now);
         return;
       case 'acked':
         this.acked.push(output.number);
+        this.ackedAt[output.number] = this.now;
         return;
       case 'transport':
         this.kinds.push(output.kind);
@@ -241,7 +254,8 @@ export class Simulation {
   #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
     assert(kind !== 'upload' || this.#created, 'an upload before the stream was created');
     const fresh = { broken: false, muted: false, closed: false, reset: false, toServer: this.now, toClient: this.now };
-    const connection: Connection = { key, kind, ...fresh, response: [], recv: undefined };
+    const counts = { writes: 0, activeAt: this.now };
+    const connection: Connection = { key, kind, ...fresh, ...counts, response: [], recv: undefined };
     this.#connections.set(key, connection);
     checkReset(connection, frames);
     if (!this.up || this.refused.has(kind)) return this.break(connection, false);
@@ -261,7 +275,9 @@ export class Simulation {
 
   /** Delivers frames to the server. */
   #recv(connection: Connection, frames: readonly string[]): void {
-    connection.muted ||= this.mute && connection.kind === 'websocket';
+    const isDeaf = this.mute || (connection.writes += 1) > this.deaf;
+    connection.muted ||= isDeaf && connection.kind === 'websocket';
+    this.#touch(connection);
     if (connection.muted) return;
     if (connection.recv) connection.recv(frames);
     else connection.recv = this.server.accept(this.#wire(connection), frames) ?? (() => {});
@@ -308,8 +324,19 @@ export class Simulation {
     return [frames.slice(0, at), ...this.#pieces(frames.slice(at))];
   }
 
+  /** Restarts the idle timeout of the proxy. */
+  #touch(connection: Connection): void {
+    connection.activeAt = this.now;
+    const { idleCut } = this;
+    if (idleCut === Infinity) return;
+    this.after(idleCut, () => {
+      if (!connection.closed && this.now >= connection.activeAt + idleCut) this.break(connection, false);
+    });
+  }
+
   #toClient(connection: Connection, frames: string[]): void {
     if (connection.closed) return;
+    this.#touch(connection);
     if (frames.includes('C')) this.#created = true;
     const isBuffered = connection.kind !== 'http-stream' || this.buffering || connection.response.length > 0;
     if (connection.kind !== 'websocket' && isBuffered) connection.response.push(...frames);

@@ -27,7 +27,7 @@ export interface StreamEvents {
     problem: Problem | null;
     /** The stream ended; only the last `transport` and `state` events follow. */
     end: End;
-    /** An HTTP request, a poll for instance, is about to start; messages sent in the handler share the request. */
+    /** An HTTP request, a poll for instance, is about to start; messages sent in the handler share an upload. */
     upload: null;
 }
 /** Listener of one event type. */

@@ -19,8 +19,6 @@ export const MAX_IMMEDIATE_ACKS = 64;
 export class DelayedAck {
   /** Time at which the SACK is due in ms; 0 for at once, Infinity if all is acknowledged. */
   dueAt = Infinity;
-  /** Longest delay of the pending SACK. */
-  #maxDelay = MAX_ACK_DELAY;
   /** Messages and bytes that the pending SACK covers. */
   #messages = 0;
   #bytes = 0;
@@ -31,7 +29,6 @@ export class DelayedAck {
 
   /** Records an in-order message of `bytes` bytes, whose SACK may be delayed by `maxDelay` ms. */
   onReceived(bytes: number, now: number, maxDelay = MAX_ACK_DELAY): void {
-    this.#maxDelay = maxDelay;
     this.#messages += 1;
     this.#bytes += bytes;
     // A message after the due time, while the timer is late, does not make the delay useful.
@@ -43,7 +40,7 @@ export class DelayedAck {
 
   /** Records that a SACK for all received messages is being sent, and rates the delay if the full time passed. */
   onSackSent(now: number): void {
-    if (this.#maxDelay === MAX_ACK_DELAY && this.dueAt > 0 && now >= this.dueAt) {
+    if (this.dueAt > 0 && now >= this.dueAt) {
       this.#immediateLeft = this.#lastReceivedAt < this.dueAt - QUIET_TIME ? this.#immediateNext : 0;
       this.#immediateNext = Math.min(MAX_IMMEDIATE_ACKS, this.#immediateLeft * 2 || 1);
     }

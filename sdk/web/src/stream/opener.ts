@@ -22,16 +22,17 @@ export interface OpenerContext {
   readonly beforeUpload?: (() => void) | undefined;
 }
 
+/** Round trips that prove a WebSocket: a faulty proxy may pass the first frames only. */
+const PROBE_ROUNDS = 3;
+
 export class Opener {
   readonly uploads: Uploads;
   /** Time of the last write to a WebSocket. */
   #writtenAt = 0;
 
-  /** `heartbeatMs` is the heartbeat interval of this client in ms. */
   constructor(
     readonly context: OpenerContext,
     readonly factory: TransportFactory,
-    readonly heartbeatMs: number,
   ) {
     const { transports, channel, policy, random } = context;
     this.uploads = new Uploads(transports, channel, policy, random);
@@ -41,7 +42,10 @@ export class Opener {
   openTransports(now: number): void {
     const { transports, policy } = this.context;
     const { candidate } = transports;
-    if (candidate?.opened && policy.mayRetire(now)) this.#promote(candidate, now);
+    if (candidate?.opened && !candidate.probing) {
+      if (policy.mustProve(candidate)) this.probe(candidate, now);
+      else if (policy.mayRetire(now)) this.#promote(candidate, now);
+    }
     const kind = policy.nextKind(now);
     if (kind === null) return;
     const why = this.factory.transportsMade === 0 ? 'start' : policy.reasonFor(kind);
@@ -50,14 +54,18 @@ export class Opener {
     } else if (policy.mayRetire(now)) {
       this.#announceRequest();
       if (this.context.connection.state === 'ended') return;
+      const { primary } = transports;
+      const resumesPolling = kind === 'long-poll' && (policy.polling || !!primary?.probing);
+      // A late answer still proves the kind.
+      if (primary?.probing) policy.ranking.onFailed('http-stream', now, true);
       this.#retire();
-      this.#openPrimary(kind, why, now);
+      this.#openPrimary(kind, why, now, resumesPolling);
     }
   }
 
   /** Writes due messages and SACKs to the carrier, or starts an upload. */
   flush(now: number): void {
-    const { transports, channel } = this.context;
+    const { transports, channel, policy } = this.context;
     const { carrier } = transports;
     // A hello with `new` may reach the server after the hellos of newer transports, so the reset follows each one.
     for (const each of transports.all()) {
@@ -67,9 +75,9 @@ export class Opener {
     if (carrier?.kind === 'websocket') {
       const { receiver } = channel;
       // A SACK serves as the heartbeat of the client.
-      const beats = now >= this.#writtenAt + this.heartbeatMs && carrier.attached && !carrier.closing;
+      const beats = now >= this.#writtenAt + policy.heartbeat && carrier.attached && !carrier.closing;
       const frames = channel.takeFrames(carrier, now);
-      const due = receiver.mayAck && (frames.length > 0 || now >= receiver.delayedAck.dueAt);
+      const due = receiver.ackDueAt < Infinity && (frames.length > 0 || now >= receiver.ackDueAt);
       if (due || beats) frames.unshift(`${receiver.takeSack(now)}A`);
       this.#write(carrier, frames, now);
     } else if (now >= this.uploads.dueAt) {
@@ -81,9 +89,10 @@ export class Opener {
 
   /** Returns the times at which `flush` may have something to write. */
   deadlines(): number[] {
-    const { transports, channel } = this.context;
-    const writes = [this.#writtenAt + this.heartbeatMs, channel.receiver.delayedAck.dueAt];
-    return transports.carrier?.kind === 'websocket' ? writes : [this.uploads.dueAt];
+    const { transports, channel, policy } = this.context;
+    const { carrier } = transports;
+    if (carrier?.kind !== 'websocket') return [this.uploads.dueAt];
+    return [this.#writtenAt + policy.heartbeat, channel.receiver.delayedAck.dueAt];
   }
 
   /**
@@ -103,6 +112,22 @@ export class Opener {
     this.context.transports.remove(transport);
   }
 
+  /**
+   * Begins a probe, or continues one after an answer of the server. The hello has neither `eeds` nor a SACK, and no
+   * messages follow, so that the primary keeps all of them. The server acknowledges and drops duplicates of message 0.
+   * A proven WebSocket cannot become the primary, so another one follows.
+   */
+  probe(candidate: Transport, now: number): void {
+    const { transports, channel } = this.context;
+    const { probing, sacks } = candidate;
+    if (sacks < PROBE_ROUNDS && !(probing && channel.seenAck.endsWith('|-1'))) {
+      Object.assign(candidate, { probing: true, hasSent: probing, deadline: now + REQUEST_TIMEOUT });
+      return this.#write(candidate, probing ? ['0N', ' '] : [this.#hello(candidate)], now);
+    }
+    this.close(candidate);
+    transports.candidate = this.#open('websocket', 'proven', now);
+  }
+
   /** Makes an open WebSocket the primary. */
   #promote(candidate: Transport, now: number): void {
     const { transports, channel } = this.context;
@@ -114,10 +139,11 @@ export class Opener {
     this.#write(candidate, [this.#hello(candidate), ...channel.takeFrames(candidate, now)], now);
   }
 
-  #openPrimary(kind: Kind, why: string, now: number): void {
+  #openPrimary(kind: Kind, why: string, now: number, again: boolean): void {
     const { transports, policy } = this.context;
-    const again = policy.polling && kind === 'long-poll';
+    const probing = policy.polling && kind === 'http-stream';
     const primary = this.#open(kind, why, now, [], again);
+    primary.probing = probing;
     transports.primary = primary;
     if (again) primary.deadline += policy.maxPollTime * 1000;
     this.#endPolling();
@@ -142,16 +168,15 @@ export class Opener {
     if (kind !== 'websocket') {
       frames.unshift(this.#hello(transport));
       // Uploads require an existing stream: before the confirmation messages follow the hello, and so does a reset.
-      // Between two polls, messages that travel with the next poll save an upload.
-      const { channel, transports } = this.context;
-      const isFirst = !channel.created || channel.resetting || (!transports.carrier && !transports.upload);
-      if (kind !== 'upload' && isFirst) frames.push(...channel.takeFrames(transport, now));
+      const { channel } = this.context;
+      const { created, resetting } = channel;
+      if (kind !== 'upload' && (!created || resetting)) frames.push(...channel.takeFrames(transport, now));
     }
     this.context.outputs.push({ do: 'open', key: transport.key, kind, frames });
     return transport;
   }
 
-  /** Lets the page add messages to the next HTTP request. */
+  /** Lets the page send messages along with the next HTTP request. */
   #announceRequest(): void {
     if (!this.context.channel.resetting) this.context.beforeUpload?.();
   }
@@ -159,7 +184,7 @@ export class Opener {
   #hello(transport: Transport): string {
     const { transports, channel, policy } = this.context;
     transport.asksReason = !!channel.resetting && !transports.all().some((other) => other.mayCreate);
-    return this.factory.hello(transport, transports.healthyPredecessor, policy.maxPollTime);
+    return this.factory.hello(transport, transports.healthyPredecessor, policy);
   }
 
   #write(transport: Transport, frames: string[], now = 0): void {

@@ -41,11 +41,6 @@ export class Receiver {
     return true;
   }
 
-  /** True if received messages are unacknowledged and delivery is not paused. */
-  get mayAck(): boolean {
-    return this.ackDueAt < Infinity;
-  }
-
   /** Time at which the SACK is due; Infinity for none, and while delivery is paused. */
   get ackDueAt(): number {
     return this.#paused ? Infinity : this.delayedAck.dueAt;

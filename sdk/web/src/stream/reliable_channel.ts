@@ -18,9 +18,6 @@ export type FrameResult = 'progress' | 'duplicate' | 'violation';
  */
 export const RESET_TIMEOUT = 120_000;
 
-/** Longest delay in ms of a SACK for messages received on a primary; the next long-poll carries the SACK. */
-const ACK_DELAYS = { websocket: MAX_ACK_DELAY, 'http-stream': MAX_HTTP_ACK_DELAY, 'long-poll': 0, upload: 0 };
-
 export class ReliableChannel {
   /** Message counts for `Counters`. */
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
@@ -44,8 +41,10 @@ export class ReliableChannel {
 
   /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */
   recvMessage(transport: Transport, text: string, isPrimary: boolean, now: number): FrameResult {
-    const maxDelay = isPrimary ? ACK_DELAYS[transport.kind] : 0;
-    const received = this.receiver.receive(transport.nextIn, text, maxDelay, now);
+    const { kind, nextIn } = transport;
+    const maxDelay = kind === 'websocket' ? MAX_ACK_DELAY : MAX_HTTP_ACK_DELAY;
+    // The next long-poll carries the SACK.
+    const received = this.receiver.receive(nextIn, text, isPrimary && kind !== 'long-poll' ? maxDelay : 0, now);
     if (received === 'overflow') return 'violation';
     transport.nextIn += 1;
     return received === 'duplicate' ? 'duplicate' : this.#accept('progress');

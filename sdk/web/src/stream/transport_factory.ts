@@ -13,6 +13,12 @@ const CONNECT_DEADLINE = 10_000;
 /** Heartbeat interval in seconds that a hidden page can keep: browsers run its timers once a minute. */
 const HIDDEN_PAGE_INTERVAL = 60;
 
+/** Times that the policy has learned: the longest poll in s, and the heartbeat interval in ms. */
+interface HelloTimes {
+  readonly maxPollTime: number;
+  readonly heartbeat: number;
+}
+
 export class TransportFactory {
   /** Transports created and hellos encoded so far. */
   transportsMade = 0;
@@ -42,6 +48,7 @@ export class TransportFactory {
       sackDueAt: Infinity,
       nextOut: 0,
       nextIn: 0,
+      sacks: 0,
       replaceReason: '',
       opened: false,
       attached: false,
@@ -52,11 +59,12 @@ export class TransportFactory {
       mayCreate: false,
       resetSent: false,
       asksReason: false,
+      probing: false,
     };
   }
 
   /** Assigns the transport number and encodes the hello. A long-poll that follows a working one is attached already. */
-  hello(transport: Transport, predecessor: Transport | null, maxPollTime: number): string {
+  hello(transport: Transport, predecessor: Transport | null, { maxPollTime, heartbeat }: HelloTimes): string {
     transport.number = this.hellosSent++;
     const { id, cred, channel } = this;
     const { created } = channel;
@@ -72,13 +80,14 @@ export class TransportFactory {
       cred: created ? undefined : cred,
       ming: !isUpload && !isPoll,
       // With heartbeats, the server responds to an unproven long-poll at once, unless with a StreamCreated frame.
-      maxia: isUpload || (isPoll && (transport.attached || !created)) ? 0 : this.heartbeat,
+      maxia: isUpload || (isPoll && (transport.attached || !created)) ? 0 : heartbeat / 1000,
       // Used on WebSockets only.
       beat: Math.max(this.heartbeat, HIDDEN_PAGE_INTERVAL),
       maxt: isPoll ? maxPollTime : undefined,
       seenack: channel.seenAck,
-      sack: channel.receiver.takeSack(),
-      eeds: isUpload ? undefined : (predecessor?.number ?? null),
+      // The SACK of a probe may be lost.
+      sack: transport.probing ? undefined : channel.receiver.takeSack(),
+      eeds: isUpload || transport.probing ? undefined : (predecessor?.number ?? null),
       why: transport.why,
     };
     return `${toJson(hello)}H`;

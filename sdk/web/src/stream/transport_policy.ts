@@ -8,6 +8,7 @@ import { Lifetimes } from './lifetimes.js';
 import { RetryTimer } from './retry_timer.js';
 import { TransportRanking } from './transport_ranking.js';
 import type { Transports } from './transports.js';
+import { SACK_TIMEOUT } from './in_flight.js';
 import { isBetter, type Kind, type Transport, type TransportOutcome } from './types.js';
 
 /** Time in ms that a replaced, closing or reset transport may take to end. */
@@ -18,6 +19,11 @@ export const ATTEMPT_DELAY = 500;
 export const RESPONSE_TIMEOUT = 1_500;
 /** Upper bound of the response timeout in ms; each false alarm doubles the timeout. */
 const MAX_RESPONSE_TIMEOUT = 12_000;
+/** Time in ms after which a long-poll follows an unproven HTTP stream, which delays messages of a buffering proxy. */
+const STREAM_PROBE_TIME = 100;
+/** SACK timeout in ms on a WebSocket that may be deaf, and the SACKs with progress that end this suspicion. */
+const PROBATION_TIMEOUT = 1_500;
+const PROBATION_SACKS = 3;
 /** Age in ms from which the orderly end of a transport needs no back-off. */
 const MIN_NORMAL_AGE = 1_000;
 /** Failures below this age in ms count against the kind. */
@@ -41,13 +47,15 @@ export class TransportPolicy {
   #pollRetry: RetryTimer;
   #idlePolls = 0;
   #responseTimeout = RESPONSE_TIMEOUT;
+  /** The same for an HTTP stream that follows a long-poll. */
+  #streamTimeout = STREAM_PROBE_TIME;
 
   constructor(
     readonly transports: Transports,
     random: () => number,
     wanted: Kind | 'auto',
     known?: Kind,
-    /** Heartbeat interval of the server in ms. */
+    /** Heartbeat interval of the server in ms, as configured. */
     readonly heartbeatMs = 20_000,
   ) {
     this.ranking = new TransportRanking(wanted, random, known);
@@ -62,7 +70,9 @@ export class TransportPolicy {
     const ready = now >= this.retry.nextAttemptAt;
     if (!primary && this.polling && now >= this.#pollRetry.nextAttemptAt) {
       // Polling continues while a better kind is being opened.
-      if (best === 'long-poll' || candidate || !ready) return candidate?.opened ? null : 'long-poll';
+      if (best === 'long-poll' || candidate || !ready) {
+        return candidate?.opened && !candidate.probing ? null : 'long-poll';
+      }
     }
     if (!ready) return null;
     if (candidate) return this.#raceAgainst(candidate, now);
@@ -70,6 +80,14 @@ export class TransportPolicy {
     if (primary.attached) return primary.replaceReason || this.#shouldMoveTo(best, primary.kind as Kind) ? best : null;
     if (this.ranking.pinned) return best === primary.kind ? null : best;
     return healthyPredecessor ? null : this.#fallbackFor(primary, now);
+  }
+
+  /**
+   * Returns whether an open WebSocket must be proven in both directions before it carries messages: over HTTP the
+   * stream works already.
+   */
+  mustProve(candidate: Transport): boolean {
+    return (this.#workingKind ?? 'websocket') !== 'websocket' && candidate.why !== 'proven' && !this.ranking.pinned;
   }
 
   /** Returns whether the primary may be replaced now. */
@@ -91,8 +109,10 @@ export class TransportPolicy {
     const { primary } = this.transports;
     if (!primary?.attached || primary.replaceReason) return;
     if (now >= this.#silentAt(primary)) this.suspect('silent');
-    else if (now >= this.#unacknowledgedAt(primary)) this.suspect('unanswered');
-    else if (now >= this.#expectedCutAt(primary)) primary.replaceReason = 'limit';
+    else if (now >= this.#unacknowledgedAt(primary)) {
+      if (this.#mayBeDeaf(primary)) this.ranking.onFailed('websocket', now, true);
+      this.suspect('unanswered');
+    } else if (now >= this.#expectedCutAt(primary)) primary.replaceReason = 'limit';
   }
 
   /** Marks the primary as possibly dead; opening a successor shows whether the network works. */
@@ -110,7 +130,7 @@ export class TransportPolicy {
     if (candidate) times.push(candidate.openedAt + ATTEMPT_DELAY);
     if (!primary) return [...times, this.#pollRetry.nextAttemptAt];
     if (primary.kind === 'long-poll') times.push(primary.openedAt + MIN_POLL_AGE);
-    if (!primary.attached) return [...times, primary.openedAt + this.#responseTimeout];
+    if (!primary.attached) return [...times, this.#fallbackAt(primary)];
     times.push(this.ranking.nextProbeAt(primary.kind as Kind));
     if (primary.replaceReason) return times;
     return [...times, this.#silentAt(primary), this.#unacknowledgedAt(primary), this.#expectedCutAt(primary)];
@@ -127,18 +147,20 @@ export class TransportPolicy {
     const first = !transport.attached;
     Object.assign(transport, { attached: true, lastReceivedAt: now });
     if (transport.suspect) Object.assign(transport, { suspect: false, replaceReason: '' });
-    if (transport.kind === 'upload') return;
+    if (transport.kind === 'upload' || transport === this.transports.candidate) return;
     if (first) this.#onFirst(transport, closes, now);
     if (transport === primary && first && predecessor) {
       predecessor.deadline = Math.min(predecessor.deadline, now + LINGER_TIME);
     }
     if (transport === predecessor && primary?.attached) return;
-    if (!transport.closing) transport.deadline = now + 2 * this.heartbeatMs;
+    if (!transport.closing) transport.deadline = now + 2 * this.heartbeat;
   }
 
   /** Records that the server or the network closed a transport. */
-  onRemoteClose({ kind, attached, closing, openedAt }: Transport, outcome: TransportOutcome, now: number): void {
-    if ((outcome === 'failed' || !closing) && attached && kind !== 'upload') this.lifetimes.onCut(kind, now - openedAt);
+  onRemoteClose(transport: Transport, outcome: TransportOutcome, now: number): void {
+    const { kind, attached, closing, openedAt, lastReceivedAt } = transport;
+    const isCut = (outcome === 'failed' || !closing) && attached;
+    if (isCut && kind !== 'upload') this.lifetimes.onCut(kind, now - openedAt, now - lastReceivedAt);
   }
 
   /** Records the end of the primary, unless its predecessor takes over. */
@@ -160,9 +182,10 @@ export class TransportPolicy {
   /** Records a failed attempt or a lost transport. */
   onFailed(transport: Transport, outcome: TransportOutcome, now: number): void {
     const kind = transport.kind as Kind;
-    const blamed = outcome !== 'unavailable' && (!transport.attached || now - transport.openedAt < EARLY_FAILURE_AGE);
-    const { healthyKind } = this.transports;
-    const lesserWorks = healthyKind !== null && isBetter(kind, healthyKind);
+    const isEarly = !transport.attached || transport.probing || now - transport.openedAt < EARLY_FAILURE_AGE;
+    const blamed = outcome !== 'unavailable' && isEarly;
+    const working = this.#workingKind;
+    const lesserWorks = working !== null && isBetter(kind, working);
     if (!blamed || !this.ranking.onFailed(kind, now, lesserWorks)) this.retry.onFailure(now);
   }
 
@@ -171,7 +194,19 @@ export class TransportPolicy {
     this.retry.retryNow(now);
     this.#pollRetry.retryNow(now);
     this.ranking.retryNow(networkChanged);
-    if (networkChanged) this.lifetimes.clear();
+    if (!networkChanged) return;
+    this.lifetimes.clear();
+    this.#streamTimeout = STREAM_PROBE_TIME;
+  }
+
+  /** Heartbeat interval in ms for the next transport. */
+  get heartbeat(): number {
+    return Math.min(this.heartbeatMs, this.lifetimes.maxHeartbeat);
+  }
+
+  /** Kind that works now, also between two polls; null for none. */
+  get #workingKind(): Kind | null {
+    return this.transports.healthyKind ?? (this.polling ? 'long-poll' : null);
   }
 
   #onFirst(transport: Transport, closes: boolean, now: number): void {
@@ -180,7 +215,8 @@ export class TransportPolicy {
     if (transport === predecessor) {
       // A response that arrives only at its end was buffered on the way.
       if (closes) return;
-      this.#responseTimeout = Math.min(MAX_RESPONSE_TIMEOUT, this.#responseTimeout * 2);
+      if (transport.probing) this.#streamTimeout = this.#responseTimeout;
+      else this.#responseTimeout = Math.min(MAX_RESPONSE_TIMEOUT, this.#responseTimeout * 2);
     }
     this.ranking.onWorking(transport.kind as Kind, silent, now);
   }
@@ -188,26 +224,38 @@ export class TransportPolicy {
   /** Returns the kind to open in parallel with a WebSocket that is still opening. */
   #raceAgainst(candidate: Transport, now: number): Kind | null {
     const { primary, healthyKind } = this.transports;
-    if (candidate.opened || healthyKind || now < candidate.openedAt + ATTEMPT_DELAY) return null;
+    if ((candidate.opened && !candidate.probing) || now < candidate.openedAt + ATTEMPT_DELAY) return null;
+    if (healthyKind) return null;
     if (!primary || primary.suspect) return this.ranking.fallback('websocket', now);
     return primary.attached ? null : this.#fallbackFor(primary, now);
   }
 
   /** Returns the kind to open in parallel with a primary that has not responded in time. */
   #fallbackFor(primary: Transport, now: number): Kind | null {
-    return now < primary.openedAt + this.#responseTimeout ? null : this.ranking.fallback(primary.kind as Kind, now);
+    return now < this.#fallbackAt(primary) ? null : this.ranking.fallback(primary.kind as Kind, now);
   }
 
+  #fallbackAt(primary: Transport): number {
+    return primary.openedAt + (primary.probing ? this.#streamTimeout : this.#responseTimeout);
+  }
+
+  /** An HTTP stream follows the end of a long-poll; a WebSocket is opened in addition. */
   #shouldMoveTo(best: Kind, kind: Kind): boolean {
-    return this.ranking.pinned ? best !== kind : isBetter(best, kind);
+    return best !== kind && (this.ranking.pinned !== null || best === 'websocket');
+  }
+
+  /** A WebSocket after an unanswered one, until several SACKs showed that the server receives data. */
+  #mayBeDeaf({ kind, why, sacks }: Transport): boolean {
+    return kind === 'websocket' && why === 'unanswered' && sacks > 0 && sacks < PROBATION_SACKS;
   }
 
   #silentAt(primary: Transport): number {
-    return primary.kind === 'long-poll' ? Infinity : primary.lastReceivedAt + this.heartbeatMs * 1.25 + 1_000;
+    return primary.kind === 'long-poll' ? Infinity : primary.lastReceivedAt + this.heartbeat * 1.25 + 1_000;
   }
 
   #unacknowledgedAt(primary: Transport): number {
     const due = primary.sackDueAt;
+    if (this.#mayBeDeaf(primary)) return due - SACK_TIMEOUT + PROBATION_TIMEOUT;
     return Math.max(due, Math.min(primary.lastReceivedAt + MAX_SILENCE, due + MAX_SACK_DELAY));
   }
 

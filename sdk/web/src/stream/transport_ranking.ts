@@ -5,8 +5,10 @@
  */
 import { isBetter, KINDS, type Kind } from './types.js';
 
-/** Bounds in ms of the interval between probes of a failed kind; the interval doubles with each failure. */
-export const MIN_PROBE_INTERVAL = 10_000;
+/** Age in ms of a page that begins with a lesser kind, as remembered, at which better kinds are probed. */
+export const FIRST_PROBE_TIME = 10_000;
+/** Bounds in ms of the interval between probes of a failed kind; the interval triples with each failure. */
+export const MIN_PROBE_INTERVAL = 20_000;
 export const MAX_PROBE_INTERVAL = 600_000;
 /** Consecutive failures that exclude a kind which has worked in this network. */
 const MAX_PROVEN_FAILURES = 3;
@@ -41,7 +43,7 @@ export class TransportRanking {
   ) {
     this.pinned = wanted === 'auto' ? null : wanted;
     for (const kind of KINDS) {
-      const notBefore = known && isBetter(kind, known) ? MIN_PROBE_INTERVAL : 0;
+      const notBefore = known && isBetter(kind, known) ? FIRST_PROBE_TIME : 0;
       this.#kinds.set(kind, { notBefore, interval: MIN_PROBE_INTERVAL, failures: 0, proven: false, excluded: false });
     }
   }
@@ -80,7 +82,9 @@ export class TransportRanking {
 
   /** Records that `kind` works while transports of the `silent` kinds did not respond. */
   onWorking(kind: Kind, silent: readonly Kind[], now: number): void {
-    this.#of(kind).proven = true;
+    const working = this.#of(kind);
+    working.proven = true;
+    working.notBefore = 0;
     for (const [other, record] of this.#kinds) {
       if (isBetter(other, kind) && (record.excluded || silent.includes(other))) this.#scheduleProbe(record, now);
       record.excluded = false;
@@ -105,7 +109,7 @@ export class TransportRanking {
 
   #scheduleProbe(record: KindRecord, now: number): boolean {
     record.notBefore = now + record.interval * (0.75 + this.random() / 2);
-    record.interval = Math.min(MAX_PROBE_INTERVAL, record.interval * 2);
+    record.interval = Math.min(MAX_PROBE_INTERVAL, record.interval * 3);
     record.failures = 0;
     return true;
   }

@@ -2,7 +2,7 @@
 import type { Kind, Transport } from './types.js';
 
 export class Transports {
-  /** WebSocket being opened; its hello is not sent yet. */
+  /** WebSocket being opened, or being proven; carries no messages. */
   candidate: Transport | null = null;
   /** Newest transport that carries server-to-client messages. */
   primary: Transport | null = null;

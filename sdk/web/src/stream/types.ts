@@ -96,6 +96,10 @@ export interface Transport {
   opened: boolean;
   /** The server has answered on the transport; a repeated poll continues an answered one. */
   attached: boolean;
+  /** The transport shows whether its kind works: a WebSocket beside HTTP, or an HTTP stream behind a poll. */
+  probing: boolean;
+  /** SACKs received on the transport that acknowledged new messages. */
+  sacks: number;
   /** Time of the last received frames. */
   lastReceivedAt: number;
   /** Reason for replacing the transport; empty without one. */
@@ -153,6 +157,6 @@ export interface StreamOptions {
   readonly heartbeat?: number;
   /** Random numbers, uniform in [0, 1). */
   readonly random: () => number;
-  /** Called right before an HTTP request; messages sent in the call share the request. */
+  /** Called right before an HTTP request; messages sent in the call share an upload. */
   readonly beforeUpload?: () => void;
 }

@@ -24,10 +24,8 @@ export declare class Opener {
     #private;
     readonly context: OpenerContext;
     readonly factory: TransportFactory;
-    readonly heartbeatMs: number;
     readonly uploads: Uploads;
-    /** `heartbeatMs` is the heartbeat interval of this client in ms. */
-    constructor(context: OpenerContext, factory: TransportFactory, heartbeatMs: number);
+    constructor(context: OpenerContext, factory: TransportFactory);
     /** Opens or promotes a transport if the policy wants another one now. */
     openTransports(now: number): void;
     /** Writes due messages and SACKs to the carrier, or starts an upload. */
@@ -41,4 +39,10 @@ export declare class Opener {
     finalUpload(room: number): string[] | null;
     /** Closes a transport without further effects. */
     close(transport: Transport): void;
+    /**
+     * Begins a probe, or continues one after an answer of the server. The hello has neither `eeds` nor a SACK, and no
+     * messages follow, so that the primary keeps all of them. The server acknowledges and drops duplicates of message 0.
+     * A proven WebSocket cannot become the primary, so another one follows.
+     */
+    probe(candidate: Transport, now: number): void;
 }

@@ -10,8 +10,6 @@ export declare class Receiver {
     pop(): string | undefined;
     /** Pauses or resumes delivery; returns false if nothing changes. */
     setPaused(paused: boolean): boolean;
-    /** True if received messages are unacknowledged and delivery is not paused. */
-    get mayAck(): boolean;
     /** Time at which the SACK is due; Infinity for none, and while delivery is paused. */
     get ackDueAt(): number;
     /** Returns the SACK text to send now and marks that text as sent. */

@@ -12,7 +12,7 @@ export declare const RESPONSE_TIMEOUT = 1500;
 export declare class TransportPolicy {
     #private;
     readonly transports: Transports;
-    /** Heartbeat interval of the server in ms. */
+    /** Heartbeat interval of the server in ms, as configured. */
     readonly heartbeatMs: number;
     readonly ranking: TransportRanking;
     /** Time of the next attempt after failures. */
@@ -21,10 +21,15 @@ export declare class TransportPolicy {
     /** The last long-poll ended in order and the next one is due; the stream counts as open meanwhile. */
     polling: boolean;
     constructor(transports: Transports, random: () => number, wanted: Kind | 'auto', known?: Kind, 
-    /** Heartbeat interval of the server in ms. */
+    /** Heartbeat interval of the server in ms, as configured. */
     heartbeatMs?: number);
     /** Returns the kind to open now, in addition to the present transports; null for none. */
     nextKind(now: number): Kind | null;
+    /**
+     * Returns whether an open WebSocket must be proven in both directions before it carries messages: over HTTP the
+     * stream works already.
+     */
+    mustProve(candidate: Transport): boolean;
     /** Returns whether the primary may be replaced now. */
     mayRetire(now: number): boolean;
     /** Returns the reason for opening the next transport, as one word for the hello. */
@@ -40,11 +45,13 @@ export declare class TransportPolicy {
     /** Records received frames; `closes` is true if they announce the end of the transport. */
     onFrames(transport: Transport, closes: boolean, now: number): void;
     /** Records that the server or the network closed a transport. */
-    onRemoteClose({ kind, attached, closing, openedAt }: Transport, outcome: TransportOutcome, now: number): void;
+    onRemoteClose(transport: Transport, outcome: TransportOutcome, now: number): void;
     /** Records the end of the primary, unless its predecessor takes over. */
     onPrimaryClosed(transport: Transport, outcome: TransportOutcome, now: number): void;
     /** Records a failed attempt or a lost transport. */
     onFailed(transport: Transport, outcome: TransportOutcome, now: number): void;
     /** Allows attempts at once; `networkChanged` discards the experience of the former network. */
     retryNow(networkChanged: boolean, now: number): void;
+    /** Heartbeat interval in ms for the next transport. */
+    get heartbeat(): number;
 }

@@ -4,8 +4,10 @@
  * Independent of transports. Used by the transport policy.
  */
 import { type Kind } from './types.js';
-/** Bounds in ms of the interval between probes of a failed kind; the interval doubles with each failure. */
-export declare const MIN_PROBE_INTERVAL = 10000;
+/** Age in ms of a page that begins with a lesser kind, as remembered, at which better kinds are probed. */
+export declare const FIRST_PROBE_TIME = 10000;
+/** Bounds in ms of the interval between probes of a failed kind; the interval triples with each failure. */
+export declare const MIN_PROBE_INTERVAL = 20000;
 export declare const MAX_PROBE_INTERVAL = 600000;
 export declare class TransportRanking {
     #private;

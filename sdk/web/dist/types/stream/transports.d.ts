@@ -1,7 +1,7 @@
 /** Current transports of a stream by role. Used by the stream machine, the transport policy and the uploads. */
 import type { Kind, Transport } from './types.js';
 export declare class Transports {
-    /** WebSocket being opened; its hello is not sent yet. */
+    /** WebSocket being opened, or being proven; carries no messages. */
     candidate: Transport | null;
     /** Newest transport that carries server-to-client messages. */
     primary: Transport | null;
