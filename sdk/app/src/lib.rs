@@ -76,6 +76,7 @@ mod clock;
 mod error;
 mod event;
 mod info;
+mod json;
 pub mod qan;
 mod random;
 mod service;
@@ -90,6 +91,7 @@ pub mod testing;
 
 pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange};
+pub use json::JsonError;
 pub use minerva_proto::{
     EventNumber, MessageNumber, ServiceName, ServiceNameError, StreamId, StreamNumber,
     TransportKind, TransportNumber,

@@ -2,6 +2,7 @@
 //! [`Service::accept`](crate::Service::accept).
 
 mod receiver;
+mod resume;
 mod sender;
 
 pub use receiver::Receiver;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod answers;
 mod cores;
 mod dropped_runtime;
 mod fake_core;
