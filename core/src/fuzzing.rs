@@ -1,7 +1,6 @@
 //! Decoders of the core for the fuzz targets (`fuzz/`). No program contains this module.
 
-use bytes::Bytes;
-use minerva_proto::{PartitionHash, app};
+use minerva_proto::{PartitionHash, Payload, app};
 
 use crate::partition::PartitionTable;
 use crate::stream_service::decode;
@@ -10,7 +9,7 @@ use crate::stream_service::decode;
 ///
 /// # Errors
 /// The text of the validation error.
-pub fn send(request: app::SendRequest) -> Result<Vec<Bytes>, String> {
+pub fn send(request: app::SendRequest) -> Result<Vec<Payload>, String> {
     decode::send(request).map(|send| send.messages).map_err(|error| error.to_string())
 }
 
@@ -18,7 +17,7 @@ pub fn send(request: app::SendRequest) -> Result<Vec<Bytes>, String> {
 ///
 /// # Errors
 /// The text of the validation error.
-pub fn send_many(request: app::SendManyRequest) -> Result<(usize, Vec<Bytes>), String> {
+pub fn send_many(request: app::SendManyRequest) -> Result<(usize, Vec<Payload>), String> {
     let send = decode::send_many(request, &PartitionTable::new(64, PartitionHash::UNKEYED))
         .map_err(|error| error.to_string())?;
     Ok((send.by_partition.values().map(Vec::len).sum(), send.messages))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::labels::{MAX_GROUP, MAX_LABEL, is_group, is_label};
-use minerva_proto::{MAX_MESSAGE, MAX_REASON, Reset, ServiceName, is_message_allowed};
+use minerva_proto::{MAX_MESSAGE, MAX_REASON, Payload, Reset, ServiceName, is_message_allowed};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -31,24 +31,25 @@ impl From<FieldError> for Status {
     }
 }
 
-/// Checks the bytes and sizes of messages, and that their numbers fit 64 bits.
-pub(crate) fn check_messages(
+/// Checks the bytes and sizes of messages of version 2, and that their numbers fit 64 bits.
+pub(crate) fn ascii_messages(
     field: &'static str,
     first: u64,
-    messages: &[Bytes],
-) -> Result<(), FieldError> {
+    messages: Vec<Bytes>,
+) -> Result<Vec<Payload>, FieldError> {
     if first.checked_add(messages.len() as u64).is_none() {
         return Err(FieldError::new(field, "the numbers do not fit 64 bits"));
     }
-    for message in messages {
+    let payload = |message: Bytes| {
         if message.len() > MAX_MESSAGE {
             return Err(FieldError::new(field, format!("longer than {MAX_MESSAGE} bytes")));
         }
-        if !is_message_allowed(message) {
+        if !is_message_allowed(&message) {
             return Err(FieldError::new(field, "only bytes 0x20-0x7E are allowed"));
         }
-    }
-    Ok(())
+        Ok(Payload::ascii_text(message))
+    };
+    messages.into_iter().map(payload).collect()
 }
 
 /// Checks the reason of a reset.
@@ -99,19 +100,20 @@ mod tests {
         for (length, ok) in [(MAX_MESSAGE - 1, true), (MAX_MESSAGE, true), (MAX_MESSAGE + 1, false)]
         {
             let message = Bytes::from(vec![b'x'; length]);
-            assert_eq!(check_messages("messages", 0, &[message]).is_ok(), ok, "{length}");
+            assert_eq!(ascii_messages("messages", 0, vec![message]).is_ok(), ok, "{length}");
         }
         for byte in 0..=255u8 {
             let ok = (0x20..=0x7E).contains(&byte);
-            assert_eq!(check_messages("messages", 0, &[Bytes::from(vec![byte])]).is_ok(), ok);
+            let message = Bytes::from(vec![byte]);
+            assert_eq!(ascii_messages("messages", 0, vec![message]).is_ok(), ok);
         }
     }
 
     #[test]
     fn the_last_number_of_a_send_fits_64_bits() {
-        let one = [Bytes::new()];
-        assert!(check_messages("messages", u64::MAX - 1, &one).is_ok());
-        assert!(check_messages("messages", u64::MAX, &one).is_err());
+        let one = || vec![Bytes::new()];
+        assert!(ascii_messages("messages", u64::MAX - 1, one()).is_ok());
+        assert!(ascii_messages("messages", u64::MAX, one()).is_err());
     }
 
     #[test]

@@ -105,7 +105,8 @@ async fn unknown_frames_of_a_core_are_counted_and_skipped() {
     let transport = rig.core.attach().await.transport;
     let opened = wire::Opened { transport, created: true, sack: None, stream: 1, created_tag: 0 };
     let opened = wire::core_frame::Frame::Opened(opened);
-    let messages = wire::Messages { transport, first: 0, messages: vec!["x".into()], tag: None };
+    let messages =
+        wire::Messages { transport, first: 0, messages: vec!["x".into()], ..Default::default() };
     let messages = wire::core_frame::Frame::Messages(messages);
     let encode = |frame| wire::CoreFrame { frame: Some(frame) }.encode_to_vec();
     let (opened, messages) = (encode(opened), encode(messages));

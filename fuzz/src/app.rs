@@ -118,9 +118,8 @@ pub mod app_command {
 pub mod stream_service {
     //! Calls from outside, selected by the first input byte: accepted ones are within the limits of the contract.
 
-    use bytes::Bytes;
     use minerva_core::fuzzing;
-    use minerva_proto::{MAX_MESSAGE, MAX_REASON, is_message_allowed};
+    use minerva_proto::{MAX_MESSAGE, MAX_REASON, Payload, is_message_allowed};
 
     use super::*;
 
@@ -153,7 +152,7 @@ pub mod stream_service {
         }
     }
 
-    fn check_messages(messages: &[Bytes]) {
+    fn check_messages(messages: &[Payload]) {
         assert!(!messages.is_empty(), "a call without messages is accepted");
         for message in messages {
             let is_legal = message.len() <= MAX_MESSAGE && is_message_allowed(message);

@@ -43,7 +43,11 @@ pub mod edge_frame {
         let batch = || pb::Batch {
             transport: 7,
             number: 0,
-            runs: vec![pb::Run { first: 3, messages: vec!["hello".into(), "".into()] }],
+            runs: vec![pb::Run {
+                first: 3,
+                messages: vec!["hello".into(), "".into()],
+                binary: vec![1],
+            }],
             sacks: vec![pb::Sack { acked: -1, beyond: vec![2, 5] }],
             tag_history: vec![pb::MessageTag { first: 2, tag: 7 }],
             reset: Some(pb::Reset { reason: "bye | bye".to_owned(), application_level: true }),
@@ -72,6 +76,13 @@ pub mod edge_frame {
         let frames = [
             Frame::Hello(pb::EdgeHello::default()),
             Frame::Attach(pb::Attach { batch: Some(batch()), ..attach() }),
+            Frame::Attach(pb::Attach {
+                version: 3,
+                key_hash: vec![7; 16].into(),
+                next_key_hash: vec![8; 16].into(),
+                batch: Some(batch()),
+                ..attach()
+            }),
             Frame::Attach(pb::Attach {
                 resume: Some(pb::Resume { stream: 1 << 48, next_s2c: Some(9), tag: Some(7) }),
                 ..attach()
@@ -144,8 +155,9 @@ pub mod core_frame {
             Frame::Messages(pb::Messages {
                 transport: 7,
                 first: 3,
-                messages: vec!["hello".into()],
+                messages: vec!["h\u{e9}".into(), vec![0, 0xff].into()],
                 tag: None,
+                binary: vec![1],
             }),
             Frame::Messages(pb::Messages { transport: 7, tag: Some(9), ..Default::default() }),
             Frame::Taken(pb::Taken { transport: 7, batch: 2 }),
@@ -160,7 +172,10 @@ pub mod core_frame {
 fn check_run(run: &Run) {
     assert!(run.first.0 <= MAX_NUMBER, "a number that no client can have");
     for message in &run.messages {
-        assert!(message.len() <= MAX_MESSAGE && is_message_allowed(message), "an illegal message");
+        assert!(message.len() <= MAX_MESSAGE, "a message is too long");
+        let is_text = std::str::from_utf8(message).is_ok();
+        assert!(message.is_binary() || is_text, "a text message is not UTF-8");
+        assert_eq!(message.is_ascii_text(), !message.is_binary() && is_message_allowed(message));
     }
     let _ = run.end();
 }

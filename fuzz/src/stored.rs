@@ -86,7 +86,10 @@ pub mod log_entry {
         let records = vec![
             Record::Opened { origin: origin(), max_idle_ms: 7 },
             Record::Assigned { instance: "i-1".into(), redeliveries: 0 },
-            Record::Received { first: number(0), messages: vec!["a".into(), Bytes::new()] },
+            Record::Received {
+                first: number(0),
+                messages: vec!["a".into(), minerva_proto::Payload::binary("")],
+            },
             Record::Sacked(Sack::from_numbers(None, [3, 9])),
             Record::Sent { messages: vec!["b".into()] },
             Record::Acknowledged { event: number(0) },

@@ -146,7 +146,11 @@ impl Run {
         assert_eq!(batch.number, self.next_batch, "batches are numbered");
         self.next_batch = batch.number.next();
         for run in batch.runs {
-            self.messages.extend((run.first.0..).map(MessageNumber).zip(run.messages));
+            self.messages.extend(
+                (run.first.0..)
+                    .map(MessageNumber)
+                    .zip(run.messages.into_iter().map(minerva_proto::Payload::into_bytes)),
+            );
         }
         self.machine.handle_input(self.now, Input::Core(CoreMessage::Taken(batch.number)));
     }

@@ -16,11 +16,19 @@ pub enum Feature {
     Finish,
     /// Application API: `Sync` confirms the earlier commands of a stream.
     Sync,
+    /// Link and application API: messages are text or binary, and text may be any UTF-8.
+    MessageKinds,
 }
 
 impl Feature {
-    const ALL: [Self; 5] =
-        [Self::KeyedPartitions, Self::ClaimTags, Self::AckTimeout, Self::Finish, Self::Sync];
+    const ALL: [Self; 6] = [
+        Self::KeyedPartitions,
+        Self::ClaimTags,
+        Self::AckTimeout,
+        Self::Finish,
+        Self::Sync,
+        Self::MessageKinds,
+    ];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
     pub const fn name(self) -> &'static str {
@@ -30,6 +38,7 @@ impl Feature {
             Self::AckTimeout => "ack-timeout",
             Self::Finish => "finish",
             Self::Sync => "sync",
+            Self::MessageKinds => "message-kinds",
         }
     }
 }
@@ -42,7 +51,10 @@ impl Features {
     /// No feature: a peer of release 0.1.
     pub const NONE: Self = Self(0);
     /// The features of the link that this build supports, as edge and as core.
-    pub const LINK: Self = Self::NONE.with(Feature::KeyedPartitions).with(Feature::ClaimTags);
+    pub const LINK: Self = Self::NONE
+        .with(Feature::KeyedPartitions)
+        .with(Feature::ClaimTags)
+        .with(Feature::MessageKinds);
     /// The features of the application API that this build supports, as core and as application SDK.
     pub const APP: Self = Self::NONE
         .with(Feature::ClaimTags)

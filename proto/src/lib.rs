@@ -23,6 +23,7 @@ pub mod address_key;
 #[cfg(feature = "grpc")]
 pub mod app;
 
+pub mod client_protocol;
 mod decimal;
 pub mod features;
 pub mod frame;
@@ -34,6 +35,7 @@ pub mod link;
 pub mod mutation;
 pub mod number;
 pub mod partition_hash;
+pub mod payload;
 pub mod qan;
 pub mod received_tags;
 pub mod sack;
@@ -44,6 +46,7 @@ pub mod v3;
 pub mod window;
 
 pub use address_key::{AddressKey, is_private_address};
+pub use client_protocol::{ClientProtocol, KeyHash, KeyProof};
 pub use features::{Feature, Features, Versions};
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
@@ -51,6 +54,7 @@ pub use number::{
     BatchNumber, ClaimTag, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
 };
 pub use partition_hash::{PartitionHash, PartitionKeyError};
+pub use payload::{InvalidTextError, MessageKind, Payload};
 pub use qan::{QanError, QanFrame};
 pub use received_tags::{MAX_TAG_PAIRS, MessageTag, ReceivedTags, ReceivedTagsError};
 pub use sack::{Sack, SackError};

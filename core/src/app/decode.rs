@@ -125,12 +125,12 @@ fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {
     if send.first > MAX_NUMBER {
         return Err(FieldError::new("send.first", "above 2^53"));
     }
-    validation::check_messages("send.messages", send.first, &send.messages)?;
+    let messages = validation::ascii_messages("send.messages", send.first, send.messages)?;
     Ok(Mail::Send {
         session,
         stream: StreamNumber(send.stream),
         first: MessageNumber(send.first),
-        messages: send.messages,
+        messages,
         acknowledge: send.acknowledge.map(EventNumber),
     })
 }
@@ -310,7 +310,7 @@ mod tests {
             }
             (stream, _) => panic!("valid command of stream {stream}"),
         };
-        let messages = vec![Bytes::from_static(b"ok"), Bytes::from_static(b"\n")];
+        let messages = vec!["ok".into(), "\n".into()];
         let send = Send { stream: 7, first: 5, messages, acknowledge: Some(1) };
         assert_eq!(invalid(Kind::Send(send)), (7, Some(5)));
         let (group, label) = (String::new(), "\n".to_owned());

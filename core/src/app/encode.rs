@@ -7,7 +7,7 @@ use minerva_proto::app::{
     PartitionOwned, Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse,
     Started, Synced, TransportChanged, TransportKind,
 };
-use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, MessageNumber, app};
+use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, MessageNumber, Payload, app};
 
 use crate::limits::Limits;
 use crate::outgoing::Pack;
@@ -74,7 +74,7 @@ fn event(output: AppOutput) -> Kind {
             Kind::Messages(Messages {
                 stream: stream.0,
                 first_event: first_event.0,
-                messages,
+                messages: messages.into_iter().map(Payload::into_bytes).collect(),
                 tag: tag.0,
                 attempts,
             })

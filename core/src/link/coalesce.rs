@@ -3,9 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::Bytes;
-use minerva_proto::MessageNumber;
 use minerva_proto::link::{CoreFrame, CoreMessage, Run, TransportId};
+use minerva_proto::{MessageNumber, Payload};
 
 /// Bytes at which a run grows no more: far below the edge's limit for one transport.
 const FULL: usize = 64 << 10;
@@ -53,15 +52,15 @@ fn messages(transport: TransportId, run: Run) -> CoreFrame {
     CoreFrame::Transport { transport, message: CoreMessage::Messages(run) }
 }
 
-fn messages_mut(frame: &mut CoreFrame) -> Option<&mut Vec<Bytes>> {
+fn messages_mut(frame: &mut CoreFrame) -> Option<&mut Vec<Payload>> {
     match frame {
         CoreFrame::Transport { message: CoreMessage::Messages(run), .. } => Some(&mut run.messages),
         CoreFrame::Transport { .. } | CoreFrame::Owned(_) | CoreFrame::Released(_) => None,
     }
 }
 
-fn length(messages: &[Bytes]) -> usize {
-    messages.iter().map(Bytes::len).sum()
+fn length(messages: &[Payload]) -> usize {
+    messages.iter().map(Payload::len).sum()
 }
 
 #[cfg(test)]
@@ -71,13 +70,13 @@ mod tests {
 
     use super::*;
 
-    fn run_of(transport: u64, first: u64, contents: Vec<Bytes>) -> CoreFrame {
+    fn run_of(transport: u64, first: u64, contents: Vec<Payload>) -> CoreFrame {
         let run = Run { first: MessageNumber(first), messages: contents };
         messages(TransportId(transport), run)
     }
 
     fn run(transport: u64, numbers: std::ops::Range<u64>) -> CoreFrame {
-        let content = |number: u64| Bytes::from(format!("{transport}: {number}"));
+        let content = |number: u64| Payload::from(format!("{transport}: {number}"));
         run_of(transport, numbers.start, numbers.map(content).collect())
     }
 
@@ -108,7 +107,7 @@ mod tests {
     fn a_full_run_takes_no_more() {
         for (length, runs) in [(FULL - 1, 1), (FULL, 2), (FULL + 1, 2)] {
             let frames = vec![
-                run_of(1, 0, vec![Bytes::from(vec![b'x'; length - 1])]),
+                run_of(1, 0, vec![Payload::ascii_text(vec![b'x'; length - 1])]),
                 run_of(1, 1, vec!["y".into()]),
                 run_of(1, 2, vec!["z".into()]),
             ];
@@ -116,7 +115,7 @@ mod tests {
         }
     }
 
-    type Received = (Vec<(u64, Bytes)>, Vec<BatchNumber>);
+    type Received = (Vec<(u64, Payload)>, Vec<BatchNumber>);
 
     /// The messages with their numbers, and the acknowledged batches, that one transport receives.
     fn received(frames: impl IntoIterator<Item = CoreFrame>, of: u64) -> Received {

@@ -217,8 +217,8 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use minerva_proto::MessageNumber;
+    use minerva_proto::Payload;
     use minerva_proto::link::{Batch, Run};
 
     use super::super::mailbox::SessionEnd;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn batch(transport: u64, bytes: usize) -> Envelope {
-        let messages = vec![Bytes::from(vec![b'x'; bytes])];
+        let messages = vec![Payload::ascii_text(vec![b'x'; bytes])];
         let runs = vec![Run { first: MessageNumber(0), messages }];
         let batch = Batch { runs, ..Batch::default() };
         Envelope::new(Mail::Batch { link: LINK, transport: TransportId(transport), batch })
@@ -248,7 +248,7 @@ mod tests {
             session: SESSION,
             stream: StreamNumber(stream),
             first: MessageNumber(0),
-            messages: vec![Bytes::from(vec![b'x'; bytes])],
+            messages: vec![Payload::ascii_text(vec![b'x'; bytes])],
             acknowledge: None,
         })
     }

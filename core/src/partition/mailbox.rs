@@ -16,9 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, TransportId};
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, Payload, StreamNumber};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::assignment::SuspectSlot;
@@ -114,7 +113,7 @@ pub enum Mail {
         /// Number of the first message, in the count of the instance.
         first: MessageNumber,
         /// Validated messages.
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
         /// Acknowledges events in the same durable step.
         acknowledge: Option<EventNumber>,
     },
@@ -329,12 +328,12 @@ impl Mail {
     /// Approximate bytes of messages, for the bound of a turn.
     pub(super) fn bytes(&self) -> usize {
         let of_batch = |batch: &Batch| -> usize {
-            batch.runs.iter().flat_map(|run| &run.messages).map(Bytes::len).sum()
+            batch.runs.iter().flat_map(|run| &run.messages).map(Payload::len).sum()
         };
         match self {
             Self::Attach { attach, .. } => attach.batch.as_ref().map_or(0, of_batch),
             Self::Batch { batch, .. } => of_batch(batch),
-            Self::Send { messages, .. } => messages.iter().map(Bytes::len).sum(),
+            Self::Send { messages, .. } => messages.iter().map(Payload::len).sum(),
             Self::StreamCall(call) => call.request.bytes(),
             Self::Detach { .. }
             | Self::Grant { .. }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{Reset, StreamId, StreamNumber};
+use minerva_proto::{Payload, Reset, StreamId, StreamNumber};
 use tokio::sync::oneshot;
 
 use crate::stream::{StreamCallId, StreamReply};
@@ -32,7 +32,7 @@ pub enum StreamRequest {
         /// The receivers.
         to: StreamSelector,
         /// Validated messages.
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
         /// Idempotency key: a stream takes one push per key.
         key: Option<Bytes>,
     },
@@ -74,7 +74,7 @@ impl StreamRequest {
     /// Bytes of messages in the request.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Push { messages, .. } => messages.iter().map(Bytes::len).sum(),
+            Self::Push { messages, .. } => messages.iter().map(Payload::len).sum(),
             Self::Reset(..)
             | Self::Join(..)
             | Self::Leave(..)

@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use minerva_proto::{MessageNumber, Reset, StreamId, TransportKind};
+use minerva_proto::{MessageNumber, Payload, Reset, StreamId, TransportKind};
 
 /// Reset reason of a stream for which the store lost acknowledged writes.
 pub(crate) const STATE_LOST: &str = "state lost";
@@ -79,9 +78,9 @@ pub struct SendState {
 
 impl SendState {
     /// Whether all of these messages are accepted now.
-    pub(crate) fn admits(&self, messages: &[Bytes]) -> bool {
+    pub(crate) fn admits(&self, messages: &[Payload]) -> bool {
         let Some((_, but_last)) = messages.split_last() else { return true };
-        let before_last: usize = but_last.iter().map(Bytes::len).sum();
+        let before_last: usize = but_last.iter().map(Payload::len).sum();
         messages.len() <= self.messages_left as usize && before_last < self.bytes_left as usize
     }
 }

@@ -5,8 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-use minerva_proto::EventNumber;
+use minerva_proto::{EventNumber, Payload};
 
 use super::facts::Ended;
 
@@ -16,7 +15,7 @@ pub struct Inbox {
     /// First unacknowledged event.
     base: EventNumber,
     /// Unacknowledged messages; the last one is event `next_message - 1`.
-    messages: VecDeque<Bytes>,
+    messages: VecDeque<Payload>,
     /// Bytes of `messages`.
     bytes: usize,
     /// Event number of the next message, from 1.
@@ -34,11 +33,11 @@ impl Inbox {
     /// An inbox from a checkpoint. `next_message` is the event number after the last message.
     pub(super) fn restore(
         base: EventNumber,
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
         next_message: EventNumber,
         ended: Option<Ended>,
     ) -> Self {
-        let bytes = messages.iter().map(Bytes::len).sum();
+        let bytes = messages.iter().map(Payload::len).sum();
         Self { base, messages: messages.into(), bytes, next_message, ended }
     }
 
@@ -63,13 +62,13 @@ impl Inbox {
     }
 
     /// The message of an event; `None` if the event is not a message or is acknowledged.
-    pub fn message(&self, event: EventNumber) -> Option<&Bytes> {
+    pub fn message(&self, event: EventNumber) -> Option<&Payload> {
         let first = EventNumber(self.next_message.0 - self.messages.len() as u64);
         self.messages.get(usize::try_from(event.checked_sub(first)?).ok()?)
     }
 
     /// The unacknowledged messages in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+    pub fn iter(&self) -> impl Iterator<Item = &Payload> {
         self.messages.iter()
     }
 
@@ -83,7 +82,7 @@ impl Inbox {
         self.ended.is_some() && self.base == self.next()
     }
 
-    pub(super) fn push(&mut self, message: Bytes) {
+    pub(super) fn push(&mut self, message: Payload) {
         self.bytes += message.len();
         self.next_message += 1;
         self.messages.push_back(message);

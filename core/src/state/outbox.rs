@@ -1,15 +1,14 @@
 //! The outbox of a stream: numbered messages for the client, kept until SACKed.
 
-use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{MessageNumber, Sack, SendQueue};
+use minerva_proto::{MessageNumber, Payload, Sack, SendQueue};
 
 use super::facts::SendState;
 
 /// The outbox of one stream.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
-    queue: SendQueue,
+    queue: SendQueue<Payload>,
 }
 
 impl Outbox {
@@ -19,7 +18,7 @@ impl Outbox {
     pub(super) fn restore(
         base: MessageNumber,
         next: MessageNumber,
-        messages: Vec<(MessageNumber, Bytes)>,
+        messages: Vec<(MessageNumber, Payload)>,
     ) -> Option<Self> {
         let shift = u64::from(base > MessageNumber(0) && mutation::is(Mutation::RenumberAtRestore));
         let shifted = |number: MessageNumber| MessageNumber(number.0 - shift);
@@ -59,7 +58,10 @@ impl Outbox {
     }
 
     /// The messages from `first` on that are not SACKed.
-    pub fn iter_from(&self, first: MessageNumber) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
+    pub fn iter_from(
+        &self,
+        first: MessageNumber,
+    ) -> impl Iterator<Item = (MessageNumber, &Payload)> {
         self.queue.iter_from(first)
     }
 
@@ -103,7 +105,7 @@ impl Outbox {
         }
     }
 
-    pub(super) fn push(&mut self, message: Bytes) {
+    pub(super) fn push(&mut self, message: Payload) {
         self.queue.push(message);
     }
 
@@ -119,8 +121,8 @@ impl Outbox {
 }
 
 /// Queues empty messages below number `to`, and collects their numbers.
-fn push_gaps(queue: &mut SendQueue, to: MessageNumber, gaps: &mut Vec<MessageNumber>) {
+fn push_gaps(queue: &mut SendQueue<Payload>, to: MessageNumber, gaps: &mut Vec<MessageNumber>) {
     while queue.next() < to {
-        gaps.push(queue.push(Bytes::new()));
+        gaps.push(queue.push(Payload::default()));
     }
 }

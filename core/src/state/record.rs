@@ -19,7 +19,7 @@ mod version;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, Sack};
+use minerva_proto::{EventNumber, MessageNumber, Payload, Sack};
 
 use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
@@ -54,7 +54,7 @@ pub enum Record {
         /// Number of the first message.
         first: MessageNumber,
         /// Messages with consecutive numbers.
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
     },
     /// The first message of the client selected the service. The message counts as received and is no event.
     ServiceSelected {
@@ -66,7 +66,7 @@ pub enum Record {
     /// Messages for the client, which get the next numbers.
     Sent {
         /// Messages of one send or of several.
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
     },
     /// Pushed messages for the client, which get the next numbers.
     Pushed(Arc<Push>),
@@ -112,7 +112,7 @@ pub enum Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Push {
     /// Messages of one push, or of several consecutive pushes.
-    pub messages: Vec<Bytes>,
+    pub messages: Vec<Payload>,
     /// Idempotency keys, at most one per push.
     pub keys: Vec<Bytes>,
 }
@@ -120,7 +120,7 @@ pub struct Push {
 impl Push {
     /// Bytes of the messages.
     pub(crate) fn bytes(&self) -> usize {
-        self.messages.iter().map(Bytes::len).sum()
+        self.messages.iter().map(Payload::len).sum()
     }
 }
 
@@ -129,7 +129,7 @@ impl Record {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Received { messages, .. } | Self::Sent { messages } => {
-                messages.iter().map(Bytes::len).sum()
+                messages.iter().map(Payload::len).sum()
             }
             Self::Pushed(push) => push.bytes(),
             Self::Opened { origin, .. } => origin.size(),

@@ -3,7 +3,7 @@
 //! Used by `StreamState::restore`. The memory is bounded even for a snapshot without a checksum.
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{EventNumber, ReceiveWindow};
+use minerva_proto::{EventNumber, Payload, ReceiveWindow};
 
 use super::inbox::Inbox;
 use super::message_bytes::unshared;
@@ -37,7 +37,9 @@ pub(super) fn mutate(snapshot: &mut Snapshot) {
     }
 }
 
-pub(super) fn restore_window(snapshot: &Snapshot) -> Result<ReceiveWindow, InconsistentError> {
+pub(super) fn restore_window(
+    snapshot: &Snapshot,
+) -> Result<ReceiveWindow<Payload>, InconsistentError> {
     let mut window = ReceiveWindow::starting_at(snapshot.received_next, NO_LIMITS);
     for (number, message) in &snapshot.waiting {
         if *number <= snapshot.received_next || window.receive(*number, unshared(message)).is_err()

@@ -5,9 +5,8 @@ mod claim_tags;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, MessageNumber, ReceiveWindow, Sack, WindowLimits};
+use minerva_proto::{ClaimTag, MessageNumber, Payload, ReceiveWindow, Sack, WindowLimits};
 
 use super::attributes::Attributes;
 use super::facts::{Ended, Origin, SendState};
@@ -40,7 +39,7 @@ pub struct StreamState {
     /// App instances that died while the first unacknowledged event was delivered, up to the last assignment.
     pub(crate) redeliveries: u32,
     /// Orders c2s messages; messages in order move to the inbox immediately.
-    window: ReceiveWindow,
+    window: ReceiveWindow<Payload>,
     inbox: Inbox,
     outbox: Outbox,
     attributes: Attributes,
@@ -160,7 +159,7 @@ impl StreamState {
 
     /// The state for a checkpoint.
     pub fn snapshot(&self) -> Snapshot {
-        let cloned = |(number, message): (MessageNumber, &Bytes)| (number, message.clone());
+        let cloned = |(number, message): (MessageNumber, &Payload)| (number, message.clone());
         Snapshot {
             origin: self.origin.clone(),
             selected_service: self.selected_service.clone(),
@@ -293,7 +292,7 @@ impl StreamState {
     }
 
     /// The c2s messages beyond a gap.
-    pub(crate) fn window(&self) -> &ReceiveWindow {
+    pub(crate) fn window(&self) -> &ReceiveWindow<Payload> {
         &self.window
     }
 
@@ -308,7 +307,12 @@ impl StreamState {
     }
 
     /// Decides whether to accept a received c2s message.
-    pub fn admission(&self, number: MessageNumber, message: &Bytes, limits: &Limits) -> Admission {
+    pub fn admission(
+        &self,
+        number: MessageNumber,
+        message: &Payload,
+        limits: &Limits,
+    ) -> Admission {
         if number <= self.window.next() {
             let is_next = number == self.window.next();
             let is_taken = is_next || mutation::is(Mutation::TakeDuplicates);
@@ -333,7 +337,7 @@ impl StreamState {
         self.redeliveries = redeliveries;
     }
 
-    fn receive(&mut self, first: MessageNumber, messages: &[Bytes]) {
+    fn receive(&mut self, first: MessageNumber, messages: &[Payload]) {
         for (number, message) in (first.0..).map(MessageNumber).zip(messages) {
             if number < self.window.next() && mutation::is(Mutation::TakeDuplicates) {
                 self.inbox.push(unshared(message));
@@ -347,7 +351,7 @@ impl StreamState {
     /// Consumes message 0, which selected the service and is no event. Messages after it become events.
     fn select_service(&mut self, service: &Arc<str>) {
         self.selected_service = Some(service.clone());
-        let _ = self.window.receive(MessageNumber(0), Bytes::new());
+        let _ = self.window.receive(MessageNumber(0), Payload::default());
         self.window.pop();
         self.move_to_inbox();
     }

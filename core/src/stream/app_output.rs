@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use minerva_proto::{
-    ClaimTag, EventNumber, MessageNumber, StreamNumber, TransportKind, TransportNumber,
+    ClaimTag, EventNumber, MessageNumber, Payload, StreamNumber, TransportKind, TransportNumber,
 };
 
 use crate::state::{Ended, Origin, SendState};
@@ -23,7 +22,7 @@ pub enum AppOutput {
         stream: StreamNumber,
         /// Event number of the first message.
         first_event: EventNumber,
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
         /// Tag of the claim that assigned the event numbers.
         tag: ClaimTag,
         /// Deliveries of the first event, this one included.

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, Reset};
+use minerva_proto::{EventNumber, MessageNumber, Payload, Reset};
 
 use super::app_side::AppSide;
 use super::machine::Stream;
@@ -94,7 +93,7 @@ impl Stream {
         &mut self,
         session: SessionId,
         first: MessageNumber,
-        messages: Vec<Bytes>,
+        messages: Vec<Payload>,
         acknowledge: Option<EventNumber>,
         turn: &mut Turn<'_>,
     ) {
@@ -114,7 +113,7 @@ impl Stream {
             Err(reason) => return self.refuse_send(session, first, reason, turn),
         };
         if let Some(app) = &mut self.app {
-            let bytes = messages.iter().map(Bytes::len).sum();
+            let bytes = messages.iter().map(Payload::len).sum();
             app.confirmation.on_received(turn.now, messages.len(), bytes);
         }
         if !messages.is_empty() {
@@ -165,7 +164,7 @@ impl Stream {
         }
         let freed: usize = (base.0..=event.0)
             .filter_map(|event| self.state.inbox().message(EventNumber(event)))
-            .map(Bytes::len)
+            .map(Payload::len)
             .sum();
         self.commit(Record::Acknowledged { event }, turn);
         if let Some(app) = &mut self.app {
@@ -179,9 +178,9 @@ impl Stream {
     fn new_messages(
         &self,
         first: MessageNumber,
-        mut messages: Vec<Bytes>,
+        mut messages: Vec<Payload>,
         turn: &Turn<'_>,
-    ) -> Result<Vec<Bytes>, RefusedReason> {
+    ) -> Result<Vec<Payload>, RefusedReason> {
         if self.state.is_ended() {
             return Err(RefusedReason::Ended);
         }

@@ -3,9 +3,8 @@
 use std::mem;
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::link::{Batch, CloseCause, Run};
-use minerva_proto::{KillReason, MessageNumber, ReceivedTags};
+use minerva_proto::{KillReason, MessageNumber, Payload, ReceivedTags};
 
 use super::batch_ack::BatchAck;
 use super::machine::Stream;
@@ -41,6 +40,11 @@ impl Stream {
     /// Handles a batch of frames. A batch of a transport that is no longer attached has no effect.
     pub fn on_batch(&mut self, key: TransportKey, mut batch: Batch, turn: &mut Turn<'_>) {
         if self.transports.find(key).is_none() {
+            return;
+        }
+        if !batch.runs.iter().flat_map(|run| &run.messages).all(Payload::is_ascii_text) {
+            let reason = "batch.runs: version 2 has no bytes outside 0x20-0x7E".to_owned();
+            self.close_bare(key, CloseCause::Refused { reason }, turn);
             return;
         }
         let bad_sack = !self.recv_sacks(key, &mut batch, turn);
@@ -155,7 +159,7 @@ impl Stream {
     fn accept(&mut self, key: TransportKey, parked: Parked, turn: &mut Turn<'_>) {
         let Parked { batch, bad_sack, .. } = parked;
         let messages = batch.runs.iter().map(|run| run.messages.len()).sum();
-        let bytes = batch.runs.iter().flat_map(|run| &run.messages).map(Bytes::len).sum();
+        let bytes = batch.runs.iter().flat_map(|run| &run.messages).map(Payload::len).sum();
         let received = self.recv_messages(batch.runs, turn);
         if self.state.is_ended() {
             // The first message selected no service: all transports are closed.
@@ -217,7 +221,7 @@ impl Stream {
         Received::All
     }
 
-    fn recv_message(&mut self, number: MessageNumber, message: Bytes, turn: &mut Turn<'_>) {
+    fn recv_message(&mut self, number: MessageNumber, message: Payload, turn: &mut Turn<'_>) {
         if number == MessageNumber(0) && !self.select_service(&message, turn) {
             return;
         }

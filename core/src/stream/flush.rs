@@ -1,9 +1,8 @@
 //! The end of a turn: messages to the primary transport within the credit, due acknowledgements, ends of responses.
 
-use bytes::Bytes;
 use minerva_proto::link::{CloseCause, CoreMessage, Run};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, MessageNumber};
+use minerva_proto::{ClaimTag, MessageNumber, Payload};
 
 use super::machine::Stream;
 use super::transports::Transport;
@@ -98,7 +97,7 @@ fn next_run(transport: &mut Transport, state: &StreamState) -> Option<Run> {
 fn next_message<'a>(
     transport: &mut Transport,
     outbox: &'a Outbox,
-) -> Option<(MessageNumber, &'a Bytes)> {
+) -> Option<(MessageNumber, &'a Payload)> {
     if let Some((from, to)) = transport.retransmit {
         let next = outbox.iter_from(from).next().filter(|(number, _)| *number < to);
         if next.is_some() {

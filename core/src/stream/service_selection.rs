@@ -1,7 +1,6 @@
 //! Selection of the service by the first message, which is then no event of the application.
 
-use bytes::Bytes;
-use minerva_proto::Reset;
+use minerva_proto::{Payload, Reset};
 
 use super::Turn;
 use super::machine::Stream;
@@ -22,7 +21,7 @@ impl Stream {
     }
 
     /// Reads the first message; returns true if the message is an event for the application.
-    pub(super) fn select_service(&mut self, first: &Bytes, turn: &mut Turn<'_>) -> bool {
+    pub(super) fn select_service(&mut self, first: &Payload, turn: &mut Turn<'_>) -> bool {
         let Some(services) = &self.services else { return true };
         match select(first, services, &self.state.origin().service) {
             Selection::Requested => {

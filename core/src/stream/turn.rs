@@ -1,8 +1,7 @@
 //! Input and effects of one turn of the stream machines.
 
-use bytes::Bytes;
 use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
-use minerva_proto::{ClaimTag, StreamNumber};
+use minerva_proto::{ClaimTag, Payload, StreamNumber};
 
 use super::{AppOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey};
 use crate::limits::Limits;
@@ -64,10 +63,10 @@ impl Output {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Edge(_, CoreFrame::Transport { message: CoreMessage::Messages(run), .. }) => {
-                run.messages.iter().map(Bytes::len).sum()
+                run.messages.iter().map(Payload::len).sum()
             }
             Self::App(_, AppOutput::Messages { messages, .. }) => {
-                messages.iter().map(Bytes::len).sum()
+                messages.iter().map(Payload::len).sum()
             }
             Self::Edge(..) | Self::App(..) | Self::Reply(..) => 0,
         }

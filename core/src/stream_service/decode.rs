@@ -8,7 +8,7 @@ use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
     self, ListRequest, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
 };
-use minerva_proto::{Reset, ServiceName, StreamId, StreamNumber};
+use minerva_proto::{Payload, Reset, ServiceName, StreamId, StreamNumber};
 
 use crate::partition::{PartitionTable, StreamRequest, StreamSelector};
 use crate::validation::{self, FieldError};
@@ -34,7 +34,7 @@ pub(crate) enum Target {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Send {
     pub(crate) target: Target,
-    pub(crate) messages: Vec<Bytes>,
+    pub(crate) messages: Vec<Payload>,
     pub(crate) key: Option<Bytes>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Send {
 pub(crate) struct SendMany {
     /// Ascending stream numbers by partition; numbers that no stream can have are under `None`.
     pub(crate) by_partition: BTreeMap<Option<u32>, Vec<StreamNumber>>,
-    pub(crate) messages: Vec<Bytes>,
+    pub(crate) messages: Vec<Payload>,
     pub(crate) key: Option<Bytes>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn target(target: Option<app::Target>) -> Result<Target, FieldError> 
 
 pub(crate) fn send(request: SendRequest) -> Result<Send, FieldError> {
     let SendRequest { target, messages, idempotency_key } = request;
-    check_messages(&messages)?;
+    let messages = check_messages(messages)?;
     Ok(Send { target: self::target(target)?, messages, key: key(idempotency_key)? })
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn send_many(
     if !(1..=MAX_STREAMS).contains(&streams.len()) {
         return Err(FieldError::new("streams", format!("must be 1 to {MAX_STREAMS}")));
     }
-    check_messages(&messages)?;
+    let messages = check_messages(messages)?;
     let mut by_partition: BTreeMap<_, Vec<StreamNumber>> = BTreeMap::new();
     for stream in streams.into_iter().map(StreamNumber) {
         by_partition.entry(partitions.of_number(stream)).or_default().push(stream);
@@ -113,7 +113,7 @@ pub(crate) fn send_many(
 pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
     let SendToGroupRequest { service, group, messages, idempotency_key, after, page_size: _ } =
         request;
-    check_messages(&messages)?;
+    let messages = check_messages(messages)?;
     let (service, group) = (self::service("service", service)?, self::group(group)?);
     let to = StreamSelector::Group(service, group, StreamNumber(after));
     Ok(StreamRequest::Push { to, messages, key: key(idempotency_key)? })
@@ -162,11 +162,11 @@ fn key(key: Bytes) -> Result<Option<Bytes>, FieldError> {
     Ok((!key.is_empty()).then_some(key))
 }
 
-fn check_messages(messages: &[Bytes]) -> Result<(), FieldError> {
+fn check_messages(messages: Vec<Bytes>) -> Result<Vec<Payload>, FieldError> {
     if messages.is_empty() {
         return Err(FieldError::new("messages", "must not be empty"));
     }
-    validation::check_messages("messages", 0, messages)
+    validation::ascii_messages("messages", 0, messages)
 }
 
 #[cfg(test)]

@@ -44,7 +44,11 @@ fn invalid_attaches() -> Vec<(link::Attach, &'static str)> {
 /// Batches that break the contract, all of transport 9, with the offending field.
 fn invalid_batches() -> Vec<(link::Batch, &'static str)> {
     let empty = || batch(9, 0, 0, &[]);
-    let run = |first, message: &str| Run { first, messages: vec![message.to_owned().into()] };
+    let run = |first, message: &str| Run {
+        first,
+        messages: vec![message.to_owned().into()],
+        ..Run::default()
+    };
     let with_run = |run| link::Batch { runs: vec![run], ..empty() };
     let with_sack = |sack| link::Batch { sacks: vec![sack], ..empty() };
     let with_reset = |reason: &str| {

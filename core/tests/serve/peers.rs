@@ -347,7 +347,12 @@ pub(crate) fn attach(transport: u64, stream_id: &str) -> Attach {
 /// A batch of messages.
 pub(crate) fn batch(transport: u64, number: u64, first: u64, messages: &[&str]) -> Batch {
     let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-    Batch { transport, number, runs: vec![Run { first, messages }], ..Batch::default() }
+    Batch {
+        transport,
+        number,
+        runs: vec![Run { first, messages, binary: Vec::new() }],
+        ..Batch::default()
+    }
 }
 
 /// A batch of one SACK.

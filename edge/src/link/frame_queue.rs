@@ -88,9 +88,8 @@ impl FrameQueue {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use minerva_proto::MessageNumber;
     use minerva_proto::link::{Batch, EdgeMessage, Run};
+    use minerva_proto::{MessageNumber, Payload};
 
     use super::*;
 
@@ -98,7 +97,7 @@ mod tests {
     const MAX_BYTES: usize = 256 << 10;
 
     fn batch(transport: u64, bytes: usize) -> EdgeFrame {
-        let messages = vec![Bytes::from(vec![b'x'; bytes])];
+        let messages = vec![Payload::ascii_text(vec![b'x'; bytes])];
         let runs = vec![Run { first: MessageNumber(0), messages }];
         let message = EdgeMessage::Batch(Batch { runs, ..Batch::default() });
         EdgeFrame { transport: TransportId(transport), message }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use minerva_proto::link::{Close, CloseCause, CoreMessage, EdgeMessage, End, Resume};
+use minerva_proto::link::{Close, CloseCause, CoreMessage, EdgeMessage, End, Resume, Run};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{BatchNumber, ClaimTag, Frame, KillReason, Sack};
+use minerva_proto::v3::RefusalCode;
+use minerva_proto::{BatchNumber, ClaimTag, Frame, KillReason, Payload, Sack};
 
 use super::event::{Ending, Output};
 use super::fault::{Fault, code_of_kill};
@@ -57,6 +58,9 @@ impl Transport {
                 self.on_opened(created, sack, created_tag);
             }
             CoreMessage::Sack(sack) => self.put_sack(sack),
+            CoreMessage::Messages(run) if !self.can_write(&run) => {
+                self.fail(now, "version 2 has no bytes outside 0x20-0x7E".to_owned());
+            }
             CoreMessage::Messages(run) => {
                 self.wrote = true;
                 self.written_tag = self.next_tag;
@@ -72,6 +76,11 @@ impl Transport {
                 self.read_frames(now);
             }
         }
+    }
+
+    /// Whether the version of the transport has the content of all messages.
+    fn can_write(&self, run: &Run) -> bool {
+        self.version3.is_some() || run.messages.iter().all(Payload::is_ascii_text)
     }
 
     fn on_opened(&mut self, created: bool, sack: Option<Sack>, created_tag: ClaimTag) {
@@ -114,6 +123,9 @@ impl Transport {
                 return self.give_up(now, Ending::Unavailable { reason, retry_after });
             }
             CloseCause::Refused { reason } => return self.fail(now, reason),
+            CloseCause::WrongVersion => {
+                return self.refuse(now, RefusalCode::Version);
+            }
             // The link resolves it: this transport is displaced.
             CloseCause::Moved => return,
         }

@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use minerva_proto::link::{Batch, End, Run};
 use minerva_proto::v3::AnyHello;
-use minerva_proto::{BatchNumber, Frame, Framing, MAX_NUMBER, MessageNumber, ReceivedTags, Sack};
+use minerva_proto::{
+    BatchNumber, Frame, Framing, MAX_NUMBER, MessageNumber, Payload, ReceivedTags, Sack,
+};
 
 use super::MAX_HELLO;
 use super::fault::Fault;
@@ -239,7 +241,9 @@ impl Inbound {
                 *wants_hello = false;
             }
             _ if *wants_hello => return Err(self.invalid()),
-            Frame::String(string) => self.number(string, &mut cut.batch)?,
+            Frame::String(string) => {
+                self.number(Payload::ascii_text(string), &mut cut.batch)?;
+            }
             Frame::SeqNum(number) => self.next_message = number,
             Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             Frame::Sack(sack) => {
@@ -258,7 +262,7 @@ impl Inbound {
         Ok(())
     }
 
-    fn number(&mut self, message: Bytes, batch: &mut Batch) -> Result<(), Fault> {
+    fn number(&mut self, message: Payload, batch: &mut Batch) -> Result<(), Fault> {
         let number = self.next_message;
         if number.0 > MAX_NUMBER {
             return Err(self.invalid());

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::link::Run;
-use minerva_proto::{ClaimTag, Frame, Framing, MAX_MESSAGE, MessageNumber, MessageTag, v3};
+use minerva_proto::{
+    ClaimTag, Frame, Framing, MAX_MESSAGE, MessageKind, MessageNumber, MessageTag, v3,
+};
 
 use super::TransportProtocol;
 use super::server_frame::ServerFrame;
@@ -137,7 +139,7 @@ impl Outbound {
             Wire::V2(framing) => {
                 for message in messages {
                     self.count_message(message.len());
-                    self.put_v2(framing, &Frame::String(message));
+                    self.put_v2(framing, &Frame::String(message.into_bytes()));
                 }
             }
             Wire::V3 => {
@@ -147,7 +149,10 @@ impl Outbound {
                 }
                 for message in messages {
                     self.count_message(message.len());
-                    self.put_v3(&v3::Frame::Text(message));
+                    self.put_v3(&match message.kind() {
+                        MessageKind::Text => v3::Frame::Text(message.into_bytes()),
+                        MessageKind::Binary => v3::Frame::Binary(message.into_bytes()),
+                    });
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use minerva_proto::link::{Attach, CreatedStream, EdgeMessage, End};
 use minerva_proto::v3::{self, AnyHello};
-use minerva_proto::{Eeds, Hello, ReceivedTags, TransportKind};
+use minerva_proto::{ClientProtocol, Eeds, Hello, ReceivedTags, TransportKind};
 
 use super::event::{Ending, Output};
 use super::fault::Fault;
@@ -126,6 +126,7 @@ impl Transport {
             // Only a hello of version 3 reports claim tags.
             tag_history: ReceivedTags::default(),
             created: None,
+            protocol: ClientProtocol::V2,
         }));
         self.owner_due = Some(now + self.limits.hold_time);
         self.state = State::Attached;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use minerva_proto::link::{Batch, Close, CloseCause, CoreMessage, Resume, Run};
-use minerva_proto::{BatchNumber, MessageNumber, TransportKind, TransportNumber};
+use minerva_proto::{BatchNumber, MessageNumber, Payload, TransportKind, TransportNumber};
 
 use super::*;
 
@@ -176,12 +176,12 @@ fn cut(kind: TransportProtocol, mut chunk: Bytes) -> Vec<String> {
 }
 
 pub(super) fn messages(first: u64, messages: &[&'static str]) -> CoreMessage {
-    let messages = messages.iter().map(|message| Bytes::from_static(message.as_bytes())).collect();
+    let messages = messages.iter().map(|message| Payload::from(*message)).collect();
     CoreMessage::Messages(Run { first: MessageNumber(first), messages })
 }
 
 pub(super) fn runs(batch: &Batch) -> Vec<(u64, Vec<String>)> {
-    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let text = |message: &Payload| String::from_utf8(message.to_vec()).unwrap();
     let run = |run: &Run| (run.first.0, run.messages.iter().map(text).collect());
     batch.runs.iter().map(run).collect()
 }

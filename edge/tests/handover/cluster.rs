@@ -279,7 +279,7 @@ impl Member {
                     transport,
                     first,
                     messages,
-                    tag: None,
+                    ..Default::default()
                 }));
             }
         }

@@ -27,8 +27,8 @@ fn invalid_frames(transport: u64) -> Vec<CoreFrame> {
         CoreFrame::Messages(Messages {
             transport,
             first: 0,
-            messages: vec!["a\nb".into()],
-            tag: None,
+            messages: vec![vec![0xff].into()],
+            ..Messages::default()
         }),
         CoreFrame::Sack(SackUpdate { transport, sack: None }),
         CoreFrame::Sack(SackUpdate { transport, sack: negative() }),

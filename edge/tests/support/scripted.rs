@@ -170,8 +170,13 @@ impl Core {
     pub(crate) async fn messages(&mut self, transport: u64, first: u64, messages: &[&str]) {
         let messages =
             messages.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-        self.say(FromCore::Messages(wire::Messages { transport, first, messages, tag: None }))
-            .await;
+        self.say(FromCore::Messages(wire::Messages {
+            transport,
+            first,
+            messages,
+            ..wire::Messages::default()
+        }))
+        .await;
     }
 
     pub(crate) async fn sack(&mut self, transport: u64, acked: i64) {

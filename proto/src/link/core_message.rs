@@ -80,6 +80,8 @@ pub enum CloseCause {
         /// The offending field and the rule.
         reason: String,
     },
+    /// The stream has another version of the client protocol. Only for transports of version 3.
+    WrongVersion,
     /// The core does not own the stream's partition. The edge keeps the socket and attaches the transport to the owner.
     Moved,
 }

@@ -14,9 +14,9 @@ use super::{
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_REASON,
-    MessageNumber, MessageTag, ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber,
-    TransportNumber, is_message_allowed,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KeyHash, KeyProof, KillReason, MAX_MESSAGE,
+    MAX_NUMBER, MAX_REASON, MessageNumber, MessageTag, ReceivedTags, Reset, Sack, ServiceName,
+    StreamId, StreamNumber, TransportNumber, is_message_allowed, payload,
 };
 
 /// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the
@@ -113,6 +113,7 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
     check_length("attach.credentials", attach.credentials.len(), MAX_CRED)?;
     check_length("attach.why", attach.why.len(), MAX_WHY)?;
     check_length("attach.peer_address", attach.peer_address.len(), MAX_PEER_ADDRESS)?;
+    let protocol = protocol(attach.version, &attach.key_hash, &attach.next_key_hash)?;
     let headers = attach.headers.into_iter().map(|header| (header.name, header.value)).collect();
     Ok(Attach {
         stream_id,
@@ -141,7 +142,23 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
             stream: StreamNumber(created.stream),
             tag: ClaimTag(created.tag),
         }),
+        protocol,
     })
+}
+
+fn protocol(version: u32, key: &[u8], next: &[u8]) -> Result<ClientProtocol, FieldError> {
+    let hash = |field, hash: &[u8]| {
+        KeyHash::parse(hash).ok_or_else(|| FieldError::new(field, "must have 16 bytes"))
+    };
+    match version {
+        3 => Ok(ClientProtocol::V3(KeyProof {
+            key: hash("attach.key_hash", key)?,
+            next: (!next.is_empty()).then(|| hash("attach.next_key_hash", next)).transpose()?,
+        })),
+        0 | 2 if !key.is_empty() => Err(FieldError::new("attach.key_hash", "requires version 3")),
+        0 | 2 => Ok(ClientProtocol::V2),
+        _ => Err(FieldError::new("attach.version", "must be 2 or 3")),
+    }
 }
 
 fn tag_history(
@@ -167,7 +184,7 @@ fn resume(resume: pb::Resume) -> Resume {
 
 /// The transport number inside a batch is redundant within an Attach, and ignored there.
 fn batch(batch: pb::Batch) -> Result<Batch, FieldError> {
-    let run = |pb::Run { first, messages }| run("batch.runs", first, messages);
+    let run = |pb::Run { first, messages, binary }| run("batch.runs", first, messages, &binary);
     let sack = |given| sack("batch.sacks", given);
     let reset = |given| reset("batch.reset.reason", given);
     Ok(Batch {
@@ -206,7 +223,8 @@ fn messages(messages: pb::Messages) -> Result<CoreMessage, FieldError> {
         }
         return Ok(CoreMessage::Tag(ClaimTag(tag)));
     }
-    run("messages", messages.first, messages.messages).map(CoreMessage::Messages)
+    let run = run("messages", messages.first, messages.messages, &messages.binary)?;
+    Ok(CoreMessage::Messages(run))
 }
 
 fn close(close: pb::Close) -> Result<CoreMessage, FieldError> {
@@ -219,6 +237,7 @@ fn close(close: pb::Close) -> Result<CoreMessage, FieldError> {
             retry_after: Duration::from_millis(unavailable.retry_after_ms.into()),
         },
         Some(close::Cause::Refused(refused)) => CloseCause::Refused { reason: refused.reason },
+        Some(close::Cause::WrongVersion(_)) => CloseCause::WrongVersion,
         Some(close::Cause::Moved(_)) => CloseCause::Moved,
     };
     Ok(CoreMessage::Close(Box::new(Close {
@@ -228,18 +247,20 @@ fn close(close: pb::Close) -> Result<CoreMessage, FieldError> {
     })))
 }
 
-/// Checks a run of messages: numbers up to 2^53, sizes and bytes.
-fn run(field: &'static str, first: u64, messages: Vec<Bytes>) -> Result<Run, FieldError> {
+/// Checks a run of messages: numbers up to 2^53, sizes and kinds.
+fn run(
+    field: &'static str,
+    first: u64,
+    messages: Vec<Bytes>,
+    binary: &[u32],
+) -> Result<Run, FieldError> {
     check_number(field, first)?;
     check_number(field, first + messages.len().saturating_sub(1) as u64)?;
-    for message in &messages {
-        if message.len() > MAX_MESSAGE {
-            return Err(FieldError::new(field, format!("a message exceeds {MAX_MESSAGE} bytes")));
-        }
-        if !is_message_allowed(message) {
-            return Err(FieldError::new(field, "a message has a byte outside 0x20-0x7E"));
-        }
+    if messages.iter().any(|message| message.len() > MAX_MESSAGE) {
+        return Err(FieldError::new(field, format!("a message exceeds {MAX_MESSAGE} bytes")));
     }
+    let messages =
+        payload::join(messages, binary).map_err(|error| FieldError::new(field, error))?;
     Ok(Run { first: MessageNumber(first), messages })
 }
 

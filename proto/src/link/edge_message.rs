@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::TransportId;
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, KillReason, MessageNumber, ReceivedTags, Reset, Sack,
-    ServiceName, StreamId, StreamNumber, TransportKind, TransportNumber,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KillReason, MessageNumber, Payload,
+    ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 /// One message of an edge about one transport.
@@ -71,6 +69,8 @@ pub struct Attach {
     pub tag_history: ReceivedTags,
     /// The stream as created for the client, if the client reports so. Absent with `create`.
     pub created: Option<CreatedStream>,
+    /// Version of the client protocol, with the proof of ownership.
+    pub protocol: ClientProtocol,
 }
 
 /// The creation of a stream, as a core has reported it.
@@ -129,7 +129,7 @@ pub struct Run {
     /// Number of the first message.
     pub first: MessageNumber,
     /// Contents.
-    pub messages: Vec<Bytes>,
+    pub messages: Vec<Payload>,
 }
 
 /// End of the client's input on a transport.

@@ -1,11 +1,13 @@
 //! From values to the generated types. Never fails: values are valid. Contents of messages are shared, not copied.
 
+use bytes::Bytes;
+
 use super::pb::{self, close, core_frame, edge_frame};
 use super::{
     Attach, Batch, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, End, Run,
     TransportId,
 };
-use crate::{ClaimTag, KillReason, ReceivedTags, Reset, Sack};
+use crate::{ClaimTag, ClientProtocol, KeyHash, KillReason, ReceivedTags, Reset, Sack, payload};
 
 /// Encodes a frame of an edge.
 pub fn edge_frame(frame: EdgeFrame) -> pb::EdgeFrame {
@@ -38,6 +40,10 @@ pub fn core_frame(frame: CoreFrame) -> pb::CoreFrame {
 
 fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
     let caller = &attach.caller;
+    let (version, key, next) = match attach.protocol {
+        ClientProtocol::V2 => (0, None, None),
+        ClientProtocol::V3(proof) => (3, Some(proof.key), proof.next),
+    };
     let header =
         |(name, value): &(String, String)| pb::Header { name: name.clone(), value: value.clone() };
     pb::Attach {
@@ -69,7 +75,14 @@ fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
         created: attach
             .created
             .map(|created| pb::CreatedStream { stream: created.stream.0, tag: created.tag.0 }),
+        version,
+        key_hash: key.map_or_else(Bytes::new, key_hash),
+        next_key_hash: next.map_or_else(Bytes::new, key_hash),
     }
+}
+
+fn key_hash(hash: KeyHash) -> Bytes {
+    Bytes::copy_from_slice(&hash.0)
 }
 
 fn tag_history(tags: &ReceivedTags) -> Vec<pb::MessageTag> {
@@ -78,7 +91,10 @@ fn tag_history(tags: &ReceivedTags) -> Vec<pb::MessageTag> {
 }
 
 fn batch(transport: TransportId, batch: Batch) -> pb::Batch {
-    let run = |Run { first, messages }| pb::Run { first: first.0, messages };
+    let run = |Run { first, messages }| {
+        let (messages, binary) = payload::split(messages);
+        pb::Run { first: first.0, messages, binary }
+    };
     pb::Batch {
         transport: transport.0,
         number: batch.number.0,
@@ -105,7 +121,8 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
             Frame::Sack(pb::SackUpdate { transport, sack: Some(self::sack(sack)) })
         }
         CoreMessage::Messages(Run { first, messages }) => {
-            Frame::Messages(pb::Messages { transport, first: first.0, messages, tag: None })
+            let (messages, binary) = payload::split(messages);
+            Frame::Messages(pb::Messages { transport, first: first.0, messages, tag: None, binary })
         }
         CoreMessage::Tag(ClaimTag(tag)) => {
             Frame::Messages(pb::Messages { transport, tag: Some(tag), ..pb::Messages::default() })
@@ -129,6 +146,7 @@ fn close_cause(cause: CloseCause) -> Option<close::Cause> {
             close::Cause::Unavailable(pb::Unavailable { reason, retry_after_ms })
         }
         CloseCause::Refused { reason } => close::Cause::Refused(pb::Refused { reason }),
+        CloseCause::WrongVersion => close::Cause::WrongVersion(pb::WrongVersion {}),
         CloseCause::Moved => close::Cause::Moved(pb::Moved {}),
     })
 }

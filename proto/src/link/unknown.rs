@@ -30,7 +30,8 @@ pub fn in_core_frame(frame: &pb::CoreFrame) -> u64 {
                 close::Cause::Reset(_)
                 | close::Cause::Unavailable(_)
                 | close::Cause::Moved(_)
-                | close::Cause::Refused(_),
+                | close::Cause::Refused(_)
+                | close::Cause::WrongVersion(_),
             )
             | None => 0,
         },

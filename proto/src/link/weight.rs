@@ -1,20 +1,18 @@
 //! Sizes of frames, with which both ends of a link limit the size of a gRPC message before the encoding.
 
-use bytes::Bytes;
-
 use super::{Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage};
 use crate::Sack;
 
 /// Bytes of a frame without texts, SACKs, runs and messages, roughly.
 const FRAME: usize = 32;
 /// Bytes of the numbers and flags of an Attach.
-const ATTACH: usize = 160;
+const ATTACH: usize = 200;
 /// Bytes of a text or a SACK beside its content: tags, length, the cumulative number.
 const FIELD: usize = 16;
 /// Bytes of a run beside its messages: tag, length, first number.
 const RUN: usize = 16;
-/// Bytes of an application message beside its content: tag and length.
-const MESSAGE: usize = 4;
+/// Most bytes of an application message beside its content: tag, length, and the index of a binary message.
+const MESSAGE: usize = 7;
 /// Most bytes of a number up to 2^53.
 const NUMBER: usize = 8;
 /// Most bytes of a message number with a claim tag.
@@ -77,9 +75,7 @@ impl CoreMessage {
         match self {
             Self::Opened { sack, .. } => sack.as_ref().map_or(0, sack_weight),
             Self::Sack(sack) => sack_weight(sack),
-            Self::Messages(run) => {
-                run.messages.iter().map(Bytes::len).sum::<usize>() + MESSAGE * run.messages.len()
-            }
+            Self::Messages(run) => run.messages.iter().map(|message| message.len() + MESSAGE).sum(),
             Self::Close(close) => {
                 let sacks = [&close.sack, &close.status].into_iter().flatten().map(sack_weight);
                 sacks.sum::<usize>() + close.cause.text().len()
@@ -94,7 +90,7 @@ impl CloseCause {
         match self {
             Self::Reset(reset) => &reset.reason,
             Self::Unavailable { reason, .. } | Self::Refused { reason } => reason,
-            Self::Gentle | Self::Kill(_) | Self::Moved => "",
+            Self::Gentle | Self::Kill(_) | Self::WrongVersion | Self::Moved => "",
         }
     }
 }

@@ -42,21 +42,21 @@ pub enum Received {
 pub struct WindowOverflowError;
 
 /// Puts messages in order. The limits apply to messages beyond a gap. Deliverable messages are not counted: the caller
-/// pops them, or stops receiving.
+/// pops them, or stops receiving. A message is of type `M`: its bytes, or a payload with the kind.
 #[derive(Debug, Clone)]
-pub struct ReceiveWindow {
+pub struct ReceiveWindow<M = Bytes> {
     /// The first missing number: all messages below were received.
     next: MessageNumber,
     /// Messages in order, not popped yet; the last one has the number `next - 1`.
-    deliverable: VecDeque<Bytes>,
+    deliverable: VecDeque<M>,
     /// Messages beyond a gap; all numbers are above `next`.
-    waiting: BTreeMap<MessageNumber, Bytes>,
+    waiting: BTreeMap<MessageNumber, M>,
     /// Size of `waiting`, counted like [`WindowLimits::bytes`].
     waiting_bytes: usize,
     limits: WindowLimits,
 }
 
-impl ReceiveWindow {
+impl<M: AsRef<[u8]>> ReceiveWindow<M> {
     /// An empty window that starts at message 0.
     pub fn new(limits: WindowLimits) -> Self {
         Self::starting_at(MessageNumber(0), limits)
@@ -75,7 +75,7 @@ impl ReceiveWindow {
     pub fn receive(
         &mut self,
         number: MessageNumber,
-        message: Bytes,
+        message: M,
     ) -> Result<Received, WindowOverflowError> {
         if number < self.next || self.waiting.contains_key(&number) {
             return Ok(Received::Duplicate);
@@ -94,7 +94,7 @@ impl ReceiveWindow {
     }
 
     /// Removes the next message in order, with its number.
-    pub fn pop(&mut self) -> Option<(MessageNumber, Bytes)> {
+    pub fn pop(&mut self) -> Option<(MessageNumber, M)> {
         let number = MessageNumber(self.next.0 - self.deliverable.len() as u64);
         self.deliverable.pop_front().map(|message| (number, message))
     }
@@ -116,12 +116,12 @@ impl ReceiveWindow {
     }
 
     /// The messages beyond a gap, in ascending order of their numbers.
-    pub fn waiting(&self) -> impl ExactSizeIterator<Item = (MessageNumber, &Bytes)> {
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = (MessageNumber, &M)> {
         self.waiting.iter().map(|(&number, message)| (number, message))
     }
 
     /// Delivers the next message in order, and the waiting messages up to the next gap.
-    fn deliver(&mut self, message: Bytes) {
+    fn deliver(&mut self, message: M) {
         self.deliverable.push_back(message);
         self.next += 1;
         while let Some(message) = self.waiting.remove(&self.next) {
@@ -132,6 +132,6 @@ impl ReceiveWindow {
     }
 }
 
-fn cost(message: &Bytes) -> usize {
-    message.len().saturating_add(MESSAGE_OVERHEAD)
+fn cost(message: &impl AsRef<[u8]>) -> usize {
+    message.as_ref().len().saturating_add(MESSAGE_OVERHEAD)
 }

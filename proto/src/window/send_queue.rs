@@ -10,13 +10,14 @@ use crate::{MessageNumber, Sack};
 ///
 /// The queue is unbounded: the caller checks [`SendQueue::bytes`] and [`SendQueue::len`] before a push. A message
 /// acknowledged beyond a gap frees its bytes at once and counts in `len` until the gap closes. Otherwise a peer that
-/// never acknowledges the first message could let the queue grow without limit.
-#[derive(Debug, Clone, Default)]
-pub struct SendQueue {
+/// never acknowledges the first message could let the queue grow without limit. A message is of type `M`: its bytes, or a
+/// payload with the kind.
+#[derive(Debug, Clone)]
+pub struct SendQueue<M = Bytes> {
     /// Number of the first entry; all messages below are acknowledged.
     base: MessageNumber,
     /// Entry `i` has the number `base + i`; `None` is a message acknowledged beyond a gap. The first entry is `Some`.
-    entries: VecDeque<Option<Bytes>>,
+    entries: VecDeque<Option<M>>,
     /// Bytes of the messages in `entries`.
     bytes: usize,
 }
@@ -35,7 +36,13 @@ pub struct Freed {
     pub bytes: usize,
 }
 
-impl SendQueue {
+impl<M> Default for SendQueue<M> {
+    fn default() -> Self {
+        Self { base: MessageNumber(0), entries: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<M: AsRef<[u8]>> SendQueue<M> {
     /// An empty queue that starts at message 0.
     pub fn new() -> Self {
         Self::default()
@@ -47,9 +54,9 @@ impl SendQueue {
     }
 
     /// Appends a message and returns its number.
-    pub fn push(&mut self, message: Bytes) -> MessageNumber {
+    pub fn push(&mut self, message: M) -> MessageNumber {
         let number = self.next();
-        self.bytes += message.len();
+        self.bytes += message.as_ref().len();
         self.entries.push_back(Some(message));
         number
     }
@@ -68,7 +75,7 @@ impl SendQueue {
             self.free(number);
         }
         while sack.acked.is_some_and(|acked| self.base <= acked)
-            || self.entries.front() == Some(&None)
+            || matches!(self.entries.front(), Some(None))
         {
             self.free(self.base);
             self.entries.pop_front();
@@ -78,7 +85,7 @@ impl SendQueue {
     }
 
     /// The unacknowledged messages from number `first` on, with their numbers.
-    pub fn iter_from(&self, first: MessageNumber) -> impl Iterator<Item = (MessageNumber, &Bytes)> {
+    pub fn iter_from(&self, first: MessageNumber) -> impl Iterator<Item = (MessageNumber, &M)> {
         let skip = usize::try_from(first.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let start = skip.min(self.entries.len());
         let numbers = (self.base.0 + start as u64..).map(MessageNumber);
@@ -116,7 +123,7 @@ impl SendQueue {
         let offset = number.checked_sub(self.base).and_then(|offset| usize::try_from(offset).ok());
         let entry = offset.and_then(|offset| self.entries.get_mut(offset));
         if let Some(message) = entry.and_then(Option::take) {
-            self.bytes -= message.len();
+            self.bytes -= message.as_ref().len();
         }
     }
 }

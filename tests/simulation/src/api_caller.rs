@@ -101,7 +101,9 @@ impl ApiCaller {
                 StreamSelector::Label(service_name(service).into(), label.into())
             }
         };
-        let (messages, key) = (push.messages.clone(), Some(push_key(push.number)));
+        let messages =
+            push.messages.iter().cloned().map(minerva_proto::Payload::ascii_text).collect();
+        let key = Some(push_key(push.number));
         let request = StreamRequest::Push { to, messages, key };
         let timeout = Event::ApiCallReply { attempt: attempt.clone(), outcomes: None };
         net.within(1000, 6000, timeout);

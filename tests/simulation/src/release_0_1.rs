@@ -50,6 +50,9 @@ fn attach(attach: &mut Attach) {
         tag_history,
         created,
         address_key,
+        version: _,
+        key_hash: _,
+        next_key_hash: _,
     } = attach;
     (*tag_history, *created, *address_key) = (Vec::new(), None, 0);
     if let Some(Resume { next_s2c: _, stream: _, tag }) = resume {
@@ -85,7 +88,7 @@ pub(crate) fn core_frame(frame: &mut CoreFrame) {
             *created_tag = 0;
         }
         Some(Frame::Messages(messages)) => {
-            let pb::Messages { transport: _, first: _, messages: _, tag } = messages;
+            let pb::Messages { transport: _, first: _, messages: _, tag, binary: _ } = messages;
             *tag = None;
         }
         Some(Frame::Close(close)) => {

@@ -8,7 +8,7 @@ mod snapshots;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, LogIndex, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, LogIndex, MessageNumber, Payload, StreamNumber};
 
 use super::*;
 use crate::partition::tests::hello_origin;
@@ -118,7 +118,7 @@ fn state(records: &[Record]) -> StreamState {
     state
 }
 
-fn outbox(state: &StreamState) -> Vec<Bytes> {
+fn outbox(state: &StreamState) -> Vec<Payload> {
     state.outbox().iter_from(MessageNumber(0)).map(|(_, message)| message.clone()).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
-use minerva_proto::{AddressKey, ClaimTag, KillReason, Reset, StreamNumber};
+use minerva_proto::{AddressKey, ClaimTag, ClientProtocol, KillReason, Reset, StreamNumber};
 
 use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
@@ -40,6 +40,10 @@ impl PartitionStreams {
         // An edge that reuses a transport number would leave a transport that is never detached.
         self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link);
+        if attach.protocol != ClientProtocol::V2 {
+            effects.close(key, CloseCause::WrongVersion);
+            return;
+        }
         let found = self.find(&attach);
         self.check_claims(found, reported_tags(&attach));
         let number = match (found, self.refusal(&attach, now)) {

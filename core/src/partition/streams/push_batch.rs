@@ -80,7 +80,7 @@ impl PushBatch {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use minerva_proto::Payload;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -91,7 +91,8 @@ mod tests {
     }
 
     fn mail(to: StreamSelector, key: Option<&'static str>) -> Mail {
-        let request = StreamRequest::Push { to, messages: Vec::new(), key: key.map(Bytes::from) };
+        let request =
+            StreamRequest::Push { to, messages: Vec::new(), key: key.map(bytes::Bytes::from) };
         let (id, reply) = (StreamCallId(0), oneshot::channel().0);
         Mail::StreamCall(Box::new(StreamCall { id, request, reply }))
     }
@@ -99,8 +100,8 @@ mod tests {
     fn batch(pushes: impl IntoIterator<Item = (usize, Option<&'static str>)>) -> PushBatch {
         let mut batch = PushBatch::default();
         for (bytes, key) in pushes {
-            let messages = vec![Bytes::from(vec![b'x'; bytes])];
-            let push = Push { messages, keys: key.map(Bytes::from).into_iter().collect() };
+            let messages = vec![Payload::ascii_text(vec![b'x'; bytes])];
+            let push = Push { messages, keys: key.map(bytes::Bytes::from).into_iter().collect() };
             batch.add(group("a"), StreamCallId(0), push.into());
         }
         batch

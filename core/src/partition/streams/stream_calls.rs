@@ -18,8 +18,9 @@ impl PartitionStreams {
         let reply = match request {
             StreamRequest::Push { to, messages, key } => {
                 // One copy in memory for all streams.
-                let copy = |texts: &[Bytes]| texts.iter().map(unshared).collect();
-                let push = Push { messages: copy(&messages), keys: copy(key.as_slice()) };
+                let messages = messages.iter().map(unshared).collect();
+                let keys = key.iter().map(|key| Bytes::copy_from_slice(key)).collect();
+                let push = Push { messages, keys };
                 self.pushes.add(to, id, push.into());
                 return;
             }

@@ -189,6 +189,7 @@ impl PartitionStreams {
                     CloseCause::Gentle
                     | CloseCause::Reset(_)
                     | CloseCause::Refused { .. }
+                    | CloseCause::WrongVersion
                     | CloseCause::Moved,
                 )
                 | None => {}

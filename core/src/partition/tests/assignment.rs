@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use minerva_proto::Payload;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
 use minerva_proto::{
     EventNumber, KillReason, LogIndex, MessageNumber, PartitionHash, StreamNumber,
@@ -330,7 +331,7 @@ async fn send_with_room_waits_for_capacity() {
         session: crate::partition::SessionId(1),
         stream: StreamNumber(1),
         first: MessageNumber(0),
-        messages: vec![vec![b'x'; length].into()],
+        messages: vec![Payload::ascii_text(vec![b'x'; length])],
         acknowledge: None,
     };
     partitions.send_with_room(0, send((8 << 20) - 1024)).await;

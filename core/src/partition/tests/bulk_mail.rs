@@ -1,6 +1,6 @@
 //! Bulk mail: megabytes of a few clients do not delay the messages of the others.
 
-use bytes::Bytes;
+use minerva_proto::Payload;
 use minerva_proto::link::{CoreFrame, CoreMessage};
 
 use super::harness::{Harness, hello, messages, run_until_idle};
@@ -21,7 +21,7 @@ fn taken(harness: &mut Harness) -> Vec<u64> {
 }
 
 fn durable_bytes(store: &TestStore) -> usize {
-    store.durable.lock().unwrap().iter().map(Bytes::len).sum()
+    store.durable.lock().unwrap().iter().map(bytes::Bytes::len).sum()
 }
 
 /// Each client has a stream; all but the last send a long message, then the last one a short message.
@@ -35,7 +35,7 @@ async fn with_long_messages(store: &TestStore) -> Harness {
     run_until_idle().await;
     harness.edge_outputs();
     for client in 1..CLIENTS {
-        harness.batch(client, messages(0, 0, vec![Bytes::from(vec![b'x'; LONG / 2]); 2]));
+        harness.batch(client, messages(0, 0, vec![Payload::ascii_text(vec![b'x'; LONG / 2]); 2]));
     }
     harness.batch(CLIENTS, messages(0, 0, vec!["short".into()]));
     run_until_idle().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
+use minerva_proto::{ClaimTag, LogIndex, Payload, StreamNumber};
 
 use super::hello_origin;
 use crate::partition::checkpoint::Checkpoints;
@@ -16,7 +16,7 @@ use crate::store::{Epoch, MAX_BLOB, OperatorStore, Store};
 /// A stream with this many messages of 1 MiB in the outbox.
 fn stream(messages: usize) -> Snapshot {
     let mut state = StreamState::new(hello_origin(), 1, ClaimTag::UNKNOWN);
-    let messages = vec![Bytes::from(vec![b'x'; 1 << 20]); messages];
+    let messages = vec![Payload::ascii_text(vec![b'x'; 1 << 20]); messages];
     state.apply(&Record::Sent { messages }, ClaimTag::UNKNOWN).unwrap();
     state.snapshot()
 }

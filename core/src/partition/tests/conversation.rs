@@ -2,11 +2,10 @@
 //!
 //! Both send unconfirmed messages again, drop duplicates, and panic at a lost or reordered message.
 
-use bytes::Bytes;
 use minerva_proto::ClaimTag;
 use minerva_proto::StreamNumber;
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, TransportId};
-use minerva_proto::{EventNumber, MessageNumber, Sack};
+use minerva_proto::{EventNumber, MessageNumber, Payload, Sack};
 
 use super::harness::{Harness, TestSession, hello, messages};
 use crate::partition::{Mail, SessionId};
@@ -31,11 +30,11 @@ pub(super) struct Client {
     sent: u64,
 }
 
-fn c2s(name: &str, number: u64) -> Bytes {
+fn c2s(name: &str, number: u64) -> Payload {
     format!("{name} c{number}").into()
 }
 
-fn s2c(name: &str, number: u64) -> Bytes {
+fn s2c(name: &str, number: u64) -> Payload {
     format!("{name} s{number}").into()
 }
 
@@ -89,7 +88,7 @@ impl Client {
             return;
         }
         let until = (self.sent + 2).min(COUNT);
-        let run: Vec<Bytes> = (self.sent..until).map(|n| c2s(&self.name, n)).collect();
+        let run: Vec<Payload> = (self.sent..until).map(|n| c2s(&self.name, n)).collect();
         let batch = messages(self.next_batch, self.sent, run);
         harness.batch(self.transport, Batch { sacks: vec![self.sack()], ..batch });
         self.next_batch += 1;
@@ -161,7 +160,7 @@ impl App {
         }
         let id: SessionId = session.handle.id;
         for (&stream, held) in &self.streams {
-            let messages: Vec<Bytes> =
+            let messages: Vec<Payload> =
                 (held.confirmed..held.wanted).map(|n| s2c(&held.name, n)).collect();
             let acknowledge = held.next_event.checked_sub(1).map(EventNumber);
             let first = held.confirmed;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::link::{CoreFrame, CoreMessage, TransportId};
-use minerva_proto::{EventNumber, LogIndex, StreamNumber};
+use minerva_proto::{EventNumber, LogIndex, Payload, StreamNumber};
 use tokio::time::{sleep, timeout};
 
 use super::assignment::with_streams;
@@ -62,7 +61,7 @@ async fn refused_appends_are_made_in_order_soon_after_the_store_has_room() {
         let AppOutput::Messages { messages, .. } = output else { return None };
         Some(messages.clone())
     });
-    let expected = (0..2 * MAX_TURNS).map(|number| Bytes::from(format!("message {number}")));
+    let expected = (0..2 * MAX_TURNS).map(|number| Payload::from(format!("message {number}")));
     assert_eq!(received.flatten().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
@@ -75,7 +74,7 @@ async fn ended_streams_release_the_memory_of_a_full_store() {
         let harness = Harness::start_with(&store, Limits::default(), options, false).await;
         let mut app = harness.join(1, "one", &[]);
         harness.attach(hello(1, "stream1"));
-        harness.batch(1, messages(0, 1, vec![Bytes::from(vec![b'x'; 1_000_000])]));
+        harness.batch(1, messages(0, 1, vec![Payload::ascii_text(vec![b'x'; 1_000_000])]));
         run_until_idle().await;
         fill(&store, true);
         harness.send(Mail::Detach { link: LINK, transport: TransportId(1) });
@@ -110,7 +109,7 @@ async fn ended_streams_release_the_memory_of_a_full_store() {
 async fn streams_end_although_all_turns_of_a_full_store_are_in_flight() {
     let store = TestStore::free();
     let mut harness = with_streams(&store, 2).await;
-    harness.batch(2, messages(0, 1, vec![Bytes::from(vec![b'x'; 100_000])]));
+    harness.batch(2, messages(0, 1, vec![Payload::ascii_text(vec![b'x'; 100_000])]));
     harness.send(Mail::Detach { link: LINK, transport: TransportId(2) });
     run_until_idle().await;
     harness.edge_outputs();
@@ -175,7 +174,7 @@ async fn a_checkpoint_in_steps_releases_the_memory_of_a_full_store() {
     let mut harness = Harness::start_with(&store, Limits::default(), options, false).await;
     for stream in 1..=STREAMS {
         harness.attach(hello(stream, &format!("stream{stream}")));
-        harness.batch(stream, messages(0, 1, vec![Bytes::from(vec![b'x'; 1_000_000])]));
+        harness.batch(stream, messages(0, 1, vec![Payload::ascii_text(vec![b'x'; 1_000_000])]));
         run_until_idle().await;
     }
     harness.send(Mail::Detach { link: LINK, transport: TransportId(STREAMS) });

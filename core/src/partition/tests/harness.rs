@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::link::{
     Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, Run, TransportId,
 };
 use minerva_proto::{
-    BatchNumber, MessageNumber, PartitionHash, ReceivedTags, Sack, StreamId, StreamNumber,
-    TransportKind, TransportNumber,
+    BatchNumber, ClientProtocol, MessageNumber, PartitionHash, Payload, ReceivedTags, Sack,
+    StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -221,6 +220,7 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
         batch: None,
         tag_history: ReceivedTags::default(),
         created: None,
+        protocol: ClientProtocol::V2,
     }
 }
 
@@ -243,7 +243,7 @@ pub(super) fn send(harness: &Harness, number: u64) {
     harness.batch(1, messages(number, number, vec![format!("message {number}").into()]));
 }
 
-pub(super) fn messages(number: u64, first: u64, messages: Vec<Bytes>) -> Batch {
+pub(super) fn messages(number: u64, first: u64, messages: Vec<Payload>) -> Batch {
     Batch {
         number: BatchNumber(number),
         runs: vec![Run { first: MessageNumber(first), messages }],

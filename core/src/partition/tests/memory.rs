@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use minerva_proto::Payload;
 use minerva_proto::link::{Attach, TransportId};
 use tokio::time::{Duration, sleep};
 
@@ -99,7 +100,7 @@ async fn the_memory_of_an_ended_stream_is_released_at_once_if_half_is_used_and_l
         let limits = Limits { max_idle: Duration::from_secs(10), ..Limits::default() };
         let harness = Harness::start_with(&store, limits, options(), false).await;
         harness.attach(hello(1, "stream1"));
-        harness.batch(1, messages(0, 1, vec![vec![b'x'; 100_000].into()]));
+        harness.batch(1, messages(0, 1, vec![Payload::ascii_text(vec![b'x'; 100_000])]));
         run_until_idle().await;
         fill(&harness, used);
         run_until_idle().await;

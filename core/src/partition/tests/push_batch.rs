@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use minerva_proto::link::{CoreFrame, CoreMessage};
-use minerva_proto::{Reset, StreamNumber};
+use minerva_proto::{Payload, Reset, StreamNumber};
 use proptest::prelude::*;
 
 use super::harness::{Harness, hello, options, run_until_idle};
@@ -16,7 +15,7 @@ use crate::partition::{StreamReply, StreamRequest, StreamSelector};
 const STREAMS: u64 = 4;
 
 /// The messages of each transport in order, and the replies.
-type Effect = (BTreeMap<StreamNumber, Vec<(u64, Bytes)>>, Vec<StreamReply>);
+type Effect = (BTreeMap<StreamNumber, Vec<(u64, Payload)>>, Vec<StreamReply>);
 
 #[derive(Debug, Clone)]
 enum Step {

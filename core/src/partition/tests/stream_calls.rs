@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use minerva_proto::link::{CoreFrame, CoreMessage};
-use minerva_proto::{EventNumber, MessageNumber, Reset, StreamNumber};
+use minerva_proto::{EventNumber, MessageNumber, Payload, Reset, StreamNumber};
 use tokio::sync::oneshot;
 
 use super::harness::{Harness, hello, options, run_until_idle};
@@ -29,8 +28,8 @@ pub(super) fn push(
     messages: &[&str],
     key: Option<&'static str>,
 ) -> StreamRequest {
-    let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-    StreamRequest::Push { to, messages, key: key.map(Bytes::from) }
+    let messages = messages.iter().map(|text| Payload::from((*text).to_owned())).collect();
+    StreamRequest::Push { to, messages, key: key.map(bytes::Bytes::from) }
 }
 
 pub(super) fn group(name: &str) -> StreamSelector {
@@ -65,8 +64,9 @@ fn written(harness: &mut Harness) -> Vec<String> {
         let CoreFrame::Transport { transport, message: CoreMessage::Messages(run) } = frame else {
             return None;
         };
-        let text = run.messages.concat();
-        Some(format!("{transport} {} {}", run.first, String::from_utf8_lossy(&text)))
+        let text = |message: &Payload| String::from_utf8_lossy(message).into_owned();
+        let text: String = run.messages.iter().map(text).collect();
+        Some(format!("{transport} {} {text}", run.first))
     });
     messages.collect()
 }
@@ -148,7 +148,7 @@ async fn pushes_do_not_count_in_the_numbers_of_a_session() {
         session: SessionId(1),
         stream: StreamNumber(1),
         first,
-        messages: vec![Bytes::from(message.to_owned())],
+        messages: vec![Payload::from(message.to_owned())],
         acknowledge: None,
     };
     request(&harness, push(group("all"), &["outside"], None)).await.unwrap();

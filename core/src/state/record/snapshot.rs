@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{ClaimTag, EventNumber, LogIndex, MAX_NUMBER, MessageNumber, StreamNumber};
+use minerva_proto::{
+    ClaimTag, EventNumber, LogIndex, MAX_NUMBER, MessageNumber, Payload, StreamNumber, payload,
+};
 use prost::Message;
 
 use super::super::attributes::{Attributes, OutboxLimits};
@@ -40,17 +42,17 @@ pub struct Snapshot {
     /// First unacknowledged event.
     pub inbox_base: EventNumber,
     /// Messages in the inbox; the last one has number `received_next - 1`.
-    pub inbox: Vec<Bytes>,
+    pub inbox: Vec<Payload>,
     /// First c2s number that has not been received.
     pub received_next: MessageNumber,
     /// Messages received beyond that gap.
-    pub waiting: Vec<(MessageNumber, Bytes)>,
+    pub waiting: Vec<(MessageNumber, Payload)>,
     /// First s2c number that is not acknowledged cumulatively.
     pub outbox_base: MessageNumber,
     /// Number of the next s2c message.
     pub outbox_next: MessageNumber,
     /// Unacknowledged s2c messages.
-    pub outbox: Vec<(MessageNumber, Bytes)>,
+    pub outbox: Vec<(MessageNumber, Payload)>,
     /// Attributes set by applications.
     pub attributes: Attributes,
     /// The end of the stream, if any.
@@ -92,10 +94,11 @@ impl Snapshot {
         tags: Option<&TagHistory>,
         tags_version: u32,
     ) -> StoredSnapshot {
-        let numbered = |messages: &[(MessageNumber, Bytes)]| -> Vec<Numbered> {
-            let stored = |(number, message): &(MessageNumber, Bytes)| Numbered {
+        let numbered = |messages: &[(MessageNumber, Payload)]| -> Vec<Numbered> {
+            let stored = |(number, message): &(MessageNumber, Payload)| Numbered {
                 number: number.0,
-                message: message.clone(),
+                message: message.bytes().clone(),
+                binary: message.is_binary(),
             };
             messages.iter().map(stored).collect()
         };
@@ -107,7 +110,8 @@ impl Snapshot {
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.as_deref().map(str::to_owned),
             inbox_base: self.inbox_base.0,
-            inbox: self.inbox.clone(),
+            inbox: self.inbox.iter().map(|message| message.bytes().clone()).collect(),
+            binary_inbox: payload::binary_indexes(&self.inbox),
             received_next: self.received_next.0,
             waiting: numbered(&self.waiting),
             outbox_base: self.outbox_base.0,
@@ -141,8 +145,11 @@ impl Snapshot {
 impl StoredSnapshot {
     /// Whether a reader of the base version knows all content.
     fn is_base(&self) -> bool {
-        let Self { tags, assignments, redeliveries, finish, .. } = self;
-        tags.is_none() && *assignments == 0 && *redeliveries == 0 && finish.is_none()
+        let Self { tags, assignments, redeliveries, finish, binary_inbox, .. } = self;
+        let has_binary = !binary_inbox.is_empty()
+            || self.waiting.iter().chain(&self.outbox).any(|message| message.binary);
+        let is_first = tags.is_none() && *assignments == 0 && *redeliveries == 0;
+        is_first && finish.is_none() && !has_binary
     }
 
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
@@ -152,7 +159,7 @@ impl StoredSnapshot {
             return Err(DecodeError::Field("next"));
         }
         let numbered = |messages: Vec<Numbered>| {
-            messages.into_iter().map(|entry| (MessageNumber(entry.number), entry.message)).collect()
+            messages.into_iter().map(Numbered::into_payload).collect::<Result<_, DecodeError>>()
         };
         let tags = stored.tags.map(TagHistory::try_from).transpose()?.unwrap_or_default();
         let snapshot = Snapshot {
@@ -164,12 +171,13 @@ impl StoredSnapshot {
             assignments: if tags.is_empty() { 0 } else { stored.assignments },
             redeliveries: stored.redeliveries,
             inbox_base: EventNumber(stored.inbox_base),
-            inbox: stored.inbox,
+            inbox: payload::join(stored.inbox, &stored.binary_inbox)
+                .map_err(|_| DecodeError::Field("inbox"))?,
             received_next: MessageNumber(stored.received_next),
-            waiting: numbered(stored.waiting),
+            waiting: numbered(stored.waiting)?,
             outbox_base: MessageNumber(stored.outbox_base),
             outbox_next: MessageNumber(stored.outbox_next),
-            outbox: numbered(stored.outbox),
+            outbox: numbered(stored.outbox)?,
             attributes: Attributes {
                 finish: stored.finish.map(Into::into),
                 ..stored.attributes.unwrap_or_default().into()
@@ -226,6 +234,9 @@ struct StoredSnapshot {
     /// Version 4.
     #[prost(string, optional, tag = "20")]
     finish: Option<String>,
+    /// Indexes of the binary messages in `inbox`. Version 5.
+    #[prost(uint32, repeated, tag = "21")]
+    binary_inbox: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -324,4 +335,19 @@ struct Numbered {
     number: u64,
     #[prost(bytes = "bytes", tag = "2")]
     message: Bytes,
+    /// Version 5.
+    #[prost(bool, tag = "3")]
+    binary: bool,
+}
+
+impl Numbered {
+    fn into_payload(self) -> Result<(MessageNumber, Payload), DecodeError> {
+        let Self { number, message, binary } = self;
+        let payload = if binary {
+            Payload::binary(message)
+        } else {
+            Payload::text(message).map_err(|_| DecodeError::Field("message"))?
+        };
+        Ok((MessageNumber(number), payload))
+    }
 }

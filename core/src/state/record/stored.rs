@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, MAX_NUMBER, MessageNumber, Reset, Sack, StreamNumber};
+use minerva_proto::{
+    EventNumber, MAX_NUMBER, MessageNumber, Payload, Reset, Sack, StreamNumber, payload,
+};
 use prost::Message;
 
 use super::super::attributes::OutboxLimits;
@@ -161,12 +163,18 @@ struct Received {
     first: u64,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     messages: Vec<Bytes>,
+    /// Indexes of the binary messages. Version 5.
+    #[prost(uint32, repeated, tag = "3")]
+    binary: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Sent {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     messages: Vec<Bytes>,
+    /// Indexes of the binary messages. Version 5.
+    #[prost(uint32, repeated, tag = "2")]
+    binary: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -186,6 +194,9 @@ struct Pushed {
     /// Idempotency keys. The first version had a single optional key, which has the same encoding.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     keys: Vec<Bytes>,
+    /// Indexes of the binary messages. Version 5.
+    #[prost(uint32, repeated, tag = "3")]
+    binary: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -224,13 +235,17 @@ impl From<&Record> for Content {
                 Self::Assigned(Assigned { instance, redeliveries })
             }
             Record::Received { first, messages } => {
-                Self::Received(Received { first: first.0, messages: messages.clone() })
+                let (messages, binary) = payload::split(messages.clone());
+                Self::Received(Received { first: first.0, messages, binary })
             }
             Record::Sacked(sack) => Self::Sacked(StoredSack {
                 acked: sack.acked.map(|number| number.0),
                 beyond: sack.beyond.iter().map(|number| number.0).collect(),
             }),
-            Record::Sent { messages } => Self::Sent(Sent { messages: messages.clone() }),
+            Record::Sent { messages } => {
+                let (messages, binary) = payload::split(messages.clone());
+                Self::Sent(Sent { messages, binary })
+            }
             Record::Acknowledged { event } => Self::Acknowledged(event.0),
             Record::Ended(ended) => Self::Ended(ended.into()),
             Record::LimitsSet { max_idle_ms, outbox } => Self::LimitsSet(LimitsSet {
@@ -239,7 +254,8 @@ impl From<&Record> for Content {
                 outbox_messages: outbox.messages,
             }),
             Record::Pushed(push) => {
-                Self::Pushed(Pushed { messages: push.messages.clone(), keys: push.keys.clone() })
+                let (messages, binary) = payload::split(push.messages.clone());
+                Self::Pushed(Pushed { messages, keys: push.keys.clone(), binary })
             }
             Record::Labelled { label } => {
                 Self::Labelled(Labelled { label: label.as_deref().map(str::to_owned) })
@@ -250,6 +266,10 @@ impl From<&Record> for Content {
             Record::Finishing { reason } => Self::Finishing(reason.to_string()),
         }
     }
+}
+
+fn payloads(messages: Vec<Bytes>, binary: &[u32]) -> Result<Vec<Payload>, DecodeError> {
+    payload::join(messages, binary).map_err(|_| DecodeError::Field("messages"))
 }
 
 impl TryFrom<Content> for Record {
@@ -267,13 +287,16 @@ impl TryFrom<Content> for Record {
             Content::Received(Received { first, .. }) if first > MAX_NUMBER => {
                 return Err(DecodeError::Field("first"));
             }
-            Content::Received(Received { first, messages }) => {
+            Content::Received(Received { first, messages, binary }) => {
+                let messages = payloads(messages, &binary)?;
                 Self::Received { first: MessageNumber(first), messages }
             }
             Content::Sacked(StoredSack { acked, beyond }) => {
                 Self::Sacked(Sack::from_numbers(acked, beyond))
             }
-            Content::Sent(Sent { messages }) => Self::Sent { messages },
+            Content::Sent(Sent { messages, binary }) => {
+                Self::Sent { messages: payloads(messages, &binary)? }
+            }
             Content::Acknowledged(event) => Self::Acknowledged { event: EventNumber(event) },
             Content::Ended(ended) => Self::Ended(ended.try_into()?),
             Content::LimitsSet(LimitsSet { max_idle_ms, outbox_bytes, outbox_messages }) => {
@@ -281,9 +304,10 @@ impl TryFrom<Content> for Record {
                 Self::LimitsSet { max_idle_ms, outbox }
             }
             // One copy serves all streams of the push.
-            Content::Pushed(Pushed { messages, keys }) => {
-                let all = |texts: Vec<Bytes>| texts.iter().map(unshared).collect();
-                Self::Pushed(Push { messages: all(messages), keys: all(keys) }.into())
+            Content::Pushed(Pushed { messages, keys, binary }) => {
+                let messages = payloads(messages, &binary)?.iter().map(unshared).collect();
+                let keys = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
+                Self::Pushed(Push { messages, keys }.into())
             }
             Content::Labelled(Labelled { label }) => {
                 Self::Labelled { label: label.map(Into::into) }

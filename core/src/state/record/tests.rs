@@ -31,7 +31,10 @@ fn every_record() -> Vec<(StreamNumber, Record)> {
     let records = vec![
         Record::Opened { origin: origin().into(), max_idle_ms: 7 },
         Record::Assigned { instance: "i-1".into(), redeliveries: 0 },
-        Record::Received { first: MessageNumber(0), messages: vec!["a".into(), Bytes::new()] },
+        Record::Received {
+            first: MessageNumber(0),
+            messages: vec!["a".into(), Payload::default()],
+        },
         Record::Sacked(Sack::from_numbers(None, [3, 9])),
         Record::Sacked(Sack::from_numbers(Some(0), [])),
         Record::Sent { messages: vec!["b".into()] },
@@ -109,19 +112,20 @@ fn snapshot() -> Snapshot {
 }
 
 fn pushed(messages: &[&'static str], keys: &[&'static str]) -> Record {
-    let all = |texts: &[&'static str]| texts.iter().map(|text| Bytes::from(*text)).collect();
-    Record::Pushed(Push { messages: all(messages), keys: all(keys) }.into())
+    let messages = messages.iter().map(|text| Payload::from(*text)).collect();
+    let keys = keys.iter().map(|text| Bytes::from(*text)).collect();
+    Record::Pushed(Push { messages, keys }.into())
 }
 
 /// Records of streams that share one push.
-fn pushes(streams: std::ops::Range<u64>, message: &Bytes) -> Vec<(StreamNumber, Record)> {
+fn pushes(streams: std::ops::Range<u64>, message: &Payload) -> Vec<(StreamNumber, Record)> {
     let push = Arc::new(Push { messages: vec![message.clone()], keys: vec!["key".into()] });
     streams.map(|stream| (StreamNumber(stream), Record::Pushed(Arc::clone(&push)))).collect()
 }
 
 #[test]
 fn a_push_to_many_streams_is_stored_once() {
-    let message = Bytes::from(vec![b'x'; 10_000]);
+    let message = Payload::ascii_text(vec![b'x'; 10_000]);
     let entry = pushes((7 << 48) + 1..(7 << 48) + 1001, &message);
     let one = encoded(1, &entry[..1]).len();
     let blob = encoded(1, &entry);
@@ -130,7 +134,7 @@ fn a_push_to_many_streams_is_stored_once() {
     assert_eq!(decoded(blob).records, entry);
     // Equal messages of different pushes, and different keys, are stored separately.
     let mut mixed = pushes(1..3, &message);
-    mixed.extend(pushes(3..4, &Bytes::from(vec![b'x'; 10_000])));
+    mixed.extend(pushes(3..4, &Payload::ascii_text(vec![b'x'; 10_000])));
     mixed.push((
         StreamNumber(4),
         Record::Pushed(Push { messages: vec![message], keys: Vec::new() }.into()),
@@ -203,10 +207,10 @@ fn snapshots_and_meta_round_trip() {
 #[test]
 fn size_bounds_the_encoded_length_of_a_snapshot() {
     let many = |count: u64| {
-        (1..=count).map(|number| (MessageNumber(number << 43), Bytes::from("x"))).collect()
+        (1..=count).map(|number| (MessageNumber(number << 43), Payload::binary("x"))).collect()
     };
     for count in [0, 1, 1000] {
-        let outbox: Vec<(MessageNumber, Bytes)> = many(count);
+        let outbox: Vec<(MessageNumber, Payload)> = many(count);
         let inbox = outbox.iter().map(|(_, message)| message.clone()).collect();
         let ended = Ended { reset: Reset::new(&"r".repeat(255), true), by: EndedBy::App };
         let base = Snapshot { waiting: many(count), ended: Some(ended), ..snapshot() };

@@ -1,7 +1,6 @@
 //! Outputs to the session of an app instance.
 
-use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber};
+use minerva_proto::{EventNumber, MessageNumber, Payload};
 
 use super::harness::{Harness, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
@@ -170,7 +169,7 @@ fn room_is_reported_after_a_refused_send() {
         let (mut harness, _) = Harness::open(primary(0), limits.clone());
         harness.assign(1000);
         let pushed = if is_room_left { 1 } else { 4 };
-        let messages = vec![Bytes::from_static(b"x"); pushed];
+        let messages = vec![Payload::from("x"); pushed];
         harness.outputs_of(|stream, turn| {
             assert_eq!(stream.on_push(&push(messages, None), turn), PushOutcome::Taken);
         });

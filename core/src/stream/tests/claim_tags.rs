@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, CoreMessage, Resume};
-use minerva_proto::{ClaimTag, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, MessageNumber, Payload, StreamNumber};
 use proptest::prelude::*;
 
 use super::harness::{Harness, key, primary};
@@ -20,7 +19,7 @@ const STREAM: StreamNumber = StreamNumber(7);
 #[derive(Default)]
 struct Edge {
     /// The written messages; the index is the number.
-    written: Vec<Bytes>,
+    written: Vec<Payload>,
     written_tag: ClaimTag,
     next_tag: ClaimTag,
 }
@@ -28,7 +27,7 @@ struct Edge {
 struct World {
     limits: Limits,
     /// The stored messages with their tags; the index is the number.
-    log: Vec<(ClaimTag, Bytes)>,
+    log: Vec<(ClaimTag, Payload)>,
     /// The present owner is the claim with this tag.
     tag: ClaimTag,
     stream: Stream,
@@ -95,7 +94,7 @@ impl World {
     }
 
     fn send(&mut self) {
-        let message = Bytes::from(format!("{} of {}", self.sent, self.tag));
+        let message = Payload::from(format!("{} of {}", self.sent, self.tag));
         self.sent += 1;
         self.log.push((self.tag, message.clone()));
         self.turn(|stream, turn| stream.commit(Record::Sent { messages: vec![message] }, turn));
@@ -141,7 +140,7 @@ impl World {
     }
 }
 
-fn state(log: &[(ClaimTag, Bytes)]) -> StreamState {
+fn state(log: &[(ClaimTag, Payload)]) -> StreamState {
     let origin = Harness::with_primary().stream.state().origin().clone();
     let mut state = StreamState::new(origin, 60_000, ClaimTag(1));
     for (tag, message) in log {

@@ -7,8 +7,8 @@ use minerva_proto::link::{
     Attach, Batch, Caller, CloseCause, CoreFrame, CoreMessage, End, Run, TransportId,
 };
 use minerva_proto::{
-    BatchNumber, ClaimTag, EventNumber, MessageNumber, ReceivedTags, Reset, Sack, StreamId,
-    StreamNumber, TransportKind, TransportNumber,
+    BatchNumber, ClaimTag, ClientProtocol, EventNumber, MessageNumber, Payload, ReceivedTags,
+    Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 use crate::limits::Limits;
@@ -34,7 +34,7 @@ pub(super) struct Harness {
 }
 
 /// A push with an optional idempotency key.
-pub(super) fn push(messages: Vec<Bytes>, key: Option<Bytes>) -> Arc<Push> {
+pub(super) fn push(messages: Vec<Payload>, key: Option<Bytes>) -> Arc<Push> {
     Push { messages, keys: key.into_iter().collect() }.into()
 }
 
@@ -202,8 +202,8 @@ pub(super) fn key_of(attach: &Attach) -> TransportKey {
     key(attach.transport_number.0)
 }
 
-pub(super) fn bytes(messages: &[&str]) -> Vec<Bytes> {
-    messages.iter().map(|message| Bytes::copy_from_slice(message.as_bytes())).collect()
+pub(super) fn bytes(messages: &[&str]) -> Vec<Payload> {
+    messages.iter().map(|message| Payload::from(*message)).collect()
 }
 
 pub(super) fn sack(text: &str) -> Sack {
@@ -231,6 +231,7 @@ pub(super) fn secondary(transport: u64) -> Attach {
         batch: None,
         tag_history: ReceivedTags::default(),
         created: None,
+        protocol: ClientProtocol::V2,
     }
 }
 
@@ -298,6 +299,7 @@ fn edge_text(frame: &CoreFrame) -> String {
                 CloseCause::Reset(reset) => {
                     format!("{}|{}!", reset.reason, u8::from(reset.application_level))
                 }
+                CloseCause::WrongVersion => "wrong version".to_owned(),
                 CloseCause::Moved => "moved".to_owned(),
                 CloseCause::Unavailable { reason, .. } => format!("unavailable: {reason}"),
                 CloseCause::Refused { reason } => format!("refused: {reason}"),
@@ -357,7 +359,7 @@ fn sack_text(sack: &Option<Sack>, letter: char) -> String {
     sack.as_ref().map_or_else(String::new, |sack| format!(" {sack}{letter}"))
 }
 
-fn join(messages: &[Bytes]) -> String {
+fn join(messages: &[Payload]) -> String {
     let texts: Vec<_> = messages.iter().map(|message| String::from_utf8_lossy(message)).collect();
     texts.join(",")
 }

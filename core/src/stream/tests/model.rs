@@ -6,9 +6,8 @@
 mod deliveries;
 mod world;
 
-use ::bytes::Bytes;
 use minerva_proto::link::{Batch, End};
-use minerva_proto::{EventNumber, KillReason, Reset, StreamNumber};
+use minerva_proto::{EventNumber, KillReason, Payload, Reset, StreamNumber};
 use proptest::prelude::*;
 
 use super::harness::{TAG, bytes};
@@ -79,11 +78,11 @@ enum Step {
     Crash,
 }
 
-fn c2s(number: u64) -> Bytes {
+fn c2s(number: u64) -> Payload {
     format!("c{number}").into()
 }
 
-fn s2c(number: u64) -> Bytes {
+fn s2c(number: u64) -> Payload {
     format!("s{number}").into()
 }
 

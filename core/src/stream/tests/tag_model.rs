@@ -4,8 +4,7 @@
 mod client;
 mod instance;
 
-use bytes::Bytes;
-use minerva_proto::{ClaimTag, EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, EventNumber, MessageNumber, Payload, StreamNumber};
 
 use super::harness::{Harness, push};
 use crate::limits::Limits;
@@ -68,7 +67,7 @@ impl Owners {
     }
 
     /// A message that differs from all others.
-    fn message(&mut self) -> Bytes {
+    fn message(&mut self) -> Payload {
         self.made += 1;
         format!("{} of {}", self.made, self.tag).into()
     }
@@ -90,18 +89,18 @@ impl Owners {
     }
 
     /// All s2c messages of the history, by number.
-    fn sent(&self) -> Vec<&Bytes> {
+    fn sent(&self) -> Vec<&Payload> {
         self.log.iter().flat_map(|(_, record)| s2c_messages(record)).collect()
     }
 
     /// The sends of the application in the history, by number.
-    fn app_sends(&self) -> Vec<&Bytes> {
+    fn app_sends(&self) -> Vec<&Payload> {
         let is_send = |record: &&Record| matches!(record, Record::Sent { .. });
         self.log.iter().map(|(_, record)| record).filter(is_send).flat_map(s2c_messages).collect()
     }
 
     /// The message of an event in the history.
-    fn event(&self, event: EventNumber) -> Option<&Bytes> {
+    fn event(&self, event: EventNumber) -> Option<&Payload> {
         let number = MessageNumber(event.previous()?.0);
         self.log.iter().find_map(|(_, record)| {
             let Record::Received { first, messages } = record else { return None };
@@ -123,7 +122,7 @@ fn restored(log: &[(ClaimTag, Record)]) -> StreamState {
     state
 }
 
-fn s2c_messages(record: &Record) -> &[Bytes] {
+fn s2c_messages(record: &Record) -> &[Payload] {
     if let Record::Sent { messages } = record {
         messages
     } else if let Record::Pushed(push) = record {

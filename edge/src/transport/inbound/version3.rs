@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minerva_proto::v3::{self, AnyHello, FrameError, RefusalCode, requests_version_3};
-use minerva_proto::{KillReason, MAX_TAG_PAIRS, MessageTag, ReceivedTags};
+use minerva_proto::{KillReason, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags};
 
 use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
 
@@ -90,9 +90,12 @@ impl Inbound {
             return Err(Fault::refusal(FrameError::Body(raw.frame_type.byte())));
         }
         match v3::Frame::decode(raw).map_err(Fault::refusal)? {
-            v3::Frame::Text(message) | v3::Frame::Binary(message) => {
-                self.number(message, &mut cut.batch)?;
+            v3::Frame::Text(text) => {
+                // Checked by the decoder already.
+                let text = Payload::text(text).map_err(|_| self.invalid())?;
+                self.number(text, &mut cut.batch)?;
             }
+            v3::Frame::Binary(bytes) => self.number(Payload::binary(bytes), &mut cut.batch)?,
             v3::Frame::SeqNum(number) => self.next_message = number,
             v3::Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             v3::Frame::Sack(sack) => {

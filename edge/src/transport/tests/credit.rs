@@ -97,7 +97,8 @@ fn a_core_may_overdraw_by_one_message_only() {
     {
         let limits = Limits { s2c_window: window as u64, ..Limits::default() };
         let mut rig = Rig::attached_within(limits);
-        let messages = vec![vec![b'y'; grace].into(), vec![b'y'; bytes - grace].into()];
+        let messages =
+            [grace, bytes - grace].map(|length| Payload::ascii_text(vec![b'y'; length])).into();
         rig.core(CoreMessage::Messages(Run { first: MessageNumber(0), messages }));
         assert_eq!(rig.ending.is_none(), good, "{bytes}");
     }
@@ -121,7 +122,7 @@ fn a_client_that_reads_no_answers_is_not_read() {
 #[test]
 fn long_runs_are_written_in_chunks_of_whole_frames() {
     let mut rig = Rig::attached();
-    let messages = vec![Bytes::from(vec![b'z'; 1000]); 100];
+    let messages = vec![Payload::ascii_text(vec![b'z'; 1000]); 100];
     rig.core(CoreMessage::Messages(Run { first: MessageNumber(0), messages }));
     assert!(rig.chunks >= 3, "{}", rig.chunks);
     assert_eq!(rig.written.len(), 101);

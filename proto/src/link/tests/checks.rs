@@ -98,10 +98,10 @@ fn an_unknown_kind_of_transport_is_accepted() {
 
 #[test]
 fn the_transport_of_a_batch_within_an_attach_is_ignored() {
-    let run = pb::Run { first: 4, messages: vec![Bytes::from("hi")] };
+    let run = pb::Run { first: 4, messages: vec![Bytes::from("hi")], binary: Vec::new() };
     let batch = pb::Batch { transport: 99, runs: vec![run], ..pb::Batch::default() };
     let decoded = decode_attach(pb::Attach { batch: Some(batch), ..attach() }).unwrap();
-    let run = Run { first: MessageNumber(4), messages: vec![Bytes::from("hi")] };
+    let run = Run { first: MessageNumber(4), messages: vec!["hi".into()] };
     assert_eq!(decoded.batch.unwrap().runs, [run]);
 }
 
@@ -168,21 +168,52 @@ fn an_invalid_batch_is_reported_by_its_field() {
 
 #[test]
 fn messages_have_limits() {
-    let run = |first, message: Vec<u8>| {
-        let run = pb::Run { first, messages: vec![message.into()] };
+    let run_of = |first, message: Vec<u8>, binary: Vec<u32>| {
+        let run = pb::Run { first, messages: vec![message.into()], binary };
         batch_error(move |batch| batch.runs = vec![run])
     };
+    let run = |first, message| run_of(first, message, Vec::new());
     for (length, ok) in [(MAX_MESSAGE - 1, true), (MAX_MESSAGE, true), (MAX_MESSAGE + 1, false)] {
         assert_eq!(run(0, vec![b'x'; length]).is_none(), ok, "{length}");
     }
     for byte in 0..=u8::MAX {
-        assert_eq!(run(0, vec![byte]).is_none(), (0x20..=0x7E).contains(&byte), "{byte}");
+        assert_eq!(run(0, vec![byte]).is_none(), byte.is_ascii(), "{byte} alone as text");
+        assert_eq!(run_of(0, vec![byte], vec![0]), None, "{byte} as binary");
     }
+    for surrogate in [&b"\xed\xa0\x80"[..], b"\xed\xbf\xbf", b"a\xed\xb0\x80"] {
+        assert_eq!(run(0, surrogate.to_vec()), Some("batch.runs"));
+    }
+    assert_eq!(run_of(0, vec![b'x'], vec![1]), Some("batch.runs"), "no such message");
     for (first, ok) in [(MAX_NUMBER, true), (MAX_NUMBER + 1, false), (u64::MAX, false)] {
         assert_eq!(run(first, Vec::new()).is_none(), ok, "{first}");
     }
-    let two = pb::Run { first: MAX_NUMBER, messages: vec!["a".into(), "b".into()] };
+    let two =
+        pb::Run { first: MAX_NUMBER, messages: vec!["a".into(), "b".into()], ..pb::Run::default() };
     assert_eq!(batch_error(|batch| batch.runs = vec![two]), Some("batch.runs"));
+}
+
+#[test]
+fn only_version_3_has_keys_of_16_bytes() {
+    let error = |version, key: usize, next: usize| {
+        let (key_hash, next_key_hash) = (vec![7; key].into(), vec![8; next].into());
+        decode_attach(pb::Attach { version, key_hash, next_key_hash, ..attach() }).err()
+    };
+    let field = |version, key, next| error(version, key, next).map(|error| error.field);
+    assert_eq!(
+        (field(0, 0, 0), field(2, 0, 0), field(3, 16, 0), field(3, 16, 16)),
+        Default::default()
+    );
+    for (version, key, next, wrong) in [
+        (0, 16, 0, "attach.key_hash"),
+        (3, 0, 0, "attach.key_hash"),
+        (3, 15, 0, "attach.key_hash"),
+        (3, 17, 0, "attach.key_hash"),
+        (3, 16, 15, "attach.next_key_hash"),
+        (4, 16, 0, "attach.version"),
+        (1, 0, 0, "attach.version"),
+    ] {
+        assert_eq!(field(version, key, next), Some(wrong), "{version} {key} {next}");
+    }
 }
 
 #[test]
@@ -215,8 +246,11 @@ fn an_invalid_core_frame_is_reported_by_its_field() {
     let reset = pb::Reset { reason: "a\nb".to_owned(), application_level: true };
     assert_eq!(close(Cause::Reset(reset)), "close.reset.reason");
     assert_eq!(close(Cause::Kill(0)), "close.kill");
-    let messages =
-        pb::Messages { transport: 7, first: 0, messages: vec!["a\nb".into()], tag: None };
+    let messages = pb::Messages {
+        transport: 7,
+        messages: vec![b"a\xff"[..].into()],
+        ..pb::Messages::default()
+    };
     assert_eq!(core_error(Frame::Messages(messages)), "messages");
     let update = pb::SackUpdate { transport: 7, sack: None };
     assert_eq!(core_error(Frame::Sack(update)), "sack.sack");

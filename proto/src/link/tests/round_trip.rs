@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -11,8 +10,9 @@ use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, KillReason, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber,
-    MessageTag, ReceivedTags, Reset, Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KeyHash, KeyProof, KillReason, MAX_NUMBER,
+    MAX_TAG_PAIRS, MessageNumber, MessageTag, Payload, ReceivedTags, Reset, Sack, StreamId,
+    StreamNumber, TransportKind, TransportNumber,
 };
 
 /// Encodes to bytes and decodes again.
@@ -118,7 +118,7 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
 #[test]
 fn the_longest_attach_is_not_much_longer_than_its_weight() {
     let sack = || Sack::from_numbers(Some(MAX_NUMBER), [MAX_NUMBER; MAX_BEYOND]);
-    let run = || Run { first: MessageNumber(MAX_NUMBER - 1), messages: vec![Bytes::new()] };
+    let run = || Run { first: MessageNumber(MAX_NUMBER - 1), messages: vec![Payload::binary("")] };
     let tag_history = || {
         let first = MAX_NUMBER - MAX_TAG_PAIRS as u64..MAX_NUMBER;
         let pair = |first| MessageTag { first: MessageNumber(first), tag: ClaimTag(u64::MAX) };
@@ -157,6 +157,10 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
         batch: Some(batch),
         tag_history: tag_history(),
         created: Some(CreatedStream { stream: StreamNumber(u64::MAX), tag: ClaimTag(u64::MAX) }),
+        protocol: ClientProtocol::V3(KeyProof {
+            key: KeyHash([7; 16]),
+            next: Some(KeyHash([8; 16])),
+        }),
     };
     let message = EdgeMessage::Attach(Box::new(attach));
     let frame = EdgeFrame { transport: TransportId(u64::MAX), message };
@@ -168,7 +172,7 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
 /// The contents of messages are shared with the input.
 #[test]
 fn messages_are_not_copied() {
-    let message = Bytes::from(vec![b'x'; 1000]);
+    let message = Payload::ascii_text(vec![b'x'; 1000]);
     let at = message.as_ptr();
     let run = Run { first: MessageNumber(0), messages: vec![message] };
     let message = CoreMessage::Messages(run);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -32,10 +31,22 @@ fn kill() -> impl Strategy<Value = KillReason> {
 fn run() -> impl Strategy<Value = Run> {
     // The last number of a run is at most 2^53, too.
     let first = prop_oneof![0..100_u64, Just(MAX_NUMBER - 3)];
-    (first, vec("[ -~]{0,20}", 0..4)).prop_map(|(first, messages)| Run {
-        first: MessageNumber(first),
-        messages: messages.into_iter().map(Bytes::from).collect(),
-    })
+    (first, vec(payload(), 0..4))
+        .prop_map(|(first, messages)| Run { first: MessageNumber(first), messages })
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![
+        "[ -~]{0,20}".prop_map(Payload::from),
+        "\\PC{0,9}".prop_map(Payload::from),
+        vec(any::<u8>(), 0..20).prop_map(Payload::binary),
+    ]
+}
+
+fn protocol() -> impl Strategy<Value = ClientProtocol> {
+    let proof = (any::<[u8; 16]>(), option::of(any::<[u8; 16]>()))
+        .prop_map(|(key, next)| KeyProof { key: KeyHash(key), next: next.map(KeyHash) });
+    option::of(proof).prop_map(|proof| proof.map_or(ClientProtocol::V2, ClientProtocol::V3))
 }
 
 fn tag_history() -> impl Strategy<Value = ReceivedTags> {
@@ -87,13 +98,13 @@ fn attach() -> impl Strategy<Value = Attach> {
     let created = option::of((any::<u64>(), any::<u64>()).prop_map(|(stream, tag)| {
         CreatedStream { stream: StreamNumber(stream), tag: ClaimTag(tag) }
     }));
-    let tags = (tag_history(), created);
+    let tags = (tag_history(), created, protocol());
     let numbers = (number(), option::of(number()), any::<u64>());
     let texts = ("[!-~]{20,30}", ".{0,20}", ".{0,20}");
     let sacks = (sack(), option::of(sack()));
     let parts = (numbers, texts, any::<[bool; 4]>(), sacks, kind, caller(), progress, tags);
     parts.prop_map(|(numbers, texts, flags, (seen_ack, sack), kind, caller, progress, tags)| {
-        let ((resume, batch), (tag_history, created)) = (progress, tags);
+        let ((resume, batch), (tag_history, created, protocol)) = (progress, tags);
         let [create, wants_messages, single_flush, heartbeat] = flags;
         Attach {
             stream_id: StreamId::parse(&texts.0).unwrap(),
@@ -114,6 +125,7 @@ fn attach() -> impl Strategy<Value = Attach> {
             batch,
             tag_history,
             created: created.filter(|_| !create),
+            protocol,
         }
     })
 }

@@ -29,8 +29,10 @@ impl Checker {
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
             CoreMessage::Tag(_) => true,
             CoreMessage::Messages(run) => {
-                run.messages.iter().all(|message| is_for_client(client, message))
-                    && self.holds(client, |state| state.has_sent(run.first, &run.messages))
+                let messages: Vec<_> =
+                    run.messages.iter().map(|message| message.bytes().clone()).collect();
+                messages.iter().all(|message| is_for_client(client, message))
+                    && self.holds(client, |state| state.has_sent(run.first, &messages))
             }
             CoreMessage::Close(close) => {
                 self.holds_sack(client, close.sack.as_ref())
@@ -135,7 +137,7 @@ impl Checker {
     fn holds_close(&self, client: usize, cause: &CloseCause) -> bool {
         match cause {
             CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
-            CloseCause::Refused { .. } => false,
+            CloseCause::Refused { .. } | CloseCause::WrongVersion => false,
             CloseCause::Kill(KillReason::StreamAttachFailure) => {
                 self.durable.live_stream(&stream_id(client)).is_none()
             }

@@ -135,7 +135,7 @@ fn observed(output: &AppOutput) -> InstanceOutput {
         AppOutput::Messages { stream, first_event, messages, .. } => InstanceOutput::Messages {
             stream: *stream,
             first_event: *first_event,
-            messages: messages.clone(),
+            messages: messages.iter().map(|message| message.bytes().clone()).collect(),
         },
         AppOutput::Ended { stream, event, end } => {
             let by = match end.by {

@@ -1,5 +1,6 @@
 //! Property: after random damage, each stream is served in exactly its last state or quarantined.
 
+use minerva_proto::Payload;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -165,7 +166,7 @@ impl Reference {
             records.push((number, opened()));
             return;
         };
-        let text = Bytes::from(format!("message {stream} of {}", records.len()));
+        let text = Payload::from(format!("message {stream} of {}", records.len()));
         let record = match change {
             Change::Open => return,
             Change::Send => Record::Sent { messages: vec![text] },

@@ -242,7 +242,7 @@ fn a_snapshot_with_an_impossible_outbox_is_refused() {
     let restored = |span: u64| {
         let next = MessageNumber(1 + span);
         let tags = TagHistory::default();
-        let message = vec![(MessageNumber(1), Bytes::from("s"))];
+        let message = vec![(MessageNumber(1), "s".into())];
         let wide = Snapshot { outbox_next: next, outbox: message, tags, ..snapshot() };
         StreamState::restore(Snapshot { waiting: Vec::new(), inbox: vec!["c".into()], ..wide })
     };

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use minerva_proto::ClaimTag;
 use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, Resume, TransportId};
-use minerva_proto::{EventNumber, LogIndex, MessageNumber, Sack, StreamNumber, TransportNumber};
+use minerva_proto::{
+    EventNumber, LogIndex, MessageNumber, Payload, Sack, StreamNumber, TransportNumber,
+};
 
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
 use super::deliveries::Deliveries;
@@ -26,11 +28,11 @@ pub(super) struct World {
     /// The last SACK that the client received.
     acked: Option<u64>,
     /// Received s2c messages.
-    got: BTreeMap<u64, Bytes>,
+    got: BTreeMap<u64, Payload>,
     /// Number of messages that the application has sent.
     sent: u64,
     /// All messages accepted for the client, from the application or by pushes.
-    taken: Vec<Bytes>,
+    taken: Vec<Payload>,
     /// Number of pushes with distinct keys.
     pushes: u64,
     pub(super) session: Option<SessionId>,
@@ -41,7 +43,7 @@ pub(super) struct World {
     refused: u64,
     deliveries: Deliveries,
     /// Messages received by the application, by event.
-    seen: BTreeMap<u64, Bytes>,
+    seen: BTreeMap<u64, Payload>,
 }
 
 impl World {
@@ -174,7 +176,7 @@ impl World {
         self.pushes += u64::from(is_new);
         let key = Bytes::from(format!("key {}", self.pushes));
         let messages: Vec<_> =
-            (0..count).map(|n| Bytes::from(format!("p{}.{n}", self.pushes))).collect();
+            (0..count).map(|n| Payload::from(format!("p{}.{n}", self.pushes))).collect();
         let sent = push(messages.clone(), Some(key));
         let pushed = self.turn(|stream, turn| stream.on_push(&sent, turn));
         match pushed {

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, CoreMessage};
 use minerva_proto::{
-    ClaimTag, MAX_TAG_PAIRS, MessageNumber, MessageTag, ReceivedTags, Sack, TransportNumber,
+    ClaimTag, MAX_TAG_PAIRS, MessageNumber, MessageTag, Payload, ReceivedTags, Sack,
+    TransportNumber,
 };
 use proptest::prelude::*;
 
@@ -43,7 +43,7 @@ struct Transport {
 struct World {
     owners: Owners,
     transports: Vec<Transport>,
-    held: BTreeMap<u64, (ClaimTag, Bytes)>,
+    held: BTreeMap<u64, (ClaimTag, Payload)>,
     /// The client has ended the stream: one number came under two tags.
     is_over: bool,
 }
@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    fn receive(&mut self, number: u64, tag: ClaimTag, message: Bytes) {
+    fn receive(&mut self, number: u64, tag: ClaimTag, message: Payload) {
         assert!(tag.is_known(), "every message has a tag");
         match self.held.get(&number) {
             Some((held, _)) if differ(*held, tag) => self.is_over = true,
@@ -191,7 +191,7 @@ impl World {
             prop_assert!(self.owners.has_lost, "an end without a loss");
             return Ok(());
         }
-        let held: Vec<&Bytes> = self.held.values().map(|(_, message)| message).collect();
+        let held: Vec<&Payload> = self.held.values().map(|(_, message)| message).collect();
         prop_assert_eq!(held, self.owners.sent());
         Ok(())
     }

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-use minerva_proto::{ClaimTag, EventNumber, MessageNumber};
+use minerva_proto::{ClaimTag, EventNumber, MessageNumber, Payload};
 use proptest::prelude::*;
 
 use super::{Owners, STREAM, differ};
@@ -36,9 +35,9 @@ struct World {
     /// Outputs on the way to the instance.
     outputs: VecDeque<AppOutput>,
     /// Received events.
-    events: BTreeMap<u64, (ClaimTag, Bytes)>,
+    events: BTreeMap<u64, (ClaimTag, Payload)>,
     /// All sends; the first `confirmed` ones are durable for the instance.
-    sends: Vec<Bytes>,
+    sends: Vec<Payload>,
     confirmed: u64,
     send_tag: ClaimTag,
     created_tag: ClaimTag,
@@ -210,7 +209,7 @@ impl World {
         }
     }
 
-    fn receive(&mut self, event: u64, tag: ClaimTag, message: Bytes) {
+    fn receive(&mut self, event: u64, tag: ClaimTag, message: Payload) {
         assert!(tag.is_known(), "every event has a tag");
         match self.events.get(&event) {
             Some((held, _)) if differ(*held, tag) => self.is_over = true,

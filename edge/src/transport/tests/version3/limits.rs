@@ -74,7 +74,7 @@ fn a_core_may_overdraw_by_one_message_of_version_3() {
 }
 
 fn run(first: u64, lengths: &[usize]) -> CoreMessage {
-    let messages = lengths.iter().map(|length| vec![b'x'; *length].into()).collect();
+    let messages = lengths.iter().map(|length| Payload::ascii_text(vec![b'x'; *length])).collect();
     CoreMessage::Messages(Run { first: MessageNumber(first), messages })
 }
 
