@@ -17,6 +17,7 @@ mod limits;
 mod outbound;
 mod protocol;
 mod reading;
+mod resume_key;
 mod server_frame;
 #[cfg(test)]
 mod tests;

@@ -127,3 +127,43 @@ async fn a_text_message_on_a_websocket_is_refused() {
     }
     assert_eq!(code, Some(4400));
 }
+
+#[tokio::test]
+async fn every_character_and_any_bytes_travel_on_every_transport() {
+    let mut rig = rig().await;
+    let all: String = ('\0'..=char::MAX).collect();
+    // A message per plane or less, at most 256 KiB.
+    let chars: Vec<char> = all.chars().collect();
+    let texts: Vec<String> = chars.chunks(60_000).map(|part| part.iter().collect()).collect();
+    let bytes: Vec<u8> = (0..=255).cycle().take(70_000).collect();
+    for kind in KINDS {
+        let mut frames: Vec<_> =
+            texts.iter().map(|text| Frame::Text(text.clone().into())).collect();
+        frames.push(Frame::Binary(bytes.clone().into()));
+        for (number, frame) in frames.iter().enumerate() {
+            let hello = json(kind, r#","eeds":null"#);
+            let mut client =
+                Client::open(&rig, kind, &hello, &encoded(std::slice::from_ref(frame))).await;
+            let attach = rig.core.attach().await;
+            let transport = attach.transport;
+            let batch = match attach.batch.filter(|batch| !batch.runs.is_empty()) {
+                Some(batch) => batch,
+                None => rig.core.batch().await,
+            };
+            let run = &batch.runs[0];
+            open(&mut rig, transport).await;
+            let (messages, binary) = (run.messages.clone(), run.binary.clone());
+            let echo = wire::Messages { transport, messages, binary, ..Default::default() };
+            rig.core.say(FromCore::Messages(echo)).await;
+            rig.core.close(transport, 0).await;
+            while let Some(received) = client.frame().await {
+                if matches!(received, Frame::Text(_) | Frame::Binary(_)) {
+                    assert!(received == *frame, "{kind:?} {number}");
+                    break;
+                }
+            }
+            drop(client);
+            rig.core.detach().await;
+        }
+    }
+}

@@ -6,11 +6,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use minerva_proto::link::{Attach, CreatedStream, EdgeMessage, End};
 use minerva_proto::v3::{self, AnyHello};
-use minerva_proto::{ClientProtocol, Eeds, Hello, ReceivedTags, TransportKind};
+use minerva_proto::{ClientProtocol, Eeds, Hello, KeyProof, ReceivedTags, TransportKind};
 
 use super::event::{Ending, Output};
 use super::fault::Fault;
 use super::inbound::Cut;
+use super::resume_key::key_hash;
 use super::version3::Version3;
 use super::{State, Transport};
 
@@ -82,10 +83,13 @@ impl Transport {
             self.outbound.set_tag(tag);
         }
         self.version3 = Some(Box::new(Version3 { knows_creation, ..Version3::default() }));
+        let key = key_hash(&hello.key);
+        let next = hello.next.as_ref().map(key_hash);
         self.on_hello(now, hello.common);
         let Some(attach) = &mut self.attach else { return };
         // The welcome is the first write, which completes a poll only if the client needs the content.
         attach.heartbeat = !knows_creation;
+        attach.protocol = ClientProtocol::V3(KeyProof { key, next });
         attach.tag_history = hello.tags;
         attach.created =
             hello.born.map(|created| CreatedStream { stream: created.stream, tag: created.tag });

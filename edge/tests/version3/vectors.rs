@@ -85,6 +85,7 @@ async fn invalid_hellos_are_refused_with_their_code() {
 #[tokio::test]
 async fn openings_of_clients_reach_the_core() {
     let mut rig = rig().await;
+    let key_hash = bytes(&entries("key_hashes")[0]["hash"]);
     for entry in &entries("openings") {
         let preamble = entry.get("preamble").map_or("", |text| text.as_str().unwrap());
         let first = [preamble.as_bytes(), &bytes(&entry["hex"])].concat();
@@ -100,7 +101,8 @@ async fn openings_of_clients_reach_the_core() {
         assert_eq!(attach.stream_id, hello["id"].as_str().unwrap());
         let run = &attach.batch.unwrap().runs[0];
         assert_eq!((run.first, &run.messages[0][..]), (0, "hé".as_bytes()));
-        assert_eq!(run.messages[1][..], [0, 0xff]);
+        assert_eq!((&run.messages[1][..], &run.binary[..]), (&[0, 0xff][..], &[1][..]));
+        assert_eq!((attach.version, attach.key_hash), (3, key_hash.clone()));
         drop(client);
         rig.core.detach().await;
     }

@@ -13,10 +13,11 @@ use super::{
 };
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
+use crate::v3::MAX_MESSAGE;
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KeyHash, KeyProof, KillReason, MAX_MESSAGE,
-    MAX_NUMBER, MAX_REASON, MessageNumber, MessageTag, ReceivedTags, Reset, Sack, ServiceName,
-    StreamId, StreamNumber, TransportNumber, is_message_allowed, payload,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KeyHash, KeyProof, KillReason, MAX_NUMBER,
+    MAX_REASON, MessageNumber, MessageTag, ReceivedTags, Reset, Sack, ServiceName, StreamId,
+    StreamNumber, TransportNumber, is_message_allowed, payload,
 };
 
 /// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the

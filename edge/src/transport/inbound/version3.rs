@@ -1,7 +1,7 @@
 //! Input of version 3: the hello of either version, and the frames behind a hello of version 3. Part of `inbound.rs`.
 
 use bytes::Bytes;
-use minerva_proto::v3::{self, AnyHello, FrameError, RefusalCode, requests_version_3};
+use minerva_proto::v3::{self, AnyHello, FrameError, FrameType, RefusalCode, requests_version_3};
 use minerva_proto::{KillReason, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags};
 
 use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
@@ -89,13 +89,10 @@ impl Inbound {
         if !raw.frame_type.is_from_client() {
             return Err(Fault::refusal(FrameError::Body(raw.frame_type.byte())));
         }
+        if raw.frame_type.is_message() {
+            return self.number(payload(raw)?, &mut cut.batch);
+        }
         match v3::Frame::decode(raw).map_err(Fault::refusal)? {
-            v3::Frame::Text(text) => {
-                // Checked by the decoder already.
-                let text = Payload::text(text).map_err(|_| self.invalid())?;
-                self.number(text, &mut cut.batch)?;
-            }
-            v3::Frame::Binary(bytes) => self.number(Payload::binary(bytes), &mut cut.batch)?,
             v3::Frame::SeqNum(number) => self.next_message = number,
             v3::Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
             v3::Frame::Sack(sack) => {
@@ -115,13 +112,23 @@ impl Inbound {
                 let title = "this server does not inflate: its welcome has no `z`";
                 return Err(Fault::titled(RefusalCode::Frame, title));
             }
-            v3::Frame::Welcome(_)
+            v3::Frame::Text(_)
+            | v3::Frame::Binary(_)
+            | v3::Frame::Welcome(_)
             | v3::Frame::StreamStatus(_)
             | v3::Frame::YouCloseIt
             | v3::Frame::Refusal(_) => return Err(self.invalid()),
         }
         Ok(())
     }
+}
+
+/// The message of a frame.
+fn payload(raw: v3::RawFrame) -> Result<Payload, Fault> {
+    if raw.frame_type == FrameType::Binary {
+        return Ok(Payload::binary(raw.body));
+    }
+    Payload::text(raw.body).map_err(|error| Fault::refusal(FrameError::NotUtf8(error.0)))
 }
 
 /// The tags with another pair at the end. A pair replaces those from its number on; of too many the first one goes.

@@ -6,7 +6,7 @@ mod welcome;
 
 use bytes::{BufMut, BytesMut};
 use minerva_proto::v3::{self, Frame, Refusal, RefusalCode};
-use minerva_proto::{MessageTag, Sack};
+use minerva_proto::{ClientProtocol, MessageTag, Sack};
 
 use super::*;
 

@@ -5,9 +5,8 @@ use bytes::Bytes;
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
-use crate::{
-    KillReason, MAX_MESSAGE, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber, Sack, TransportKind,
-};
+use crate::v3::MAX_MESSAGE;
+use crate::{KillReason, MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber, Sack, TransportKind};
 
 fn attach() -> pb::Attach {
     pb::Attach {

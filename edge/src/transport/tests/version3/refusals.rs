@@ -50,6 +50,16 @@ fn kills_of_the_core_have_codes() {
 }
 
 #[test]
+fn a_stream_of_another_version_is_refused() {
+    for protocol in PROTOCOLS {
+        let mut rig = Rig3::new(protocol);
+        rig.hello(r#","maxia":0"#);
+        rig.close(CloseCause::WrongVersion);
+        assert_eq!(rig.refused(), Some(RefusalCode::Version));
+    }
+}
+
+#[test]
 fn an_http_error_before_the_response_has_a_frame_and_a_frame_behind() {
     let mut rig = Rig3::new(TransportProtocol::Http);
     rig.hello(r#","maxia":0,"eeds":null"#);

@@ -85,6 +85,42 @@ fn frames_of_the_client_become_batches() {
 }
 
 #[test]
+fn messages_keep_their_kind() {
+    let kinds = [
+        Payload::binary(&b"a"[..]),
+        Payload::from("a"),
+        Payload::from("h\u{e9}\n\0"),
+        Payload::binary(&[0, 0xff][..]),
+        Payload::binary(&b""[..]),
+        Payload::from(""),
+    ];
+    let frame = |message: &Payload| {
+        let bytes = message.bytes().clone();
+        if message.is_binary() { Frame::Binary(bytes) } else { Frame::Text(bytes) }
+    };
+    let frames: Vec<_> = kinds.iter().map(frame).collect();
+    for protocol in PROTOCOLS {
+        let mut rig = Rig3::attached(protocol);
+        rig.frames(&frames);
+        let batches = rig.take_batches();
+        assert_eq!(batches[0].runs[0].messages, kinds);
+        rig.core(CoreMessage::Tag(TAG));
+        let run = Run { first: MessageNumber(0), messages: kinds.to_vec() };
+        rig.core(CoreMessage::Messages(run));
+        assert_eq!(rig.take_written()[1..], frames);
+    }
+}
+
+#[test]
+fn the_core_gets_the_hash_of_the_key() {
+    let mut rig = Rig3::new(TransportProtocol::Tcp);
+    rig.hello(r#","maxia":0"#);
+    let ClientProtocol::V3(proof) = rig.take_attach().protocol else { panic!() };
+    assert_eq!(proof.key.0[..4], [0xb3, 0x18, 0x78, 0x79]);
+    assert_eq!(proof.next, None);
+}
+
+#[test]
 fn input_may_be_split_anywhere() {
     let protocol = TransportProtocol::Tcp;
     let frames = encoded(&[text("a"), Frame::Sack(sack("|3")), text("b"), text("")]);
