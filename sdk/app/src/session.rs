@@ -298,12 +298,12 @@ impl Session {
         change: u64,
     ) -> Result<(), QueueError> {
         let stream = self.live(number).ok_or(QueueError::Over)?;
-        if stream.settings_ref().is_confirmed(change) { Ok(()) } else { Err(QueueError::NoRoom) }
+        if stream.settings.is_confirmed(change) { Ok(()) } else { Err(QueueError::NoRoom) }
     }
 
     /// Whether the core has refused to add the stream to this group.
     pub(crate) fn is_group_refused(&self, number: StreamNumber, group: &str) -> bool {
-        self.live(number).is_some_and(|stream| !stream.settings_ref().has_changed(group))
+        self.live(number).is_some_and(|stream| !stream.settings.has_changed(group))
     }
 
     /// Drops the reader of a stream: later events are acknowledged unread.

@@ -104,9 +104,9 @@ impl Settings {
         self.confirmed = self.confirmed.max(token.min(self.changes));
     }
 
-    /// A core without Sync has confirmed the sends, and with them all commands in front.
-    pub(super) fn on_confirmed_by_send_state(&mut self) {
-        if self.pending.is_empty() {
+    /// The core has confirmed sends. Without Sync this confirms all commands in front.
+    pub(super) fn on_send_state(&mut self, has_sync: bool) {
+        if !has_sync && self.pending.is_empty() {
             self.confirmed = self.changes;
         }
     }
@@ -247,12 +247,12 @@ mod tests {
     fn a_core_without_sync_confirms_sent_changes_by_the_state_of_sends() {
         let mut settings = Settings::default();
         let joined = settings.join("a".to_owned()).unwrap();
-        settings.on_confirmed_by_send_state();
+        settings.on_send_state(false);
         assert!(!settings.is_confirmed(joined), "not sent yet");
         assert!(settings.next_command(StreamNumber(1), false).is_some());
         assert_eq!(settings.next_command(StreamNumber(1), false), None);
         assert!(settings.awaits_confirmation() && !settings.has_commands(false));
-        settings.on_confirmed_by_send_state();
+        settings.on_send_state(false);
         assert!(settings.is_confirmed(joined) && !settings.awaits_confirmation());
     }
 

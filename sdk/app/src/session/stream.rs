@@ -77,7 +77,7 @@ pub(super) struct Stream {
     lost: bool,
     reset: Option<PendingReset>,
     finish: Option<PendingFinish>,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// Is in the session's list of streams with commands ready.
     pub(super) scheduled: bool,
 }
@@ -251,9 +251,7 @@ impl Stream {
                 return Ok(());
             }
             self.outgoing.confirm(state)?;
-            if !self.core.has_sync {
-                self.settings.on_confirmed_by_send_state();
-            }
+            self.settings.on_send_state(self.core.has_sync);
             self.send_tag = ClaimTag(state.tag);
             self.answers.free(self.outgoing.confirmed());
         }
@@ -360,10 +358,6 @@ impl Stream {
 
     pub(super) fn settings(&mut self) -> &mut Settings {
         &mut self.settings
-    }
-
-    pub(super) fn settings_ref(&self) -> &Settings {
-        &self.settings
     }
 
     /// Drops the reader.
