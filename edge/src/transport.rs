@@ -12,6 +12,8 @@ mod ending;
 mod event;
 mod fault;
 mod frame_deadline;
+mod heartbeat;
+mod held_sack;
 mod inbound;
 mod limits;
 mod outbound;
@@ -34,6 +36,8 @@ use minerva_proto::{ClaimTag, StreamNumber};
 
 pub use event::{Ending, Input, Output};
 use frame_deadline::FrameDeadline;
+use heartbeat::Heartbeat;
+use held_sack::HeldSack;
 use inbound::Inbound;
 pub use limits::Limits;
 use outbound::Outbound;
@@ -91,18 +95,17 @@ pub struct Transport {
     /// Deadline from the hello's `maxt` (HTTP only).
     maxt_due: Option<Instant>,
     /// Heartbeat interval from the hello's `maxia`.
-    heartbeat: Option<Duration>,
+    heartbeat: Heartbeat,
+    held_sack: HeldSack,
     /// Heartbeat interval that the client promises in the hello's `beat` (sockets only).
     client_heartbeat: Option<Duration>,
     /// Deadline for input from a client that promised heartbeats.
     input_due: Option<Instant>,
     /// Deadline for the rest of an unfinished frame.
     frame_deadline: FrameDeadline,
-    /// Time of the next heartbeat; set after the initial one.
-    heartbeat_due: Option<Instant>,
     /// The edge has little memory for waiting messages.
     is_pressed: bool,
-    /// Whether a frame was written since the last update of `heartbeat_due`.
+    /// Whether a frame was written since the last update of the heartbeat.
     wrote: bool,
     outputs: VecDeque<Output>,
 }
@@ -158,11 +161,11 @@ impl Transport {
             unanswered: 0,
             owner_due: None,
             maxt_due: None,
-            heartbeat: None,
+            heartbeat: Heartbeat::default(),
+            held_sack: HeldSack::default(),
             client_heartbeat: None,
             input_due: None,
             frame_deadline: FrameDeadline::default(),
-            heartbeat_due: None,
             is_pressed: false,
             wrote: false,
             outputs: VecDeque::new(),
@@ -222,8 +225,10 @@ impl Transport {
                 }
             }
         }
-        if due(self.heartbeat_due) {
-            self.heartbeat_due = None;
+        if due(self.held_sack.due()) {
+            self.put_held_sack();
+        }
+        if self.heartbeat.take_due(now) {
             self.send_heartbeat(now);
         }
         self.update_deadlines(now);
@@ -245,8 +250,10 @@ impl Transport {
         match self.state {
             State::Greeting { until } | State::Closing { until } => Some(until),
             State::Attached | State::Ending { .. } => {
-                let dues = [self.owner_due, self.maxt_due, self.heartbeat_due, self.input_due];
-                dues.into_iter().chain([self.frame_deadline.due()]).flatten().min()
+                let dues = [self.owner_due, self.maxt_due, self.heartbeat.due(), self.input_due];
+                let dues =
+                    dues.into_iter().chain([self.frame_deadline.due(), self.held_sack.due()]);
+                dues.flatten().min()
             }
             State::Over => None,
         }
@@ -331,7 +338,7 @@ impl Transport {
     fn update_deadlines(&mut self, now: Instant) {
         let is_attached = matches!(self.state, State::Attached | State::Ending { .. });
         if std::mem::take(&mut self.wrote) && self.opened && is_attached {
-            self.heartbeat_due = self.heartbeat.map(|beat| now + beat);
+            self.heartbeat.on_write(now);
         }
         self.input_due = match self.client_heartbeat {
             // No deadline while the client is not read.

@@ -103,7 +103,14 @@ async fn unknown_frames_of_a_core_are_counted_and_skipped() {
     let mut rig = Rig::start().await;
     let mut client = rig.tcp(&[&hello("\"ming\":true,\"new\":true,\"eeds\":null")]).await;
     let transport = rig.core.attach().await.transport;
-    let opened = wire::Opened { transport, created: true, sack: None, stream: 1, created_tag: 0 };
+    let opened = wire::Opened {
+        transport,
+        created: true,
+        sack: None,
+        stream: 1,
+        created_tag: 0,
+        heartbeat_after: 0,
+    };
     let opened = wire::core_frame::Frame::Opened(opened);
     let messages =
         wire::Messages { transport, first: 0, messages: vec!["x".into()], ..Default::default() };

@@ -41,7 +41,14 @@ async fn rig() -> Rig {
 
 async fn open(rig: &mut Rig, transport: u64) {
     let sack = Some(sack(-1));
-    let opened = wire::Opened { transport, created: false, sack, stream: 9, created_tag: TAG };
+    let opened = wire::Opened {
+        transport,
+        created: false,
+        sack,
+        stream: 9,
+        created_tag: TAG,
+        heartbeat_after: 0,
+    };
     rig.core.say(FromCore::Opened(opened)).await;
 }
 

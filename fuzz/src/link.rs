@@ -150,6 +150,7 @@ pub mod core_frame {
                 sack: sack(),
                 stream: 1 << 48,
                 created_tag: 7,
+                heartbeat_after: 3,
             }),
             Frame::Sack(pb::SackUpdate { transport: 7, sack: sack() }),
             Frame::Messages(pb::Messages {

@@ -25,7 +25,7 @@ use std::fmt;
 
 use crate::Versions;
 
-pub use core_message::{Claim, Close, CloseCause, CoreFrame, CoreMessage};
+pub use core_message::{Claim, Close, CloseCause, CoreFrame, CoreMessage, NO_HEARTBEAT};
 pub use edge_message::{
     Attach, Batch, Caller, CreatedStream, EdgeFrame, EdgeMessage, End, Resume, Run,
 };

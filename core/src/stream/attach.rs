@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use minerva_proto::link::{Attach, CloseCause, CoreMessage};
+use minerva_proto::link::{Attach, Batch, CloseCause, CoreMessage, NO_HEARTBEAT};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{KillReason, ReceivedTags, Sack};
+use minerva_proto::{KillReason, MessageNumber, ReceivedTags, Sack};
 
 use super::machine::Stream;
 use super::transports::Transport;
@@ -33,27 +33,28 @@ impl Stream {
             turn.effects.close(key, cause);
             return;
         }
-        let opened = self.opened(&attach);
-        let has_frames = matches!(
-            opened,
-            CoreMessage::Opened { created, ref sack, .. } if created || sack.is_some()
-        );
-        turn.effects.edge(key, opened);
         // The SACK of a resumed transport may be older than those of other transports.
         let is_old = |sack: &Sack| {
             attach.resume.is_some() && self.state.outbox().newly_acked(sack).is_none()
         };
         let agrees = self.agrees_with(&attach.tag_history, attach.sack.as_ref());
         let sack = attach.sack.take_if(|sack| !is_old(sack));
-        if !agrees || sack.is_some_and(|sack| !self.recv_sack(sack, &attach.tag_history, turn)) {
+        let mut accepts = |sack| self.recv_sack(sack, &attach.tag_history, turn);
+        if !agrees || sack.is_some_and(|sack| !accepts(sack)) {
+            turn.effects.edge(key, self.opened(&attach, NO_HEARTBEAT));
             let cause = CloseCause::Kill(KillReason::AckedUnsentStrings);
             turn.effects.close(key, cause);
             return;
         }
+        let opened = self.opened(&attach, self.heartbeat_after(&attach));
+        let has_frames = has_frames(&opened);
+        turn.effects.edge(key, opened);
         let batch = attach.batch.take();
         let tags = std::mem::take(&mut attach.tag_history);
         self.add_transport(key, &attach, has_frames, turn);
         self.set_received_tags(key, tags);
+        // As in the original server, queued messages precede the SACK of the frames that came with the hello.
+        self.write_messages(turn);
         if let Some(batch) = batch {
             self.on_batch(key, batch, turn);
         }
@@ -89,7 +90,7 @@ impl Stream {
         !attach.wants_messages && self.transports.len() >= turn.limits.transports_per_stream
     }
 
-    fn opened(&self, attach: &Attach) -> CoreMessage {
+    fn opened(&self, attach: &Attach, heartbeat_after: MessageNumber) -> CoreMessage {
         let sack = self.state.sack();
         let is_new = attach.resume.is_none();
         CoreMessage::Opened {
@@ -97,6 +98,32 @@ impl Stream {
             sack: (!is_new || sack != attach.seen_ack).then_some(sack),
             stream: self.number,
             created_tag: self.state.created_tag(),
+            heartbeat_after,
+        }
+    }
+
+    /// The place of the initial heartbeat: behind the queued messages. A long-poll has one only if nothing else is
+    /// written to it.
+    fn heartbeat_after(&self, attach: &Attach) -> MessageNumber {
+        if !attach.heartbeat {
+            return MessageNumber(0);
+        }
+        let first = self.first_to_write();
+        let first = self.named_predecessor(attach).map_or(first, |old| first.max(old.cursor));
+        let has_queued =
+            attach.wants_messages && self.state.outbox().iter_from(first).next().is_some();
+        let is_answered =
+            |batch: &Batch| !batch.runs.is_empty() || batch.reset.is_some() || batch.end.is_some();
+        if attach.single_flush
+            && (has_queued
+                || attach.batch.as_ref().is_some_and(is_answered)
+                || has_frames(&self.opened(attach, NO_HEARTBEAT)))
+        {
+            NO_HEARTBEAT
+        } else if has_queued {
+            self.state.outbox().next()
+        } else {
+            MessageNumber(0)
         }
     }
 
@@ -140,13 +167,20 @@ impl Stream {
         attach: &Attach,
         transport: &mut Transport,
     ) -> Option<TransportKey> {
-        let old = self.transports.primary()?;
-        if old.has_messages && attach.succeeds == Some(old.number) && attach.resume.is_none() {
-            transport.retransmit = old.retransmit;
-            self.presumed_end = self.presumed_end.max(old.cursor);
-            transport.cursor = transport.cursor.max(old.cursor);
+        if let Some(old) = self.named_predecessor(attach) {
+            let (retransmit, cursor) = (old.retransmit, old.cursor);
+            transport.retransmit = retransmit;
+            transport.cursor = transport.cursor.max(cursor);
+            self.presumed_end = self.presumed_end.max(cursor);
         }
-        Some(old.key)
+        self.transports.primary().map(|old| old.key)
+    }
+
+    /// The live primary transport, if the hello names it as the predecessor and messages were written to it.
+    fn named_predecessor(&self, attach: &Attach) -> Option<&Transport> {
+        self.transports.primary().filter(|old| {
+            old.has_messages && attach.succeeds == Some(old.number) && attach.resume.is_none()
+        })
     }
 
     fn is_older_than_primary(&self, attach: &Attach) -> bool {
@@ -154,4 +188,9 @@ impl Stream {
         attach.resume.is_some()
             && primary.is_some_and(|primary| primary.number > attach.transport_number)
     }
+}
+
+/// Whether frames are written to the client when the transport is opened.
+fn has_frames(opened: &CoreMessage) -> bool {
+    matches!(opened, CoreMessage::Opened { created, sack, .. } if *created || sack.is_some())
 }

@@ -25,7 +25,8 @@ impl Stream {
         self.slow_client.update(turn.now, self.state.outbox(), has_primary);
     }
 
-    fn flush_transports(&mut self, turn: &mut Turn<'_>) {
+    /// Writes queued messages to the primary transport, within the credit.
+    pub(super) fn write_messages(&mut self, turn: &mut Turn<'_>) {
         while let Some((key, run)) = self.next_messages() {
             if let Some(ack) = self.batch_ack.take_piggybacked(turn.now) {
                 self.send_batch_ack(&ack, turn);
@@ -33,6 +34,10 @@ impl Stream {
             self.send_tag(key, run.first, turn);
             turn.effects.edge(key, CoreMessage::Messages(run));
         }
+    }
+
+    fn flush_transports(&mut self, turn: &mut Turn<'_>) {
+        self.write_messages(turn);
         if let Some(ack) = self.batch_ack.take_due(turn.now) {
             self.send_batch_ack(&ack, turn);
         }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use minerva_proto::link::{Close, CloseCause, CoreMessage, EdgeMessage, End, Resume, Run};
+use minerva_proto::link::{
+    Close, CloseCause, CoreMessage, EdgeMessage, End, NO_HEARTBEAT, Resume, Run,
+};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::v3::RefusalCode;
 use minerva_proto::{BatchNumber, ClaimTag, Frame, KillReason, Payload, Sack};
@@ -51,29 +53,48 @@ impl Transport {
         }
         self.attach_pending = false;
         self.unanswered = 0;
+        let was_opened = self.opened;
         match core {
-            CoreMessage::Opened { created, sack, stream, created_tag } => {
+            CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after } => {
                 self.stream = stream;
                 self.next_tag = ClaimTag::UNKNOWN;
                 self.on_opened(created, sack, created_tag);
+                if !was_opened {
+                    let is_v3 = self.version3.is_some();
+                    self.heartbeat.open(now, if is_v3 { NO_HEARTBEAT } else { heartbeat_after });
+                    self.put_initial_heartbeat();
+                }
             }
-            CoreMessage::Sack(sack) => self.put_sack(sack),
+            CoreMessage::Sack(sack) => {
+                self.held_sack.hold(now, sack);
+                // The SACK of the last batch of a body precedes its Taken.
+                let is_body = self.protocol.is_http() && self.version3.is_none();
+                if !is_body || self.inbound.is_drained_to(1) {
+                    self.put_held_sack();
+                }
+            }
             CoreMessage::Messages(run) if !self.can_write(&run) => {
                 self.fail(now, "version 2 has no bytes outside 0x20-0x7E".to_owned());
             }
             CoreMessage::Messages(run) => {
+                self.put_held_sack();
                 self.wrote = true;
                 self.written_tag = self.next_tag;
                 self.outbound.put_messages(run, self.next_tag);
                 if self.outbound.is_overdrawn() {
-                    self.over(Some(Ending::Closed));
+                    return self.over(Some(Ending::Closed));
                 }
+                self.put_initial_heartbeat();
             }
             CoreMessage::Tag(tag) => self.next_tag = tag,
             CoreMessage::Close(close) => self.on_close(now, *close),
             CoreMessage::Taken(batch) => {
                 self.inbound.on_taken(batch);
                 self.read_frames(now);
+                if self.inbound.is_drained_to(0) {
+                    self.put_held_sack();
+                }
+                self.put_initial_heartbeat();
             }
         }
     }
@@ -99,12 +120,20 @@ impl Transport {
         if let Some(sack) = sack {
             self.put_sack(sack);
         }
-        if self.heartbeat.is_some() && first_time && !is_v3 {
+    }
+
+    /// Writes the initial heartbeat behind the queued messages and the SACK of the frames that came with the hello.
+    fn put_initial_heartbeat(&mut self) {
+        // A reset or a fault behind the hello ends the transport without a heartbeat.
+        let is_answered = matches!(self.state, State::Attached)
+            && !self.inbound.untaken().any(|batch| batch.number == BatchNumber(0));
+        if is_answered && self.heartbeat.take_initial(self.outbound.next_message()) {
             self.put_frame(ServerFrame::Heartbeat);
         }
     }
 
     fn on_close(&mut self, now: Instant, close: Close) {
+        self.put_held_sack();
         if let Some(sack) = close.sack {
             self.put_frame(ServerFrame::Sack(sack));
         }
@@ -190,6 +219,13 @@ impl Transport {
         let State::Ending { end: Some(end) } = self.state else { return };
         if !self.inbound.untaken().any(|batch| batch.end.is_some()) {
             self.send_end(end);
+        }
+    }
+
+    /// Writes the SACK of an HTTP body.
+    pub(super) fn put_held_sack(&mut self) {
+        if let Some(sack) = self.held_sack.take() {
+            self.put_sack(sack);
         }
     }
 

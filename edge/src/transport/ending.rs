@@ -111,7 +111,7 @@ impl Transport {
     /// Ends the output: completes an HTTP response, or asks the client to close a socket.
     pub(super) fn finish(&mut self, now: Instant) {
         self.inbound.discard();
-        self.heartbeat_due = None;
+        self.heartbeat.stop();
         if self.protocol.asks_to_close() {
             self.put_frame(ServerFrame::YouCloseIt);
             self.state = State::Closing { until: now + CLOSE_TIMEOUT };
@@ -137,7 +137,7 @@ impl Transport {
             return self.detach();
         }
         self.state = State::Over;
-        self.heartbeat_due = None;
+        self.heartbeat.stop();
         self.inbound.discard();
         self.outputs.extend(ending.map(Output::End));
         self.detach();

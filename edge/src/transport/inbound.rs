@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use minerva_proto::link::{Batch, End, Run};
 use minerva_proto::v3::AnyHello;
 use minerva_proto::{
-    BatchNumber, Frame, Framing, MAX_NUMBER, MessageNumber, Payload, ReceivedTags, Sack,
+    BatchNumber, Frame, Framing, Hello, MAX_NUMBER, MessageNumber, Payload, ReceivedTags, Sack,
 };
 
 use super::MAX_HELLO;
@@ -46,6 +46,9 @@ pub(super) struct Inbound {
     next_batch: BatchNumber,
     /// The last SACK of the client. Repetitions, which serve as heartbeats, are not forwarded.
     last_sack: Option<Sack>,
+    /// The hello names a predecessor, so a repetition of its SACK has an effect: messages that were written to the
+    /// predecessor are not presumed to be received any more.
+    presumes: bool,
     /// Claim tags of the messages that the client has received (version 3).
     tags: ReceivedTags,
     /// Untaken batches with their costs, numbered consecutively.
@@ -64,6 +67,8 @@ pub(super) struct Cut {
     cost: usize,
     /// Protocol violation that ends reading.
     pub(super) fault: Option<Fault>,
+    /// The fault has an acknowledgement of its own, behind that of the messages before it.
+    pub(super) fault_apart: bool,
     /// Whether decoding paused for lack of room; complete frames may remain.
     pub(super) starved: bool,
 }
@@ -87,6 +92,7 @@ impl Inbound {
             next_message: MessageNumber(0),
             next_batch: BatchNumber(0),
             last_sack: None,
+            presumes: false,
             tags: ReceivedTags::default(),
             untaken: VecDeque::new(),
             outstanding: 0,
@@ -126,6 +132,11 @@ impl Inbound {
     /// Whether the end of the input was received.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Whether the input is complete and decoded, and the core has not taken at most this number of batches.
+    pub(super) fn is_drained_to(&self, batches: usize) -> bool {
+        self.complete && self.uncut.is_empty() && self.untaken.len() <= batches
     }
 
     pub(super) fn has_rest(&self) -> bool {
@@ -245,15 +256,20 @@ impl Inbound {
                 self.number(Payload::ascii_text(string), &mut cut.batch)?;
             }
             Frame::SeqNum(number) => self.next_message = number,
-            Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
+            Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) && !self.presumes => {}
             Frame::Sack(sack) => {
+                self.presumes = false;
                 self.last_sack = Some(sack.clone());
                 cut.cost += sack.beyond.len() * size_of::<u64>();
                 cut.batch.sacks.push(sack);
             }
             Frame::Reset(reset) => cut.batch.reset = Some(reset),
-            Frame::Hello(_)
-            | Frame::StreamStatus(_)
+            Frame::Hello(json) => {
+                // The original server acknowledges the messages before a second valid hello.
+                cut.fault_apart = Hello::parse(&json).is_ok() && !cut.batch.runs.is_empty();
+                return Err(Fault::INVALID);
+            }
+            Frame::StreamStatus(_)
             | Frame::StreamCreated
             | Frame::YouCloseIt
             | Frame::Comment(_)

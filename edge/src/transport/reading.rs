@@ -10,6 +10,7 @@ use minerva_proto::{ClientProtocol, Eeds, Hello, KeyProof, ReceivedTags, Transpo
 
 use super::event::{Ending, Output};
 use super::fault::Fault;
+use super::heartbeat::Heartbeat;
 use super::inbound::Cut;
 use super::resume_key::key_hash;
 use super::version3::Version3;
@@ -49,13 +50,21 @@ impl Transport {
             };
             self.on_any_hello(now, *hello);
         }
-        self.detect_end(now, &mut cut);
-        let batch = self.inbound.keep(cut);
+        let apart = cut.fault.take_if(|_| cut.fault_apart);
+        let apart = apart.map(|fault| End { kill: Some(fault.kill_reason()) });
+        if apart.is_some() {
+            self.stop_reading(now, apart);
+        } else {
+            self.detect_end(now, &mut cut);
+        }
+        let batches =
+            [self.inbound.keep(cut), apart.and_then(|end| self.inbound.keep(Cut::end(end)))];
         if self.has_owner {
             if greeting {
                 self.send_attach();
-            } else if let Some(batch) = batch {
-                self.outputs.push_back(Output::ToCore(EdgeMessage::Batch(batch)));
+            } else {
+                let batches = batches.into_iter().flatten();
+                self.outputs.extend(batches.map(|batch| Output::ToCore(EdgeMessage::Batch(batch))));
             }
         }
     }
@@ -104,7 +113,7 @@ impl Transport {
         };
         // Uploads are short and have no heartbeats.
         let has_heartbeat = !hello.maxia.is_zero() && (wants_messages || !self.protocol.is_http());
-        self.heartbeat = has_heartbeat.then_some(hello.maxia);
+        self.heartbeat = Heartbeat::new(has_heartbeat.then_some(hello.maxia));
         self.client_heartbeat =
             Some(hello.beat).filter(|beat| !beat.is_zero() && !self.protocol.is_http());
         if self.protocol.is_http() {

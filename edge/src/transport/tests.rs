@@ -1,6 +1,7 @@
 //! Tests of the transport machine: protocol rules, limits and random inputs.
 
 mod credit;
+mod first_frames;
 mod frames;
 mod random;
 mod relink;
@@ -35,7 +36,8 @@ pub(super) struct Rig {
 /// The answer of the core to the hello: stream 9, perhaps created.
 pub(super) fn stream_opened(created: bool) -> CoreMessage {
     let (stream, created_tag) = (StreamNumber(9), ClaimTag::UNKNOWN);
-    CoreMessage::Opened { created, sack: None, stream, created_tag }
+    let heartbeat_after = MessageNumber(0);
+    CoreMessage::Opened { created, sack: None, stream, created_tag, heartbeat_after }
 }
 
 impl Rig {

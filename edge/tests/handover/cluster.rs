@@ -212,6 +212,7 @@ impl Member {
             created: false,
             sack,
             created_tag: 0,
+            heartbeat_after: 0,
         })];
         if attach.wants_messages {
             let former = self.transports.iter().find(|transport| transport.cursor.is_some());

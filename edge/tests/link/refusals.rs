@@ -38,6 +38,7 @@ fn invalid_frames(transport: u64) -> Vec<CoreFrame> {
             sack: negative(),
             stream: 1,
             created_tag: 0,
+            heartbeat_after: 0,
         }),
         close(close::Cause::Kill(0)),
         close(close::Cause::Reset(reset("a\nb"))),

@@ -163,6 +163,7 @@ impl Core {
             sack: None,
             stream: 1,
             created_tag: 0,
+            heartbeat_after: 0,
         }))
         .await;
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Run, TransportId};
-use crate::{BatchNumber, ClaimTag, KillReason, Reset, Sack, StreamNumber};
+use crate::{BatchNumber, ClaimTag, KillReason, MessageNumber, Reset, Sack, StreamNumber};
+
+/// Value of `heartbeat_after` for a transport without an initial heartbeat.
+pub const NO_HEARTBEAT: MessageNumber = MessageNumber(u64::MAX);
 
 /// One message of a core: about one transport, or about the owned partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub enum CoreMessage {
         stream: StreamNumber,
         /// Tag of the claim that created the stream, for [`CreatedStream`](super::CreatedStream).
         created_tag: ClaimTag,
+        /// End of the s2c messages that precede the initial heartbeat; see [`NO_HEARTBEAT`].
+        heartbeat_after: MessageNumber,
     },
     /// Write a SACK of c2s messages.
     Sack(Sack),

@@ -209,6 +209,7 @@ fn opened(opened: pb::Opened) -> Result<CoreMessage, FieldError> {
         sack,
         stream: StreamNumber(opened.stream),
         created_tag: ClaimTag(opened.created_tag),
+        heartbeat_after: MessageNumber(opened.heartbeat_after),
     })
 }
 

@@ -112,10 +112,15 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
     use core_frame::Frame;
     let transport = transport.0;
     match message {
-        CoreMessage::Opened { created, sack, stream, created_tag } => {
-            let (sack, stream) = (sack.map(self::sack), stream.0);
-            let created_tag = created_tag.0;
-            Frame::Opened(pb::Opened { transport, created, sack, stream, created_tag })
+        CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after } => {
+            Frame::Opened(pb::Opened {
+                transport,
+                created,
+                sack: sack.map(self::sack),
+                stream: stream.0,
+                created_tag: created_tag.0,
+                heartbeat_after: heartbeat_after.0,
+            })
         }
         CoreMessage::Sack(sack) => {
             Frame::Sack(pb::SackUpdate { transport, sack: Some(self::sack(sack)) })

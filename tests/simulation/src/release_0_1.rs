@@ -84,8 +84,15 @@ pub(crate) fn core_frame(frame: &mut CoreFrame) {
             partition_key.clear();
         }
         Some(Frame::Opened(opened)) => {
-            let Opened { transport: _, created: _, sack: _, stream: _, created_tag } = opened;
-            *created_tag = 0;
+            let Opened {
+                transport: _,
+                created: _,
+                sack: _,
+                stream: _,
+                created_tag,
+                heartbeat_after,
+            } = opened;
+            (*created_tag, *heartbeat_after) = (0, 0);
         }
         Some(Frame::Messages(messages)) => {
             let pb::Messages { transport: _, first: _, messages: _, tag, binary: _ } = messages;

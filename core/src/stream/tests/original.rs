@@ -1,10 +1,11 @@
 //! Exchanges that were played to the original server; `tests/conformance/exchanges.json` has them under these names.
 
-use minerva_proto::link::{Attach, Batch};
-use minerva_proto::{Reset, TransportNumber};
+use minerva_proto::link::{Attach, Batch, CoreFrame, CoreMessage, NO_HEARTBEAT};
+use minerva_proto::{MessageNumber, Reset, TransportNumber};
 
-use super::harness::{Harness, batch, poll, primary, sack, sacks, secondary};
+use super::harness::{Harness, batch, key, poll, primary, sack, sacks, secondary};
 use crate::limits::Limits;
+use crate::stream::Output;
 
 /// A stream with five queued s2c messages and an open upload transport 0.
 fn with_queued() -> Harness {
@@ -118,4 +119,60 @@ fn messages_behind_presumed_ones_are_written_again_with_the_first_sack() {
     assert_eq!(harness.batch_on(1, sacks(&["|4"])), ["1 taken 0", "1 5N n"]);
     harness.batch_on(1, sacks(&["|5"]));
     assert!(harness.stream.state().outbox().is_empty());
+}
+
+/// The place of the initial heartbeat of a new transport.
+fn heartbeat_after(harness: &mut Harness, attach: Attach) -> MessageNumber {
+    let attach = Attach { heartbeat: true, ..attach };
+    let key = key(attach.transport_number.0);
+    let (_, outputs) = harness.turn(|stream, turn| stream.on_attach(key, attach, turn));
+    let after = |output: &Output| {
+        let Output::Edge(_, CoreFrame::Transport { message, .. }) = output else { return None };
+        let CoreMessage::Opened { heartbeat_after, .. } = message else { return None };
+        Some(*heartbeat_after)
+    };
+    outputs.iter().find_map(after).unwrap()
+}
+
+// timer/socket/heartbeat_queued*, heartbeat_bad_sack, heartbeat_succeeds
+#[test]
+fn the_initial_heartbeat_follows_the_queued_messages() {
+    for (attach, expected) in [
+        (primary(1), MessageNumber(5)),
+        (secondary(1), MessageNumber(0)),
+        (Attach { sack: Some(sack("|4")), ..primary(1) }, MessageNumber(0)),
+        (Attach { sack: Some(sack("|5")), ..primary(1) }, NO_HEARTBEAT),
+    ] {
+        assert_eq!(heartbeat_after(&mut with_queued(), attach), expected);
+    }
+    let next = Attach { succeeds: Some(TransportNumber(0)), ..primary(1) };
+    assert_eq!(heartbeat_after(&mut with_written(), next), MessageNumber(0), "nothing to write");
+}
+
+// timer/http_poll/heartbeat_*
+#[test]
+fn a_long_poll_has_a_heartbeat_only_if_nothing_else_is_written() {
+    let all = Some(sack("|4"));
+    let idle = Attach { sack: all, ..poll(1) };
+    let with = |batch| Attach { batch: Some(batch), ..idle.clone() };
+    let reset = Batch { reset: Some(Reset::new("bye", true)), ..batch(0, &[]) };
+    for (attach, expected) in [
+        (idle.clone(), MessageNumber(0)),
+        (with(sacks(&["|4"])), MessageNumber(0)),
+        (poll(1), NO_HEARTBEAT),
+        (Attach { create: true, ..idle.clone() }, NO_HEARTBEAT),
+        (Attach { seen_ack: sack("|7"), ..idle.clone() }, NO_HEARTBEAT),
+        (with(batch(0, &["x"])), NO_HEARTBEAT),
+        (with(reset), NO_HEARTBEAT),
+    ] {
+        assert_eq!(heartbeat_after(&mut with_queued(), attach.clone()), expected, "{attach:?}");
+    }
+}
+
+// c2s/socket/hello_queued_with_strings
+#[test]
+fn queued_messages_precede_the_sack_of_the_messages_of_the_hello() {
+    let mut harness = with_queued();
+    let next = Attach { batch: Some(batch(0, &["x"])), ..primary(1) };
+    assert_eq!(harness.attach(next)[..4], ["1 opened", "1 0N 0,1,2,3,4", "1 |0A", "1 taken 0"]);
 }

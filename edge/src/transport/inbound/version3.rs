@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minerva_proto::v3::{self, AnyHello, FrameError, FrameType, RefusalCode, requests_version_3};
-use minerva_proto::{KillReason, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags};
+use minerva_proto::{Eeds, KillReason, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags};
 
 use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
 
@@ -47,6 +47,7 @@ impl Inbound {
             }
             Ok(AnyHello::V2(hello)) => {
                 self.last_sack.clone_from(&hello.sack);
+                self.presumes = matches!(hello.eeds, Eeds::Number(_));
                 Ok(AnyHello::V2(hello))
             }
             Ok(AnyHello::V3(_)) if self.versions == WireVersions::TwoByContentType => {

@@ -68,6 +68,7 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
         sack: Some(Sack::up_to(1)),
         stream: StreamNumber(9),
         created_tag: ClaimTag::UNKNOWN,
+        heartbeat_after: MessageNumber(0),
     });
     rig.core(messages(2, &["z"]));
     assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");

@@ -14,6 +14,7 @@ fn opened(kind: TransportProtocol, keys: &str) -> Rig {
         sack: Some(Sack::NONE),
         stream: StreamNumber(9),
         created_tag: ClaimTag::UNKNOWN,
+        heartbeat_after: MessageNumber(0),
     });
     rig
 }

@@ -70,7 +70,13 @@ impl Rig3 {
 
     fn opened(&mut self, sack: Option<Sack>) {
         let (stream, created_tag) = (StreamNumber(9), TAG);
-        self.core(CoreMessage::Opened { created: false, sack, stream, created_tag });
+        self.core(CoreMessage::Opened {
+            created: false,
+            sack,
+            stream,
+            created_tag,
+            heartbeat_after: MessageNumber(0),
+        });
     }
 
     fn close(&mut self, cause: CloseCause) {

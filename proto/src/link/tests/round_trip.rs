@@ -89,6 +89,7 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
         sack: Some(sack()),
         stream: StreamNumber(u64::MAX),
         created_tag: ClaimTag(u64::MAX),
+        heartbeat_after: MessageNumber(u64::MAX),
     };
     let messages = [
         opened,

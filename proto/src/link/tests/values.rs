@@ -162,12 +162,13 @@ fn close() -> impl Strategy<Value = Close> {
 }
 
 pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
-    let opened = (any::<bool>(), option::of(sack()), any::<u64>(), any::<u64>());
-    let opened = opened.prop_map(|(created, sack, stream, tag)| CoreMessage::Opened {
+    let opened = (any::<bool>(), option::of(sack()), any::<u64>(), any::<u64>(), any::<u64>());
+    let opened = opened.prop_map(|(created, sack, stream, tag, after)| CoreMessage::Opened {
         created,
         sack,
         stream: StreamNumber(stream),
         created_tag: ClaimTag(tag),
+        heartbeat_after: MessageNumber(after),
     });
     let message = prop_oneof![
         opened,

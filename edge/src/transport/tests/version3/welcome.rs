@@ -22,8 +22,13 @@ fn the_first_frame_is_a_welcome_with_the_creation_of_the_stream() {
         assert!(rig.written.is_empty());
         let (stream, created_tag) = (StreamNumber(9), TAG);
         let sack = sack("|0");
-        let opened =
-            CoreMessage::Opened { created: true, sack: Some(sack.clone()), stream, created_tag };
+        let opened = CoreMessage::Opened {
+            created: true,
+            sack: Some(sack.clone()),
+            stream,
+            created_tag,
+            heartbeat_after: MessageNumber(0),
+        };
         rig.core(opened);
         assert_eq!(rig.take_written(), [first_welcome(), Frame::Sack(sack)]);
     }
