@@ -38,9 +38,8 @@ pub mod edge_frame {
         assert!(again == Ok(Ok(frame)), "a round trip changes the frame");
     }
 
-    pub fn seeds() -> Vec<Vec<u8>> {
-        use pb::edge_frame::Frame;
-        let batch = || pb::Batch {
+    fn batch() -> pb::Batch {
+        pb::Batch {
             transport: 7,
             number: 0,
             runs: vec![pb::Run {
@@ -52,7 +51,11 @@ pub mod edge_frame {
             tag_history: vec![pb::MessageTag { first: 2, tag: 7 }],
             reset: Some(pb::Reset { reason: "bye | bye".to_owned(), application_level: true }),
             end: Some(pb::End { kill: Some(pb::KillReason::FrameCorruption.into()) }),
-        };
+        }
+    }
+
+    pub fn seeds() -> Vec<Vec<u8>> {
+        use pb::edge_frame::Frame;
         let attach = || pb::Attach {
             transport: 7,
             service: "chat".to_owned(),
