@@ -143,7 +143,8 @@ export class StreamMachine {
       if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
       if (!this.#transports.find(key)) break;
     }
-    const isProbe = transport === this.#transports.candidate;
+    // No repetition follows a reset on the same transport.
+    const isProbe = transport === this.#transports.candidate && !transport.resetSent;
     if (isProbe && (!attached || transport.sacks > sacks)) this.#opener.probe(transport, now);
     this.#deliver();
   }

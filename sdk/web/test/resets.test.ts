@@ -253,6 +253,24 @@ test('no message is written behind the reset', () => {
   assert.deepEqual(reopened(stream, 1000), ['1N', 'y ', RESET], 'the remaining messages precede the repeated reset');
 });
 
+test('a WebSocket that is being proven repeats no message behind the reset', () => {
+  const stream = machine('auto');
+  stream.send('a');
+  stream.drain(0);
+  stream.drain(500);
+  // The HTTP stream works, and its StreamCreated frame is on the way: the hello of the WebSocket may create the stream.
+  stream.recvFrames(1, [';)]}^', '|0A'], 600);
+  stream.drain(600);
+  stream.onOpened(0, 610);
+  const probe = written(stream.drain(610), 0);
+  assert.equal(probe.length, 1);
+  assert.match(probe[0] ?? '', /"new":true.*H$/);
+  stream.reset('bye', 620);
+  assert.deepEqual(written(stream.drain(620), 0), [RESET]);
+  stream.recvFrames(0, ['C', '|0A'], 630);
+  assert.deepEqual(written(stream.drain(630), 0), []);
+});
+
 test('after a reset no message is delivered or acknowledged', () => {
   const stream = attached();
   stream.recvFrames(0, ['0N', 'a '], 20);

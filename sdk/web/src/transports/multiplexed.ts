@@ -148,7 +148,6 @@ class WorkerLink {
 
   /** Ends the use of this worker; no other is started for `pause` ms. */
   #end(pause: number): void {
-    if (link === this) link = null;
     notBefore = performance.now() + pause;
     this.#stop();
     for (const channel of this.#channels.values()) {
@@ -161,11 +160,11 @@ class WorkerLink {
 
   #leave = (): void => {
     this.#post('bye');
-    if (link === this) link = null;
     this.#stop();
   };
 
   #stop(): void {
+    if (link === this) link = null;
     clearInterval(this.#timer);
     clearTimeout(this.#starting);
     removeEventListener('pagehide', this.#leave);
