@@ -127,8 +127,10 @@ impl Config {
     }
 
     fn vectors(&self) -> anyhow::Result<Vec<Vector>> {
-        let text = read(self.vectors.as_ref(), vectors::RECORDED)?;
-        let document: Document = serde_json::from_str(&text).context("cannot read the vectors")?;
+        let unreadable = "cannot read the vectors";
+        let Some(path) = &self.vectors else { return vectors::built_in().context(unreadable) };
+        let text = read(Some(path), "")?;
+        let document: Document = serde_json::from_str(&text).context(unreadable)?;
         Ok(document.vectors)
     }
 

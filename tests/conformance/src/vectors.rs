@@ -6,8 +6,17 @@ use serde::Deserialize;
 
 use crate::text::{FrameText, IdShape};
 
-/// The built-in file.
+/// The recorded exchanges of the original server.
 pub(crate) const RECORDED: &str = include_str!("../vectors.json");
+/// Exchanges of the kinds that differed from the original, played to the original server.
+pub(crate) const PLAYED: &str = include_str!("../exchanges.json");
+
+/// The built-in vectors of both files.
+pub(crate) fn built_in() -> Result<Vec<Vector>, serde_json::Error> {
+    let recorded: Document = serde_json::from_str(RECORDED)?;
+    let played: Document = serde_json::from_str(PLAYED)?;
+    Ok(recorded.vectors.into_iter().chain(played.vectors).collect())
+}
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
