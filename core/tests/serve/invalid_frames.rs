@@ -59,7 +59,7 @@ fn invalid_batches() -> Vec<(link::Batch, &'static str)> {
     vec![
         (with_run(run((1 << 53) + 1, "x")), "batch.runs"),
         (with_run(run(0, "\u{e9}")), "batch.runs"),
-        (with_run(run(0, &"x".repeat(1 << 20))), "batch.runs"),
+        (with_run(run(0, &"x".repeat((1 << 20) + 1))), "batch.runs"),
         (with_sack(negative()), "batch.sacks"),
         (with_sack(Sack { acked: (1 << 53) + 1, beyond: vec![] }), "batch.sacks"),
         (with_sack(Sack { acked: 0, beyond: vec![2; 4097] }), "batch.sacks"),

@@ -10,10 +10,11 @@ use crate::link::encode;
 
 const CONTRACT: &[u8] = include_bytes!("../../../golden/0.1/contract.binpb");
 
-/// Fields that 0.1 does not have and skips: message by its name in 0.1, and number. Each addition is harmless without its
-/// effect. `Close.refused`: 0.1 closes the transport gracefully. Claim tags: 0.1 writes nothing for messages without
-/// content, and compares no tag. The key of an address: 0.1 has no limits by address. Version 3 of the client
-/// protocol, with keys, kinds of messages and `Close.wrong_version`: no edge attaches such a transport to 0.1.
+/// Fields that 0.1 does not have and skips: message by its name in 0.1, and number. Each addition is harmless without
+/// its effect. `Close.refused`: 0.1 closes the transport gracefully. Claim tags: 0.1 writes nothing for messages
+/// without content, and compares no tag. The key of an address: 0.1 has no limits by address. Version 3 of the client
+/// protocol, with keys, kinds of messages and `Close.wrong_version`: no edge attaches such a transport to 0.1. The
+/// place of the first heartbeat: 0.1 writes the heartbeat first.
 const ADDED: &[(&str, u32)] = &[
     ("Close", 8),
     ("Close", 9),
@@ -29,6 +30,7 @@ const ADDED: &[(&str, u32)] = &[
     ("Attach", 25),
     ("Batch", 7),
     ("Opened", 5),
+    ("Opened", 6),
 ];
 
 /// The unknown fields of a message and its parts.
