@@ -19,6 +19,10 @@ export class FaultProxy {
   buffer = false;
   /** Refuses the scripts of shared workers. */
   refuseWorkers = false;
+  /** Delay in ms of the scripts of shared workers. */
+  workerDelay = 0;
+  /** Paths of received POST requests. */
+  paths = [];
   /** Withholds the responses to new requests, which reach the edge. */
   hold = false;
   /** Age in ms at which connections are cut; Infinity for never. */
@@ -49,9 +53,9 @@ export class FaultProxy {
 
   /** Removes all faults and resets the counts. */
   clear() {
-    Object.assign(this, { websocket: 'pass', buffer: false, hold: false, refuseWorkers: false });
+    Object.assign(this, { websocket: 'pass', buffer: false, hold: false, refuseWorkers: false, workerDelay: 0 });
     Object.assign(this, { cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
-    Object.assign(this, { posts: [], upgrades: 0, mostConnections: 0 });
+    Object.assign(this, { posts: [], paths: [], upgrades: 0, mostConnections: 0 });
   }
 
   /** Breaks all open connections. */
@@ -80,11 +84,13 @@ export class FaultProxy {
     const path = request.url.split(/[?#]/)[0];
     const isWorker = request.headers['sec-fetch-dest'] === 'sharedworker';
     if (isWorker && this.refuseWorkers) return void response.writeHead(404).end();
+    if (isWorker && this.workerDelay) return void setTimeout(() => this.#script(path, response), this.workerDelay);
     if (path in this.#pages) return void response.setHeader('content-type', 'text/html').end(this.#pages[path]);
-    if (path in BUILD) return void response.setHeader('content-type', 'text/javascript').end(readFileSync(at(BUILD[path])));
+    if (path in BUILD) return this.#script(path, response);
     if (path === '/favicon.ico') return void response.writeHead(204).end();
     const { method, url, headers } = request;
     const upstream = forward({ host: '127.0.0.1', port: this.port, method, path: url, headers, agent: false });
+    this.paths.push(path);
     let body = '';
     request.on('data', (piece) => (body += piece.toString('latin1')));
     request.on('end', () => this.posts.push(body));
@@ -94,6 +100,10 @@ export class FaultProxy {
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
     if (this.cutHttpAfter < Infinity) setTimeout(() => response.destroy(), this.cutHttpAfter).unref();
+  }
+
+  #script(path, response) {
+    response.setHeader('content-type', 'text/javascript').end(readFileSync(at(BUILD[path])));
   }
 
   #pass(answer, response) {

@@ -66,6 +66,22 @@ for (const how of ['hang', 'mute']) {
   }));
 }
 
+test('a shared worker that starts slowly: HTTP begins without it and moves to it', () => withEchoPage(async (echo) => {
+  Object.assign(proxy, { websocket: 'mute', workerDelay: 2500 });
+  await echo.start();
+  await echo.sendEvery();
+  await echo.until((n) => n.transport === 'http-stream');
+  assert(!proxy.paths.includes('/_minerva/mux/'));
+  await echo.until(() => proxy.paths.includes('/_minerva/mux/'), 5000);
+  await echo.until((n) => n.received >= 300);
+  const { first, reconnects, changes, transport } = await echo.expectAll();
+  assert(first <= 3000, `${first} ms to the first message`);
+  assert.deepEqual([transport, reconnects], ['http-stream', 0], changes.join());
+  assert(!changes.some((change) => change.startsWith('long-poll')), changes.join());
+  const direct = proxy.paths.lastIndexOf('/_minerva/io/');
+  assert(proxy.paths.length > direct + 10, 'later requests have connections of their own');
+}));
+
 for (const how of ['refuse', 'hang']) {
   test(`a buffering proxy, and WebSocket: ${how}`, () => withEchoPage(async (echo) => {
     Object.assign(proxy, { websocket: how, buffer: true });

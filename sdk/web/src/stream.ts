@@ -124,11 +124,11 @@ export class StreamMachine {
     if (closing && !hasUnacked) this.reset(closing.reason, now);
   }
 
-  /** Reports an open WebSocket. */
+  /** Reports an open WebSocket, or that a shared connection may replace an HTTP stream. */
   onOpened(key: number, now: number): void {
-    const { candidate } = this.#transports;
-    if (candidate?.key !== key) return;
-    Object.assign(candidate, { opened: true, openedAt: now, deadline: Infinity });
+    const { candidate, primary } = this.#transports;
+    if (candidate?.key === key) Object.assign(candidate, { opened: true, openedAt: now, deadline: Infinity });
+    if (primary?.key === key) primary.replaceReason ||= 'better';
   }
 
   /** Processes frames received together on a transport. */

@@ -9,10 +9,17 @@ import { Liveness, PING_INTERVAL } from '../src/mux/liveness.js';
 import { GATHER_TIME, MAX_CHANNELS, MIN_HOLD_TIME, MuxSchedule, UPLOAD_STALL_TIME } from '../src/mux/schedule.js';
 import type { WorkerMessage } from '../src/mux/ports.js';
 import { connectTab } from '../src/mux/worker.js';
+import { openMultiplexed } from '../src/transports/multiplexed.js';
+import { machine, start, written } from './machine.js';
 import { MuxSimulation } from './mux_simulation.js';
 import { Random } from './random.js';
 
 const SCHEDULES = Math.ceil(Number(process.env['SCHEDULES'] ?? 1_500) / 10);
+
+/** Replaces global objects. */
+const set = (globals: object): void => {
+  for (const [name, value] of Object.entries(globals)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+};
 
 const hello = (id: string, keys: object = {}): string =>
   `${JSON.stringify({ ver: 2, tnum: 0, id, new: true, cred: 'secret', eeds: null, ...keys })}H\n`;
@@ -121,9 +128,6 @@ test('the transports of a crashed tab end, and those of the other tabs continue'
   const { fetch, performance } = globalThis;
   const bodies: string[] = [];
   const fake = { now: 0 };
-  const set = (globals: object): void => {
-    for (const [name, value] of Object.entries(globals)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  };
   set({
     performance: { now: () => fake.now },
     fetch: (_: string, { body }: { body: string }) => (bodies.push(body), new Promise(() => {})),
@@ -151,6 +155,58 @@ test('the transports of a crashed tab end, and those of the other tabs continue'
   await opened(2);
   assert(!bodies[1]?.includes('crashed') && bodies[1]?.includes('other'));
   set({ fetch, performance });
+});
+
+test('a transport waits 300 ms for the worker, and an HTTP stream is offered the shared connection later', async () => {
+  const { fetch, performance } = globalThis;
+  const log: unknown[] = [];
+  const port = { onmessage: (_: object) => {}, postMessage: (message: object | string) => void log.push(message) };
+  let leave = (): void => {};
+  const url = 'http://x/_minerva/io/';
+  set({
+    location: { origin: 'http://x' },
+    SharedWorker: class { port = port },
+    addEventListener: (_: string, listener: () => void) => (leave = listener),
+    removeEventListener: () => {},
+    fetch: () => (log.push('fetch'), new Promise(() => {})),
+    performance: { now: () => performance.now(), getEntriesByType: () => [] },
+  });
+  const open = (kind: 'http-stream' | 'upload') =>
+    openMultiplexed(url, ['hello'], (frames, outcome) => log.push([kind, frames, outcome]), kind, 'same-origin');
+  const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  open('http-stream');
+  open('upload').close();
+  await sleep(200);
+  assert.deepEqual(log, []);
+  await sleep(200);
+  assert.deepEqual(log.splice(0), ['fetch']);
+  open('upload');
+  port.onmessage({ data: 'pong' });
+  const passed = { open: 2, kind: 'upload', url, body: 'hello\n' };
+  assert.deepEqual(log.splice(0), [passed, ['http-stream', [], null]]);
+  await sleep(400);
+  assert.deepEqual(log.splice(0), []);
+  leave();
+  set({ fetch, performance, location: undefined, SharedWorker: undefined });
+});
+
+test('a shared connection replaces a working HTTP stream without a pause', () => {
+  const stream = machine('http-stream');
+  start(stream);
+  stream.onOpened(0, 5);
+  assert.deepEqual(stream.drain(5), [], 'the first response is due');
+  stream.recvFrames(0, [';)]}^', 'C', 'beat^'], 10);
+  const outputs = stream.drain(10);
+  assert.deepEqual(outputs.filter((output) => output.do === 'open').map((output) => output.key), [1]);
+  assert(!outputs.some((output) => output.do === 'close'));
+  const [hello = ''] = written(outputs);
+  assert.match(hello, /"eeds":0,"why":"better"/);
+  stream.recvFrames(1, [';)]}^', 'beat^'], 20);
+  stream.onOpened(0, 20);
+  assert.deepEqual(stream.drain(20).filter((output) => output.do === 'open'), [], 'a report about the predecessor');
+  stream.onClosed(0, 'ended', 30);
+  assert.equal(stream.state, 'open');
+  assert.equal(stream.counters.reconnects, 0);
 });
 
 test('random schedules: messages of all tabs arrive exactly once and in order over few requests', () => {

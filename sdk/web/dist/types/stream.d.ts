@@ -28,7 +28,7 @@ export declare class StreamMachine {
     reset(reason: string, now: number): void;
     /** Resets the stream once all queued messages are acknowledged. */
     close(reason: string, now: number): void;
-    /** Reports an open WebSocket. */
+    /** Reports an open WebSocket, or that a shared connection may replace an HTTP stream. */
     onOpened(key: number, now: number): void;
     /** Processes frames received together on a transport. */
     recvFrames(key: number, frames: readonly string[], now: number): void;

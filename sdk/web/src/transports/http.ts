@@ -49,14 +49,13 @@ export function openHttp(
     else {
       received.length = 0;
       refusal = local('proxy', 'no response of Minerva (a login page?)');
-      reader.cancel().catch(() => {});
     }
   };
   const over = (): void => {
     // Complete frames count even if the exchange failed afterwards.
     if (abort.signal.aborted) return;
     listener(received.splice(0), outcome, outcome === 'ended' ? undefined : refusal);
-    // Browsers count an aborted request as failed, even a complete one.
+    // Cancels the rest of a response. Browsers count an aborted request as failed, even a complete one.
     if (outcome !== 'ended') abort.abort();
   };
   exchange().then(over, over);

@@ -11,8 +11,8 @@ import { local } from '../stream/refusal.js';
 import { openHttp } from './http.js';
 import type { Listener, TransportHandle } from './transport.js';
 
-/** Longest time in ms until the worker answers; then transports have connections of their own. */
-const START_TIMEOUT = 3_000;
+/** Longest time in ms for which a transport waits for the start of the worker. */
+const START_WAIT = 300;
 /** Time in ms for which no further worker is started after one that did not answer. */
 const RETRY_TIME = 60_000;
 /** Shortest time in ms between two refused requests that are repeated without the worker, to read the reason. */
@@ -26,7 +26,7 @@ interface Channel {
   readonly frames: readonly string[];
   readonly listener: Listener;
   readonly credentials: RequestCredentials;
-  /** The transport has a connection of its own. */
+  /** Connection of its own. */
   direct: TransportHandle | null;
 }
 
@@ -45,8 +45,7 @@ export function openMultiplexed(
   credentials: RequestCredentials,
 ): TransportHandle {
   const channel: Channel = { url, kind, frames, listener, credentials, direct: null };
-  const length = frames.reduce((sum, frame) => sum + frame.length + 1, 0);
-  if (length <= MAX_BODY && isUsable(url)) {
+  if (joinLines(frames).length <= MAX_BODY && isUsable(url)) {
     link ??= WorkerLink.start(url);
     if (link) return link.open(channel);
   }
@@ -57,13 +56,14 @@ function openDirectly({ url, kind, frames, listener, credentials }: Channel): Tr
   return openHttp(url, frames, listener, kind !== 'http-stream', credentials);
 }
 
-/** True for a server of the page's origin over HTTP/1.1, in browsers with shared workers. */
+/** True for a server of the page's origin over HTTP/1.1, in pages of browsers with shared workers. */
 function isUsable(url: string): boolean {
-  const { location, SharedWorker, document } = globalThis;
-  if (!document || typeof SharedWorker === 'undefined' || performance.now() < notBefore) return false;
+  const { location, SharedWorker } = globalThis;
+  if (!SharedWorker || performance.now() < notBefore) return false;
   if (new URL(url).origin !== location.origin) return false;
   const [page] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
-  return !/^h[23]/.test(page?.nextHopProtocol ?? '');
+  // Without an entry, `test` reads "undefined".
+  return !/^h[23]/.test(page?.nextHopProtocol as string);
 }
 
 /** Reports the end of a channel. The worker passes no texts, so a refused request is repeated to read the reason. */
@@ -82,16 +82,17 @@ function onEnd(channel: Channel, status: number, wait: number): void {
 /** Connection of this page to the worker. */
 class WorkerLink {
   #channels = new Map<number, Channel>();
+  /** HTTP streams that did not wait for the worker. */
+  #early: Listener[] = [];
   #next = 0;
   /** The worker has answered. */
   #ready = false;
   #liveness = new Liveness(performance.now());
   #timer: ReturnType<typeof setInterval>;
-  #starting: ReturnType<typeof setTimeout>;
 
   /** Starts or finds the worker; null if the browser forbids workers. */
   static start(url: string): WorkerLink | null {
-    const script = url.replace(/((?:.*\/)_minerva\/).*|io\/$/, '$1worker.js');
+    const script = url.replace(/(.*\/_minerva\/).*|io\/$/, '$1worker.js');
     try {
       return new WorkerLink(new SharedWorker(script, { name: MUX_NAME }));
     } catch {
@@ -104,7 +105,6 @@ class WorkerLink {
     // Failures to load the worker; an ErrorEvent reports an exception in the running worker.
     worker.onerror = (event) => event instanceof ErrorEvent || this.#end(RETRY_TIME);
     worker.port.onmessage = ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data);
-    this.#starting = setTimeout(() => this.#end(RETRY_TIME), START_TIMEOUT);
     this.#timer = setInterval(() => this.#tick(), PING_INTERVAL);
     addEventListener('pagehide', this.#leave);
   }
@@ -113,11 +113,18 @@ class WorkerLink {
     const number = this.#next++;
     this.#channels.set(number, channel);
     if (this.#ready) this.#pass(number, channel);
+    else setTimeout(() => this.#openEarly(number, channel), START_WAIT);
     const close = (): void => {
       channel.direct?.close();
       if (this.#channels.delete(number) && this.#ready) this.#post({ close: number });
     };
     return { close };
+  }
+
+  #openEarly(number: number, channel: Channel): void {
+    if (this.#ready || !this.#channels.delete(number)) return;
+    channel.direct = openDirectly(channel);
+    if (channel.kind === 'http-stream') this.#early.push(channel.listener);
   }
 
   #pass(number: number, { kind, url, frames }: Channel): void {
@@ -129,8 +136,8 @@ class WorkerLink {
     if (message === 'unsupported') return this.#end(Infinity);
     if (!this.#ready) {
       this.#ready = true;
-      clearTimeout(this.#starting);
       for (const [number, channel] of this.#channels) this.#pass(number, channel);
+      for (const listener of this.#early) listener([], null);
     }
     if (message === 'pong') return;
     const channel = this.#channels.get(message.of);
@@ -141,7 +148,7 @@ class WorkerLink {
 
   #tick(): void {
     // The machines of the streams open their transports again, over a new worker.
-    if (!this.#liveness.tick(performance.now())) this.#end(0);
+    if (!this.#liveness.tick(performance.now())) this.#end(this.#ready ? 0 : RETRY_TIME);
     else if (this.#channels.size > 0 || !this.#ready) this.#post('ping');
     else this.#liveness.onMessage();
   }
@@ -166,7 +173,6 @@ class WorkerLink {
   #stop(): void {
     if (link === this) link = null;
     clearInterval(this.#timer);
-    clearTimeout(this.#starting);
     removeEventListener('pagehide', this.#leave);
     this.worker.port.onmessage = this.worker.onerror = null;
   }

@@ -12,6 +12,6 @@ export interface TransportHandle {
 
 /**
  * Receives frames, followed by the outcome if the transport ended with them, else `null`. No frames and `null` report
- * an open WebSocket. `refusal` is the cause of a failure, if known.
+ * an open WebSocket, or that a shared connection may replace an HTTP stream. `refusal` is the cause of a failure, if known.
  */
 export type Listener = (frames: readonly string[], outcome: TransportOutcome | null, refusal?: Refusal) => void;
