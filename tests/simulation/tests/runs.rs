@@ -59,9 +59,13 @@ fn mutations_are_detected() {
 #[test]
 fn clients_without_claim_tags_are_counted_apart() {
     let options = Options { rollbacks: Frequency::Often, clients: Clients::V2, ..SMALL };
-    let outcomes: Vec<Outcome> = (1..60).map(|seed| run(seed, &options, None)).collect();
-    assert!(outcomes.iter().all(|outcome| outcome.violations.is_empty()));
-    assert!(outcomes.iter().any(|outcome| !outcome.reassigned.is_empty()));
+    let has_reassigned = |seed| {
+        let outcome = run(seed, &options, None);
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:?}", outcome.violations);
+        !outcome.reassigned.is_empty()
+    };
+    // About one run in 40.
+    assert!((80..300).any(has_reassigned));
 }
 
 /// Without tags in most runs, the simulation would miss all defects of tags.
