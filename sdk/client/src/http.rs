@@ -27,6 +27,9 @@ use crate::transport::{TransportError, cut_frames, put_frames};
 /// ALPN name of HTTP/1.1.
 pub(crate) const ALPN_HTTP: &str = "http/1.1";
 
+/// Beginning of every response of a server: its first frame, a comment.
+const PREAMBLE: &[u8] = b";)]}^";
+
 /// One address with URIs, headers and a connection pool.
 #[derive(Clone)]
 pub(crate) struct HttpTarget {
@@ -123,15 +126,23 @@ async fn exchange(
     put_frames(Framing::Lines, &frames, &mut body);
     let mut response = target.post(body.freeze()).await?;
     let mut buf = BytesMut::new();
+    let mut has_preamble = false;
     loop {
         link.may_read(shared).await;
         let Some(part) = response.frame().await else {
-            return Ok(());
+            // Proxies and load balancers answer with status 200 as well.
+            return if has_preamble { Ok(()) } else { Err(TransportError::NotMinerva) };
         };
         let Ok(data) = part?.into_data() else {
             continue;
         };
         buf.extend_from_slice(&data);
+        if !has_preamble && buf.len() >= PREAMBLE.len() {
+            has_preamble = buf.starts_with(PREAMBLE);
+            if !has_preamble {
+                return Err(TransportError::NotMinerva);
+            }
+        }
         let frames = cut_frames(Framing::Lines, &mut buf)?;
         link.received(shared, frames);
     }

@@ -111,7 +111,7 @@ impl Problem {
             }
             TransportError::Dial(dial) if dial.is_timeout() => ProblemCode::Timeout,
             TransportError::Timeout { .. } => ProblemCode::Timeout,
-            TransportError::Proxy(_) => ProblemCode::Proxy,
+            TransportError::Proxy(_) | TransportError::NotMinerva => ProblemCode::Proxy,
             TransportError::Tls(_) | TransportError::Name => ProblemCode::Blocked,
             TransportError::Corruption(_) | TransportError::Frame(_) => {
                 ProblemCode::Refused(RefusalCode::Frame)

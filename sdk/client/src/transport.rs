@@ -43,6 +43,8 @@ pub(crate) enum TransportError {
     HttpBody(#[from] hyper::Error),
     #[error("{0}")]
     Status(HttpRefusal),
+    #[error("the response with status 200 is not from a Minerva server")]
+    NotMinerva,
 }
 
 impl TransportError {

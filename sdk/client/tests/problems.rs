@@ -101,3 +101,20 @@ async fn open_returns_a_created_stream_or_its_end() {
     let error = soon(opening).await.unwrap().unwrap_err();
     assert!(matches!(error, ConnectError::Ended(ended) if ended.by == EndedBy::Server));
 }
+
+#[tokio::test]
+async fn a_fixed_response_of_a_load_balancer_is_no_connection() {
+    for body in ["", "OK", "healthy\n", "<html>\n"] {
+        let fixed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses =
+            format!("{}, {}", fixed.local_addr().unwrap(), server.local_addr().unwrap());
+        let opening = tokio::spawn(Stream::open(config(addresses, TransportKind::LongPoll)));
+        answer(&fixed, &response("200 OK", "text/plain", body)).await;
+        answer(&server, &response("200 OK", "text/plain", body)).await;
+        let error = soon(opening).await.unwrap().unwrap_err();
+        let ConnectError::Failed { attempts } = error else { panic!("{error}") };
+        let codes: Vec<_> = attempts.iter().map(|attempt| attempt.problem.code).collect();
+        assert_eq!(codes, [ProblemCode::Proxy, ProblemCode::Proxy], "{body:?}");
+    }
+}

@@ -110,6 +110,7 @@ fn connection_failures_have_local_codes() {
         (TransportError::Proxy(proxy), "proxy"),
         (TransportError::Name, "blocked"),
         (TransportError::Closed, "network"),
+        (TransportError::NotMinerva, "proxy"),
     ] {
         assert_eq!(Problem::of(&error).code.as_str(), code, "{error}");
     }
