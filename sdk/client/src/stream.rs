@@ -304,7 +304,7 @@ impl StreamMachine {
 
     /// Why no primary transport is attached, if a reason is known.
     pub(crate) fn problem(&self) -> Option<&Problem> {
-        self.attempts.problem()
+        self.attempts.problem().filter(|_| self.active_kind.is_none())
     }
 
     /// The failed attempts since the last attached primary, once every address was tried with every kind of transport.

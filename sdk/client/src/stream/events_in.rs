@@ -206,12 +206,18 @@ impl StreamMachine {
     /// Notes why a transport has failed; its end follows.
     pub(crate) fn on_problem(&mut self, number: TransportNumber, mut problem: Problem) {
         let Some(transport) = self.transports.get(&number) else { return };
+        if transport.close_by.is_some() {
+            // Replaced by a successor: the end is wanted.
+            return;
+        }
         if transport.hello_sent && !transport.attached && problem.code == ProblemCode::Network {
             // Sockets of wire version 2 have no frame for a failure of the server.
             problem.title += "; no answer to the hello: the server may be full, or without an instance of the service";
         }
         if !transport.is_primary() {
-            self.attempts.on_problem(problem);
+            if self.active_kind.is_none() {
+                self.attempts.on_problem(problem);
+            }
             return;
         }
         let address = self.config.addresses().nth(transport.server).unwrap_or_default().to_owned();

@@ -12,6 +12,7 @@ use model::World;
 use proptest::prelude::*;
 
 use super::*;
+use crate::problem::ProblemCode;
 
 const SECOND: Time = Duration::from_secs(1);
 
@@ -282,6 +283,43 @@ fn the_next_attempt_follows_after_the_time_that_the_server_asks_for() {
     machine.on_end(next, number, End::Failed);
     let next = machine.next_timeout(next).unwrap() - next;
     assert!(next <= 3 * SECOND, "the regular back-off: {next:?}");
+}
+
+#[test]
+fn a_stream_with_a_transport_has_no_problem() {
+    let failure = || Problem::new(ProblemCode::Proxy, "502");
+    let mut machine = machine(TransportKind::HttpStream);
+    let (primary, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, primary);
+    receive(&mut machine, primary, &["C"]);
+    machine.push(Time::ZERO, "hi".into()).unwrap();
+    let (upload, ..) = opened(&mut machine);
+    machine.on_problem(upload, failure());
+    machine.on_end(Time::ZERO, upload, End::Failed);
+    assert_eq!(machine.problem(), None);
+    machine.on_end(Time::ZERO, primary, End::Finished);
+    assert_eq!(machine.problem(), None, "that of the upload is over");
+    machine.on_timeout(SECOND);
+    let Some(Output::Open { number, role: Role::Primary, .. }) = machine.next_output() else {
+        panic!("no primary")
+    };
+    machine.on_problem(number, failure());
+    machine.on_end(SECOND, number, End::Failed);
+    assert_eq!(machine.problem(), Some(&failure()));
+}
+
+#[test]
+fn the_failure_of_a_replaced_transport_is_no_problem() {
+    let mut machine = machine(TransportKind::Tcp);
+    let (old, ..) = opened(&mut machine);
+    receive(&mut machine, old, &["C"]);
+    machine.switch(Time::ZERO, TransportKind::WebSocket);
+    let (new, ..) = opened(&mut machine);
+    receive(&mut machine, new, &["beat^"]);
+    machine.on_problem(old, Problem::new(ProblemCode::Network, "reset"));
+    machine.on_end(Time::ZERO, old, End::Failed);
+    machine.on_end(Time::ZERO, new, End::Failed);
+    assert_eq!((machine.active_kind(), machine.problem()), (None, None));
 }
 
 #[test]
