@@ -23,7 +23,9 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Parses `HOST:PORT` and chooses the proxy. Without a port, 443 with TLS and 80 otherwise.
     pub(crate) fn new(config: &Config, address: &str) -> Result<Self, ConnectError> {
-        let invalid = || ConnectError::Address { address: address.to_owned() };
+        // Credentials in front of the host stay out of the error.
+        let shown = address.rsplit_once('@').map_or(address, |(_, host)| host);
+        let invalid = || ConnectError::Address { address: shown.to_owned() };
         let authority: Authority = address.parse().map_err(|_| invalid())?;
         let default = if config.tls.is_some() { 443 } else { 80 };
         let (host, port) = host_and_port(&authority, default).ok_or_else(invalid)?;
@@ -88,8 +90,19 @@ mod tests {
 
     #[test]
     fn an_address_is_no_url() {
-        for address in ["", ":80", "http://a:80", "a:80/path", "user@a:80", "a:70000", "a b:80"] {
-            let expected = ConnectError::Address { address: address.to_owned() };
+        for (address, shown) in [
+            ("", ""),
+            (":80", ":80"),
+            ("http://a:80", "http://a:80"),
+            ("a:80/path", "a:80/path"),
+            ("a:70000", "a:70000"),
+            ("a b:80", "a b:80"),
+            // Credentials are not shown.
+            ("user@a:80", "a:80"),
+            ("user:p@ss@a:80", "a:80"),
+            ("http://user:pass@a:80/", "a:80/"),
+        ] {
+            let expected = ConnectError::Address { address: shown.to_owned() };
             assert_eq!(endpoint(address, None).err(), Some(expected));
         }
     }

@@ -73,10 +73,10 @@ pub enum ConnectError {
     Request,
     /// An address is not `HOST:PORT`.
     #[error(
-        "{address:?} is not an address: write HOST:PORT without a scheme or a path, such as example.com:443"
+        "{address:?} is not an address: write HOST:PORT without a scheme, credentials or a path, such as example.com:443"
     )]
     Address {
-        /// The address.
+        /// The address, without credentials.
         address: String,
     },
     /// A proxy variable of the environment is invalid; see [`crate::ProxyChoice`].
