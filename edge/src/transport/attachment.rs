@@ -30,6 +30,8 @@ impl Transport {
         self.has_owner = false;
         self.owes_detach = false;
         self.attach_pending = false;
+        // The next owner may have fewer messages after a rollback; its Opened has the valid SACK.
+        self.held_sack.take();
         if matches!(self.state, State::Attached | State::Ending { .. }) {
             self.owner_due.get_or_insert(now + self.limits.hold_time);
         }
@@ -152,6 +154,11 @@ impl Transport {
                 return self.give_up(now, Ending::Unavailable { reason, retry_after });
             }
             CloseCause::Refused { reason } => return self.fail(now, reason),
+            CloseCause::WrongVersion if self.version3.is_none() => {
+                // The client of a version 2 transport cannot read a refusal of version 3.
+                let reason = "the core refused the version of a version 2 transport";
+                return self.fail(now, reason.to_owned());
+            }
             CloseCause::WrongVersion => {
                 return self.refuse(now, RefusalCode::Version);
             }

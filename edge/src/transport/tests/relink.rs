@@ -247,6 +247,22 @@ fn a_refused_transport_has_failed() {
 }
 
 #[test]
+fn a_version_2_transport_of_a_wrong_version_has_failed() {
+    for kind in [TransportProtocol::Tcp, TransportProtocol::WebSocket, TransportProtocol::Http] {
+        let mut rig = Rig::new(kind);
+        rig.hello(",\"maxia\":0,\"eeds\":null");
+        rig.core(stream_opened(false));
+        rig.take_written();
+        let cause = CloseCause::WrongVersion;
+        rig.core(CoreMessage::Close(Box::new(Close { cause, ..Close::default() })));
+        let Some(Ending::Failed { reason }) = &rig.ending else { panic!("{:?}", rig.ending) };
+        assert!(reason.contains("version 2"), "{reason}");
+        assert!(rig.written.is_empty(), "no frame of version 3");
+        assert_eq!(rig.machine.wire_version(), 2);
+    }
+}
+
+#[test]
 fn a_closing_transport_does_not_attach_again() {
     let mut rig = Rig::attached();
     rig.core(CoreMessage::Close(Box::default()));
@@ -254,4 +270,33 @@ fn a_closing_transport_does_not_attach_again() {
     rig.input(Input::OwnerFound);
     rig.written_all();
     assert!(rig.to_core.is_empty(), "and owes the new link no Detach");
+}
+
+#[test]
+fn a_held_sack_is_lost_with_its_owner() {
+    for lost in [Input::OwnerLost, Input::LinkLost] {
+        let mut rig = Rig::new(TransportProtocol::Http);
+        rig.hello_and(",\"maxia\":0,\"eeds\":null", &["a ", "b "], false);
+        rig.core(stream_opened(false));
+        rig.core(CoreMessage::Sack(Sack::up_to(1)));
+        rig.take_written();
+        rig.take_to_core();
+        rig.input(lost);
+        rig.input(Input::OwnerFound);
+        let (attach, _) = attach(&mut rig);
+        assert_eq!(attach.seen_ack, Sack::from_numbers(None, []), "the held SACK was not written");
+        rig.pass(3 * SECOND);
+        assert!(rig.take_written().is_empty(), "the SACK of the lost owner");
+        let CoreMessage::Opened { stream, created_tag, heartbeat_after, .. } = stream_opened(false)
+        else {
+            unreachable!()
+        };
+        let (created, sack) = (false, Some(Sack::up_to(0)));
+        rig.core(CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after });
+        assert_eq!(
+            rig.take_written(),
+            [";)]}^", "|0A"],
+            "the SACK of the new owner after a rollback"
+        );
+    }
 }
