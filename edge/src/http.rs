@@ -205,10 +205,11 @@ async fn transport(
             let upload = Upload::new(request.into_body());
             Box::pin(exchange::serve(upload, versions, client, connection)).await
         }
-        Endpoint::Mux => {
+        Endpoint::Mux { has_service } => {
             let (head, body) = request.into_parts();
-            Box::pin(multiplex::serve(body, head.headers, (client.0.service, client.1), connection))
-                .await
+            let service = multiplex::PathService { name: client.0.service, is_named: has_service };
+            let client = (service, client.1);
+            Box::pin(multiplex::serve(body, head.headers, client, connection)).await
         }
         Endpoint::Ws => websocket::upgrade(request, client, connection),
     }

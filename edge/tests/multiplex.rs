@@ -3,6 +3,7 @@
 
 mod support;
 
+use minerva_edge::Config;
 use minerva_proto::link::pb as wire;
 use support::{Client, ID, Rig, hello};
 
@@ -20,9 +21,13 @@ fn body(mode: &str, parts: &[(u32, &str, &[&str])]) -> String {
 }
 
 async fn post(rig: &Rig, body: &str) -> Client {
+    post_to(rig, "/_minerva/mux/", "", body).await
+}
+
+async fn post_to(rig: &Rig, path: &str, headers: &str, body: &str) -> Client {
     let mut client = rig.connect().await;
     let head = format!(
-        "POST /_minerva/mux/ HTTP/1.1\r\nHost: e\r\nContent-Length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: e\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     client.send(format!("{head}{body}").as_bytes()).await;
@@ -110,6 +115,74 @@ async fn a_refused_part_has_its_status_and_leaves_the_others() {
     let answer = client.until("\r\n0\r\n\r\n").await;
     for end in ["1 end 200 0\n", "2 end 400 0\n", "3 end 200 0\n"] {
         assert!(answer.contains(end), "{answer}");
+    }
+}
+
+/// The response to a request of which one part only reaches the core.
+async fn response_with_one_attach(rig: &mut Rig, path: &str, parts: &str) -> (String, String) {
+    let mut client = post_to(rig, path, "", parts).await;
+    let attach = rig.core.attach().await;
+    rig.core.opened(attach.transport, true).await;
+    rig.core.close(attach.transport, -1).await;
+    (attach.service, client.until("\r\n0\r\n\r\n").await)
+}
+
+#[tokio::test]
+async fn an_invalid_service_name_ends_its_part_only() {
+    let mut rig = Rig::start().await;
+    let hello = hello("\"ming\":false");
+    let parts = body("stream", &[(1, "Chat", &[&hello]), (2, "", &[&hello]), (3, "a.b", &[])]);
+    let (service, answer) = response_with_one_attach(&mut rig, "/_minerva/mux/", &parts).await;
+    assert_eq!(service, "default");
+    for end in ["1 end 404 0\n", "2 end 200 0\n", "3 end 404 0\n"] {
+        assert!(answer.contains(end), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_names_no_service_below_the_path_of_one() {
+    let mut rig = Rig::start().await;
+    let hello = hello("\"ming\":false");
+    let parts = body("stream", &[(1, "admin", &[&hello]), (2, "", &[&hello])]);
+    let (service, answer) = response_with_one_attach(&mut rig, "/_minerva/chat/mux/", &parts).await;
+    assert_eq!(service, "chat");
+    for end in ["1 end 404 0\n", "2 end 200 0\n"] {
+        assert!(answer.contains(end), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn each_part_of_a_request_counts_for_the_limit_of_its_address() {
+    const LIMIT: u32 = 3;
+    // Trusts another proxy, or these clients: their requests then have no permit of the connection.
+    for (proxy, headers) in [("203.0.113.1", ""), ("127.0.0.1", "X-Forwarded-For: 192.0.2.1\r\n")] {
+        let mut rig = Rig::with(Config {
+            trust_forwarded_for: vec![proxy.to_owned()],
+            max_connections_per_address: LIMIT,
+            ..Config::default()
+        })
+        .await;
+        for parts in [LIMIT - 1, LIMIT, LIMIT + 1] {
+            let hello = hello("\"ming\":true,\"eeds\":null");
+            let frames = [hello.as_str()];
+            let all: Vec<_> = (1..=parts).map(|channel| (channel, "", &frames[..])).collect();
+            let request = body("stream", &all);
+            let mut client = post_to(&rig, "/_minerva/mux/", headers, &request).await;
+            for _ in 0..parts.min(LIMIT) {
+                rig.core.attach().await;
+            }
+            if parts > LIMIT {
+                client.until(&format!("{parts} end 429 10\n")).await;
+                rig.counts("refused_total{limit=\"connections\"}", 1).await;
+            } else {
+                rig.counts("refused_total{limit=\"connections\"}", 0).await;
+            }
+            drop(client);
+            for _ in 0..parts.min(LIMIT) {
+                rig.core.detach().await;
+            }
+            rig.counts("connections", 0).await;
+        }
     }
 }
 

@@ -49,6 +49,12 @@ impl Connection {
         self.admittance.permit(&self.shared.admission, client)
     }
 
+    /// Counts a further transport of one request; `None` beyond the limit of the address.
+    pub(crate) fn admit_further(&self, headers: &HeaderMap) -> Option<Arc<AddressPermit>> {
+        let client = self.shared.proxies.client(self.peer, headers);
+        self.shared.admission.admit(client).ok().map(Arc::new)
+    }
+
     /// Describes the client of one request to the core and the application.
     pub(crate) fn caller(&self, headers: &HeaderMap, service: ServiceName) -> Caller {
         let passed = self.shared.pass_headers.iter().flat_map(|name| {

@@ -3,7 +3,7 @@
 //! of its own; the response interleaves their responses. Called by `http.rs`.
 //!
 //! The body is a line `stream` or `poll`, then the parts: a line `CHANNEL LENGTH SERVICE` (SERVICE is optional) and
-//! LENGTH bytes. The response has lines `CHANNEL LENGTH`, each followed by LENGTH bytes, and one line
+//! LENGTH bytes. A part that is refused leaves the others. The response has lines `CHANNEL LENGTH`, each followed by LENGTH bytes, and one line
 //! `CHANNEL end STATUS SECONDS` per channel. A `poll` ends shortly after its first channel; the others then have no such line.
 
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use minerva_proto::ServiceName;
 use minerva_proto::v3::{self, Refusal};
+use minerva_proto::{ServiceName, ServiceNameError};
 use tokio::sync::mpsc;
 
 use super::body::{Body, Piece};
@@ -59,15 +59,38 @@ enum Mode {
 struct Part {
     channel: u32,
     /// `None` for the service of the request path.
-    service: Option<ServiceName>,
+    service: Option<Result<ServiceName, ServiceNameError>>,
     frames: Bytes,
+}
+
+/// Service of the request path.
+pub(super) struct PathService {
+    pub(super) name: ServiceName,
+    /// Whether the path names the service. Rules of proxies for the path then hold for all parts.
+    pub(super) is_named: bool,
+}
+
+impl PathService {
+    /// Service of a part, or the response that refuses the part.
+    fn of_part(&self, part: &Part) -> Result<ServiceName, Box<Response<Body>>> {
+        let not_found =
+            |text: String| Err(Box::new(reply::text(StatusCode::NOT_FOUND, text + "\n")));
+        match &part.service {
+            None => Ok(self.name.clone()),
+            Some(Err(error)) => not_found(error.to_string()),
+            Some(Ok(_)) if self.is_named => {
+                not_found("the path of the request names the service".to_owned())
+            }
+            Some(Ok(service)) => Ok(service.clone()),
+        }
+    }
 }
 
 /// Serves the transports of one request; returns as soon as the request is complete.
 pub(super) async fn serve(
     body: Incoming,
     headers: HeaderMap,
-    (default, address): (ServiceName, Arc<AddressPermit>),
+    (path, address): (PathService, Arc<AddressPermit>),
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     let body = match read(body, FrameMemory::new(Arc::clone(&address))).await {
@@ -81,9 +104,14 @@ pub(super) async fn serve(
     let (chunks, body) = mpsc::channel(1);
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
+        // The first transport has the permit of the request.
+        let mut first = Some(address);
         let channels = parts.into_iter().map(|part| {
-            let service = part.service.clone().unwrap_or_else(|| default.clone());
-            let client = (connection.caller(&headers, service), Arc::clone(&address));
+            let client = path.of_part(&part).and_then(|service| {
+                let permit = first.take().or_else(|| connection.admit_further(&headers));
+                let permit = permit.ok_or_else(|| Box::new(super::too_many_connections()))?;
+                Ok((connection.caller(&headers, service), permit))
+            });
             relay(part, versions, client, &connection, chunks.clone())
         });
         run(mode, channels.collect(), &chunks).await;
@@ -117,13 +145,17 @@ async fn run(
 async fn relay(
     part: Part,
     versions: WireVersions,
-    client: Client,
+    client: Result<Client, Box<Response<Body>>>,
     connection: &Arc<Connection>,
     chunks: mpsc::Sender<Piece>,
 ) -> u32 {
     let channel = part.channel;
-    let mut response =
-        exchange::serve(Upload::whole(part.frames), versions, client, connection).await;
+    let mut response = match client {
+        Ok(client) => {
+            exchange::serve(Upload::whole(part.frames), versions, client, connection).await
+        }
+        Err(refusal) => *refusal,
+    };
     let mut status = response.status().as_u16();
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         // The channel has no body of an error: the refusal is the only frame.
@@ -194,7 +226,7 @@ fn parse(mut body: Bytes) -> Option<(Mode, Vec<Part>)> {
         let mut words = std::str::from_utf8(&line).ok()?.split(' ');
         let channel = words.next()?.parse().ok()?;
         let length: usize = words.next()?.parse().ok()?;
-        let service = words.next().map(ServiceName::parse).transpose().ok()?;
+        let service = words.next().map(ServiceName::parse);
         let is_valid = words.next().is_none()
             && length <= body.len()
             && parts.len() < MAX_PARTS
@@ -224,7 +256,7 @@ mod tests {
     }
 
     fn part(channel: u32, service: Option<&str>, frames: &'static str) -> Part {
-        let service = service.map(|name| name.parse().unwrap());
+        let service = service.map(ServiceName::parse);
         Part { channel, service, frames: Bytes::from_static(frames.as_bytes()) }
     }
 
@@ -247,12 +279,20 @@ mod tests {
             "poll\n1 2\nx",
             "poll\n-1 0\n",
             "poll\n1 x\n",
-            "poll\n1 0 Chat\n",
             "poll\n1 0 chat 2\n",
             "poll\n1 0\n1 0\n",
-            "poll\n1 0 \n",
         ] {
             assert_eq!(parse(body), None, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_service_name_belongs_to_its_part() {
+        let long = "s".repeat(65);
+        for name in ["Chat", "", "a.b", &long] {
+            let parts = vec![part(1, Some(name), "x"), part(2, Some("chat"), "")];
+            assert!(matches!(parts[0].service, Some(Err(_))), "{name:?}");
+            assert_eq!(parse(&format!("poll\n1 1 {name}\nx2 0 chat\n")), Some((Mode::Poll, parts)));
         }
     }
 

@@ -11,7 +11,10 @@ pub(crate) enum Endpoint {
     /// One HTTP exchange.
     Io,
     /// Several HTTP exchanges in one request.
-    Mux,
+    Mux {
+        /// Whether the path names the service. A part of the request then names none.
+        has_service: bool,
+    },
     /// A WebSocket.
     Ws,
 }
@@ -20,7 +23,7 @@ impl Endpoint {
     /// The method of a transport, and the list of all methods.
     pub(crate) fn methods(self) -> (Method, &'static str) {
         match self {
-            Self::Io | Self::Mux => (Method::POST, "POST, OPTIONS"),
+            Self::Io | Self::Mux { .. } => (Method::POST, "POST, OPTIONS"),
             Self::Ws => (Method::GET, "GET, OPTIONS"),
         }
     }
@@ -46,7 +49,7 @@ impl Route {
         };
         let endpoint = match endpoint.strip_suffix('/').unwrap_or(endpoint) {
             "io" => Endpoint::Io,
-            "mux" => Endpoint::Mux,
+            "mux" => Endpoint::Mux { has_service: service.is_some() },
             "ws" => Endpoint::Ws,
             _ => return Self::Other,
         };
@@ -75,7 +78,9 @@ mod tests {
         assert_eq!(of("/_minerva/io"), transport(Endpoint::Io, "default"));
         assert_eq!(of("/_minerva/ws"), transport(Endpoint::Ws, "default"));
         assert_eq!(of("/_minerva/chat-2/io/"), transport(Endpoint::Io, "chat-2"));
-        assert_eq!(of("/_minerva/mux/"), transport(Endpoint::Mux, "default"));
+        let mux = |has_service| Endpoint::Mux { has_service };
+        assert_eq!(of("/_minerva/mux/"), transport(mux(false), "default"));
+        assert_eq!(of("/_minerva/chat/mux/"), transport(mux(true), "chat"));
         assert_eq!(of("/_minerva/chat/ws"), transport(Endpoint::Ws, "chat"));
         for path in ["/", "/io/", "/_minerva/", "/_minerva/io/x", "/_minerva/a/b/io/"] {
             assert_eq!(of(path), Route::Other, "{path}");
