@@ -54,8 +54,8 @@ pub enum StreamsError {
     #[error("no answer from the cores: {0}")]
     Unavailable(String),
     /// The outcome is not known: a core that may have applied the request, or a part of it, did not answer before the
-    /// timeout. A send is repeated with its key: then each stream takes the messages once. Other requests may be
-    /// repeated as they are.
+    /// timeout; or a core has applied its part and another one refused or did not answer. A send is repeated with its key:
+    /// then each stream takes the messages once. Other requests may be repeated as they are.
     #[error("the outcome is not known: {problem}")]
     Unknown {
         /// The last problem.

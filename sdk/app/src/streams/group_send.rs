@@ -82,9 +82,11 @@ impl GroupSend {
         let key = self.key.clone().unwrap_or_else(key);
         let messages: Vec<Bytes> = messages.into_iter().map(Into::into).collect();
         let mut result = self.send_pages(&messages, &key).await?;
-        self.wait_for_room(&messages, &key, deadline, &mut result).await?;
+        let waited = self.wait_for_room(&messages, &key, deadline, &mut result).await;
+        waited.map_err(|error| behind_first_page(error, &key))?;
         if let Some(reason) = &self.reset_reason {
-            result.reset = self.reset_all(&result.full, reason).await?;
+            let reset = self.reset_all(&result.full, reason).await;
+            result.reset = reset.map_err(|error| behind_first_page(error, &key))?;
         }
         Ok(result)
     }
@@ -105,7 +107,11 @@ impl GroupSend {
                 after: pages.after.0,
                 page_size: PAGE,
             };
-            if pages.add(self.streams.request(&request).await?) {
+            let is_first = pages.members.is_none();
+            let page = self.streams.request(&request).await;
+            let page =
+                page.map_err(|error| if is_first { error } else { behind_first_page(error, key) })?;
+            if pages.add(page) {
                 return Ok(pages.into_result());
             }
         }
@@ -160,6 +166,14 @@ impl GroupSend {
         }
         Ok(over)
     }
+}
+
+/// The error of a request behind the first page, when members have taken the messages already.
+fn behind_first_page(error: StreamsError, key: &Bytes) -> StreamsError {
+    if let StreamsError::Unavailable(problem) | StreamsError::Unknown { problem, .. } = error {
+        return StreamsError::Unknown { problem, key: key.clone() };
+    }
+    error
 }
 
 /// The pages of one send.
@@ -239,6 +253,18 @@ mod tests {
         assert!(pages.add(vec![response(2, &[8], 1), response(0, &[], 0)]));
         // Of the 12 members stream 4 or another one has taken the messages in between.
         assert_eq!(pages.into_result(), result(5, &[1, 2, 3, 4, 5, 6, 8], 7));
+    }
+
+    #[test]
+    fn an_error_behind_the_first_page_has_the_key_of_the_send() {
+        let key = Bytes::from("key");
+        let unknown = |key: &Bytes| StreamsError::Unknown { problem: "x".into(), key: key.clone() };
+        // A reset has no key of its own.
+        for error in [StreamsError::Unavailable("x".into()), unknown(&Bytes::new())] {
+            assert_eq!(behind_first_page(error, &key), unknown(&key));
+        }
+        let refused = StreamsError::Refused("x".into());
+        assert_eq!(behind_first_page(refused.clone(), &key), refused);
     }
 
     #[test]

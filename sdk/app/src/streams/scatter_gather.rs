@@ -29,8 +29,8 @@ use crate::service::{Address, Backoff, endpoint, resolve};
 
 /// Largest accepted response in bytes: a page of a thousand streams in 64 groups each.
 const MAX_RESPONSE_BYTES: usize = 32 << 20;
-/// Deadline of one core for one attempt: a core that accepts connections and answers nothing delays others no longer.
-const CORE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shortest deadline of one core for one attempt; see [`core_timeout`].
+const MIN_CORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Streams per page of a list.
 const PAGE: u32 = 1000;
 
@@ -138,6 +138,22 @@ impl Attempts {
         self.may_be_applied |= may_be_applied;
     }
 
+    /// The error of a request that a core has refused. Another core may have applied its part of a change, except if the
+    /// refusal concerns the only stream of the request.
+    fn into_refusal<Q: CoreRequest>(self, request: &Q, error: StreamsError) -> StreamsError {
+        let is_of_stream = matches!(
+            error,
+            StreamsError::NotFound
+                | StreamsError::Ended
+                | StreamsError::Full { .. }
+                | StreamsError::TooManyGroups
+        );
+        if Q::IS_CHANGE && self.may_be_applied && !is_of_stream {
+            return StreamsError::Unknown { problem: error.to_string(), key: request.key() };
+        }
+        error
+    }
+
     /// The error of a request without a complete answer until the deadline.
     fn into_error<Q: CoreRequest>(self, request: &Q) -> StreamsError {
         let problem = self.last_problem.unwrap_or_else(|| "not in time".to_owned());
@@ -171,11 +187,16 @@ impl ScatterGather {
         Q::Response: CoreResponse,
     {
         let mut attempts = Attempts::default();
+        let core_timeout = core_timeout(deadline);
         let rounds = async {
             let mut backoff = Backoff::default();
             loop {
-                if let Some(done) = self.request_once(request, &mut attempts).await {
-                    return done;
+                match self.request_once(request, core_timeout, &mut attempts).await {
+                    Some(Ok(responses)) => return Ok(responses),
+                    Some(Err(error)) => {
+                        return Err(std::mem::take(&mut attempts).into_refusal(request, error));
+                    }
+                    None => {}
                 }
                 sleep(backoff.next(random::up_to)).await;
             }
@@ -189,6 +210,7 @@ impl ScatterGather {
     async fn request_once<Q: CoreRequest>(
         &self,
         request: &Q,
+        core_timeout: Duration,
         attempts: &mut Attempts,
     ) -> Option<Result<Vec<Q::Response>, StreamsError>>
     where
@@ -199,12 +221,13 @@ impl ScatterGather {
             .await
             .into_iter()
             .map(|(at, client)| {
-                let response = timeout(CORE_TIMEOUT, request.clone().send(client));
+                let response = timeout(core_timeout, request.clone().send(client));
                 async move { (at, response.await) }
             })
             .collect();
         attempts.is_in_flight = !asked.is_empty();
         let mut responses = Vec::new();
+        let mut refusal = None;
         while let Some((at, response)) = asked.next().await {
             match response {
                 Ok(Ok(response)) => {
@@ -216,10 +239,15 @@ impl ScatterGather {
                 Ok(Err(status)) => {
                     let may_be_applied = may_be_applied(&status);
                     let error = StreamsError::from(status);
-                    let StreamsError::Unavailable(problem) = error else {
+                    if let StreamsError::Unavailable(problem) = error {
+                        attempts.on_problem(problem, may_be_applied);
+                    } else if Q::IS_CHANGE && matches!(error, StreamsError::Refused(_)) {
+                        // The other cores may apply the change.
+                        refusal = Some(error);
+                    } else {
+                        attempts.may_be_applied |= !responses.is_empty();
                         return Some(Err(error));
-                    };
-                    attempts.on_problem(problem, may_be_applied);
+                    }
                 }
                 Err(_) => {
                     // The next attempt makes another connection.
@@ -231,6 +259,9 @@ impl ScatterGather {
         attempts.is_in_flight = false;
         // The answered part of a change is applied.
         attempts.may_be_applied |= !responses.is_empty();
+        if let Some(error) = refusal {
+            return Some(Err(error));
+        }
         let none = || "not all partitions have a core now".to_owned();
         attempts.last_problem.get_or_insert_with(none);
         None
@@ -292,6 +323,12 @@ impl ScatterGather {
     }
 }
 
+/// Deadline of one core for one attempt of a request: a core that accepts connections and answers nothing leaves time for
+/// two more attempts, and a slow core has time to answer.
+fn core_timeout(deadline: Duration) -> Duration {
+    MIN_CORE_TIMEOUT.max(deadline / 3)
+}
+
 fn timed_out() -> StreamsError {
     StreamsError::Unavailable("not in time".to_owned())
 }
@@ -336,7 +373,85 @@ fn covers_all_partitions<'a>(coverages: impl Iterator<Item = &'a Coverage>) -> b
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
     use super::*;
+
+    /// A send or a get whose outcomes are scripted: one for each core and attempt, with a delay.
+    #[derive(Clone)]
+    struct Scripted<const IS_CHANGE: bool>(Arc<Mutex<VecDeque<(Duration, Outcome)>>>);
+
+    type Outcome = Result<SendResponse, Status>;
+
+    impl<const IS_CHANGE: bool> CoreRequest for Scripted<IS_CHANGE> {
+        type Response = SendResponse;
+        const IS_CHANGE: bool = IS_CHANGE;
+
+        fn key(&self) -> Bytes {
+            "key".into()
+        }
+
+        async fn send(self, _: Client) -> Result<Response<SendResponse>, Status> {
+            let next = self.0.lock().unwrap().pop_front();
+            let (delay, outcome) = next.expect("no more attempts");
+            sleep(delay).await;
+            outcome.map(Response::new)
+        }
+    }
+
+    async fn request<const IS_CHANGE: bool>(
+        cores: &str,
+        deadline: Duration,
+        script: impl IntoIterator<Item = (u64, Outcome)>,
+    ) -> Result<Vec<SendResponse>, StreamsError> {
+        let script = script.into_iter().map(|(ms, outcome)| (Duration::from_millis(ms), outcome));
+        let request = Scripted::<IS_CHANGE>(Arc::new(Mutex::new(script.collect())));
+        let cores = ScatterGather::new(crate::Addresses::from(cores).parse().unwrap());
+        cores.request(&request, deadline).await
+    }
+
+    /// The answer of a core with one of two partitions.
+    fn answer(partition: u32) -> Outcome {
+        let coverage = Some(Coverage { partitions: vec![partition], total: 2 });
+        Ok(SendResponse { coverage, ..SendResponse::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_core_has_a_third_of_the_deadline_but_at_least_3_s() {
+        let whole = || {
+            Ok(SendResponse {
+                coverage: Some(Coverage { partitions: vec![0], total: 1 }),
+                ..SendResponse::default()
+            })
+        };
+        let slow = [(4000, whole())];
+        let deadline = Duration::from_secs(15);
+        assert!(request::<false>("127.0.0.1:1", deadline, slow).await.is_ok());
+        let dead = [(60_000, whole()), (0, whole())];
+        assert!(request::<false>("127.0.0.1:1", Duration::from_secs(4), dead).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_next_to_an_applied_part_keeps_the_key() {
+        let cores = "127.0.0.1:1,127.0.0.1:2";
+        let refused = || Err(Status::permission_denied("no"));
+        let deadline = Duration::from_secs(10);
+        for (script, is_known) in [
+            ([(0, answer(0)), (50, refused())], false),
+            ([(50, answer(0)), (0, refused())], false),
+            ([(0, Err(Status::unknown("lost"))), (50, refused())], false),
+            ([(0, refused()), (50, refused())], true),
+        ] {
+            let error = request::<true>(cores, deadline, script).await.unwrap_err();
+            let text = error.to_string();
+            let has_key = matches!(error, StreamsError::Unknown { key, .. } if key == "key");
+            assert_eq!((has_key, text.contains("a core refused")), (!is_known, true), "{text}");
+        }
+        let script = [(0, answer(0)), (50, refused())];
+        let error = request::<false>(cores, deadline, script).await.unwrap_err();
+        assert!(matches!(error, StreamsError::Refused(_)), "a get changes nothing: {error}");
+    }
 
     #[test]
     fn all_partitions_must_be_covered() {
