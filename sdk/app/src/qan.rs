@@ -3,11 +3,22 @@
 //!
 //! [`Qan`] takes a stream and serves a [`Handler`]. [`Peer`] sends questions and notifications to the client.
 //!
-//! Questions run at most once. A stream survives the death of this process: the next one answers the questions that were
-//! open, and those that were delivered and not begun, with the unknown error `interrupted`. Answers to questions of the
-//! dead process are ignored. Notifications that were delivered and not acknowledged are handled again. A question that
-//! is open for more than 30 s, or with more than 100 messages or 64 KiB behind it, is acknowledged before its answer:
-//! after a death of the process it has no answer.
+//! A stream survives the death of this process: the next one answers the questions that were open, and those that were
+//! delivered and not begun, with the unknown error `interrupted`. Answers to questions of the dead process are ignored.
+//! Notifications that were delivered and not acknowledged are handled again. A question that is open for more than 30 s,
+//! or with more than 100 messages or 64 KiB behind it, is acknowledged before its answer: after a death of the process
+//! it has no answer.
+//!
+//! A question runs at most once if the core has counted the death of the process for the stream. Otherwise the next
+//! process may run an open question again, so a question with effects needs to be idempotent:
+//!
+//! - The process stopped in order while the outbox of the stream had no room for `interrupted`.
+//! - The process and the core died together.
+//! - The core blamed the death on another stream.
+//! - An ack timeout moved the stream to another instance.
+//!
+//! Questions are held for up to 30 s, so an ack timeout ([`Sender::set_ack_timeout`](crate::Sender::set_ack_timeout), or
+//! `--ack-timeout` of the cores) must be above 60 s. Shorter ones move or end streams whose questions take long.
 //!
 //! ```no_run
 //! use bytes::Bytes;
