@@ -115,8 +115,14 @@ pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest
         request;
     let messages = check_messages(messages)?;
     let (service, group) = (self::service("service", service)?, self::group(group)?);
+    let key = key(idempotency_key)?;
+    if after > 0 && key.is_none() {
+        // Without a key a member above `after` that took the messages of an earlier page takes them once more.
+        let fix = "needs the idempotency_key of the first page, or must be 0";
+        return Err(FieldError::new("after", fix));
+    }
     let to = StreamSelector::Group(service, group, StreamNumber(after));
-    Ok(StreamRequest::Push { to, messages, key: key(idempotency_key)? })
+    Ok(StreamRequest::Push { to, messages, key })
 }
 
 pub(crate) fn group(group: String) -> Result<Arc<str>, FieldError> {
@@ -213,6 +219,22 @@ mod tests {
             (rejected_field(list("1")), rejected_field(list("x"))),
             (String::new(), "page_token".into())
         );
+    }
+
+    #[test]
+    fn a_later_page_of_a_group_send_needs_an_idempotency_key() {
+        for (after, key, field) in [(0, "", ""), (0, "k", ""), (1, "k", ""), (1, "", "after")] {
+            let (group, messages) = ("g".to_owned(), vec!["a".into()]);
+            let idempotency_key = key.into();
+            let page = SendToGroupRequest {
+                group,
+                messages,
+                idempotency_key,
+                after,
+                ..Default::default()
+            };
+            assert_eq!(rejected_field(send_to_group(page)), field, "{after} {key:?}");
+        }
     }
 
     #[test]
