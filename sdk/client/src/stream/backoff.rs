@@ -8,8 +8,12 @@ use super::Time;
 /// Longest delay that a server may ask for.
 const MAX_HOLD: Duration = Duration::from_secs(60);
 
-/// Delay after the server has refused the client for its configuration, such as its origin, at every address.
-const HALT: Duration = Duration::from_secs(300);
+/// First delay after every address has refused the client for its configuration, such as its origin. A program on the way
+/// may have answered in place of a server, so the first delays are short.
+const FIRST_HALT: Duration = Duration::from_secs(5);
+
+/// Longest such delay; each halt doubles the delay up to this limit.
+const MAX_HALT: Duration = Duration::from_secs(300);
 
 /// Random addition to the delay that a server asks for, as a share of the delay.
 const HOLD_JITTER: f64 = 0.25;
@@ -20,6 +24,8 @@ pub(super) struct Backoff {
     cap: Duration,
     /// Failures since the last success.
     failures: u32,
+    /// Halts since the last other outcome.
+    halts: u32,
     /// Time of the next attempt.
     until: Time,
     /// Time before which the server wants no attempt.
@@ -32,7 +38,7 @@ impl Backoff {
     pub(super) fn new(base: Duration, cap: Duration, seed: u64) -> Self {
         // Zero is the fixed point of xorshift.
         let (until, held_until) = (Time::ZERO, Time::ZERO);
-        Self { base, cap, failures: 0, until, held_until, random: seed.max(1) }
+        Self { base, cap, failures: 0, halts: 0, until, held_until, random: seed.max(1) }
     }
 
     /// Records a failure and starts a new delay.
@@ -50,8 +56,15 @@ impl Backoff {
 
     /// Delays the next attempt because only a new configuration can make it succeed.
     pub(super) fn halt(&mut self, now: Time) {
-        let wait = HALT.mul_f64(1.0 + HOLD_JITTER * self.random_fraction());
+        let wait = FIRST_HALT.saturating_mul(1 << self.halts.min(20)).min(MAX_HALT);
+        self.halts += 1;
+        let wait = wait.mul_f64(1.0 + HOLD_JITTER * self.random_fraction());
         self.held_until = self.held_until.max(now + wait);
+    }
+
+    /// Records an outcome other than a halt: the next halt is short.
+    pub(super) fn forget_halts(&mut self) {
+        self.halts = 0;
     }
 
     /// Records a success: ends the delay and resets the bound.
@@ -121,11 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn a_halt_delays_the_next_attempt_by_five_minutes() {
+    fn halts_double_from_5_s_to_5_min_until_another_outcome() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3), 7);
-        backoff.halt(Time::ZERO);
-        let until = backoff.waits_until(Time::ZERO).unwrap();
-        assert!(until >= HALT && until <= HALT.mul_f64(1.25));
+        let mut now = Time::ZERO;
+        let mut halt = |backoff: &mut Backoff, seconds: u64| {
+            backoff.halt(now);
+            let (until, least) = (backoff.waits_until(now).unwrap(), Duration::from_secs(seconds));
+            assert!(until >= now + least && until <= now + least.mul_f64(1.25), "{seconds}");
+            now = until;
+        };
+        for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
+            halt(&mut backoff, seconds);
+        }
+        backoff.forget_halts();
+        halt(&mut backoff, 5);
         backoff.reset();
         assert_eq!(backoff.waits_until(Time::ZERO), None);
     }

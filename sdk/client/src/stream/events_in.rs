@@ -82,6 +82,7 @@ impl StreamMachine {
         }
         self.active_kind = Some(transport.kind);
         self.attempts.on_attached();
+        self.retry.forget_halts();
         for (_, older) in self.transports.range_mut(..number).filter(|(_, t)| t.is_primary()) {
             older.close_by.get_or_insert(now + self.config.heartbeat);
         }
@@ -224,10 +225,12 @@ impl StreamMachine {
         self.attempts.on_failure(FailedAttempt { transport: transport.kind, address, problem });
     }
 
-    /// Notes the delay that the server asks for, which has refused a transport; the end of the transport follows.
+    /// Notes the delay that the server asks for, which has refused a transport; the end of the transport follows. The
+    /// next primary goes to another address, if the configuration has several.
     pub(crate) fn on_refused(&mut self, now: Time, role: Role, wait: Time) {
         match role {
-            Role::Primary => self.retry.hold(now, wait),
+            Role::Primary if self.config.addresses().nth(1).is_none() => self.retry.hold(now, wait),
+            Role::Primary => {}
             Role::Upload => self.upload_retry.hold(now, wait),
         }
     }
@@ -273,6 +276,8 @@ impl StreamMachine {
             self.kind = self.ranking.on_failure(self.kind);
             if !self.created && self.attempts.is_halted(self.ranking.round()) {
                 self.retry.halt(now);
+            } else {
+                self.retry.forget_halts();
             }
         }
         // The predecessor may still be attached.

@@ -286,6 +286,44 @@ fn the_next_attempt_follows_after_the_time_that_the_server_asks_for() {
 }
 
 #[test]
+fn the_delay_of_one_server_does_not_hold_the_attempts_at_others() {
+    let mut machine =
+        StreamMachine::new(Config::new("a:1, b:1", TransportKind::WebSocket), id(), 12345);
+    machine.on_timeout(Time::ZERO);
+    let (number, ..) = opened(&mut machine);
+    machine.on_refused(Time::ZERO, Role::Primary, 60 * SECOND);
+    machine.on_end(Time::ZERO, number, End::Failed);
+    let next = machine.next_timeout(Time::ZERO).unwrap();
+    assert!(next <= 3 * SECOND, "the regular back-off: {next:?}");
+    machine.on_timeout(next);
+    let output = machine.next_output();
+    assert!(matches!(output, Some(Output::Open { server: 1, .. })), "{output:?}");
+}
+
+#[test]
+fn refusals_for_the_configuration_stop_attempts_for_growing_times() {
+    use minerva_proto::v3::RefusalCode;
+    let mut machine = machine(TransportKind::WebSocket);
+    let mut now = Time::ZERO;
+    for (code, least) in [
+        (ProblemCode::Refused(RefusalCode::Origin), 5),
+        (ProblemCode::Refused(RefusalCode::Origin), 10),
+        (ProblemCode::Refused(RefusalCode::Origin), 20),
+        (ProblemCode::Proxy, 0),
+        (ProblemCode::Refused(RefusalCode::Service), 5),
+    ] {
+        let (number, ..) = opened(&mut machine);
+        machine.on_problem(number, Problem::new(code, "no"));
+        machine.on_end(now, number, End::Failed);
+        let next = machine.next_timeout(now).unwrap();
+        let (wait, least) = (next - now, least * SECOND);
+        assert!(wait >= least && wait <= least.mul_f64(1.25).max(3 * SECOND), "{code} {wait:?}");
+        now = next;
+        machine.on_timeout(now);
+    }
+}
+
+#[test]
 fn a_stream_with_a_transport_has_no_problem() {
     let failure = || Problem::new(ProblemCode::Proxy, "502");
     let mut machine = machine(TransportKind::HttpStream);
