@@ -306,13 +306,12 @@ export class MinervaStream extends EventTarget {
 
   #validate(text: unknown): Error | null {
     if (this.#error) return this.#error;
-    if (typeof text !== 'string') return new TypeError('a message is a string: send toJson(value) for other values');
+    if (typeof text !== 'string') return new TypeError('a message is a string: send toJson(value)');
     let problem = null;
-    if (text.length > MAX_MESSAGE) problem = `a message has at most ${MAX_MESSAGE} characters: split it`;
+    if (text.length > MAX_MESSAGE) problem = `a message has at most ${MAX_MESSAGE} characters`;
     else if (!isMessageAllowed(text)) {
-      const position = text.search(/[^ -~]/);
-      problem = `messages have the characters 0x20-0x7E only, not the one at ${position}: send toJson(value)`;
-    } else if (this.bufferedAmount + text.length > MAX_BUFFERED) problem = 'the send buffer is full: await ready';
+      problem = `a message has characters 0x20-0x7E, not as at ${text.search(/[^ -~]/)}: send toJson(value)`;
+    } else if (this.bufferedAmount + text.length > MAX_BUFFERED) problem = 'send buffer full: await ready';
     return problem ? new MinervaError(problem) : null;
   }
 

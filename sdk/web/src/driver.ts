@@ -42,8 +42,9 @@ export class Driver {
   ) {
     const [base] = endpoints.bases;
     const known = base && options.kind === 'auto' ? loadPreferredKind(base.href) : undefined;
-    this.machine = new StreamMachine(known ? { ...options, known } : options);
+    this.machine = new StreamMachine({ ...options, known });
     this.machine.away = !base;
+    this.machine.urls = endpoints.bases.length;
     this.#stopListening = base ? listenToPage(this.#onEvent) : () => {};
   }
 
@@ -65,10 +66,8 @@ export class Driver {
     if (this.#running) return;
     this.#running = true;
     try {
-      let outputs = this.machine.drain(now());
-      while (outputs.length > 0) {
+      for (let outputs; (outputs = this.machine.drain(now())).length > 0; ) {
         for (const output of outputs) this.#execute(output);
-        outputs = this.machine.drain(now());
       }
     } finally {
       this.#running = false;
@@ -140,7 +139,7 @@ export class Driver {
     void diagnose(this.endpoints.url('upload'), this.endpoints.credentials).then((refusal) => {
       this.#diagnosing = false;
       if (!refusal) return;
-      this.machine.onDiagnosed(refusal, now());
+      this.machine.onDiagnosed(refusal);
       this.run();
     });
   }

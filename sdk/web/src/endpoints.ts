@@ -24,8 +24,7 @@ export class Endpoints {
     if (kind === 'upload') return this.#at;
     const isLast = isAlone && (isPinned || kind === 'long-poll') && this.#attempts > 0;
     this.#attempts += 1;
-    if (isLast) this.#tries += 1;
-    return (this.#at + (isLast ? this.#tries : 0)) % this.bases.length;
+    return (this.#at + (isLast ? ++this.#tries : 0)) % this.bases.length;
   }
 
   /** Records an answer; returns true if the stream moves to another URL, which takes that nothing else works. */

@@ -137,26 +137,30 @@ export class Qan {
     const controller = new AbortController();
     const { signal } = controller;
     this.#handling.set(number, controller);
+    const uncaught = `Uncaught exception|${number}U`;
     let answer = `CancelledError|${number}U`;
     try {
       if (!this.#handler.question) throw new QanError('nobody answers');
       answer = `${await this.#handler.question(body, signal)}|${number}K`;
     } catch (error) {
       if (error instanceof QanError) answer = `${error.body}|${number}${error.known ? 'E' : 'U'}`;
-      else if (!signal.aborted) answer = uncaught(number, error);
+      else if (!signal.aborted) {
+        answer = uncaught;
+        // Reported as an unhandled rejection.
+        void Promise.reject(error);
+      }
     }
     this.#handling.delete(number);
-    // Sending fails if the answer contains characters outside 0x20-0x7E.
-    this.send(answer).catch((error: unknown) => this.send(uncaught(number, error)).catch(() => {}));
+    // Sending fails if the answer contains characters outside 0x20-0x7E; after the end of the stream no answer is due.
+    this.send(answer).catch((error: unknown) =>
+      this.send(uncaught).then(
+        () => Promise.reject(error),
+        () => {},
+      ),
+    );
   }
 
   async #notify(body: string): Promise<void> {
     await this.#handler.notification?.(body);
   }
-}
-
-/** Reports an unexpected handler error as an unhandled rejection and returns the generic error answer. */
-function uncaught(number: number, error: unknown): string {
-  void Promise.reject(error);
-  return `Uncaught exception|${number}U`;
 }

@@ -189,6 +189,8 @@ export class SharedStream extends EventTarget {
   #openOwn(): void {
     if (this.#id || !this.#worker) return;
     this.#stop();
+    // A slow worker would otherwise keep an own stream open for this tab.
+    this.#post('bye');
     this.#worker.port.close();
     this.#worker = null;
     const own = (this.#own = new Minerva.MinervaStream(this.url, this.options));

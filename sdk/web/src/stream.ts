@@ -7,7 +7,7 @@ import { decodeFrame, type Frame } from './frames.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
 import { ConnectionState } from './stream/connection_state.js';
 import { ProblemReport } from './stream/problem_report.js';
-import { DAMAGED, HALT_TIME, local, type Refusal } from './stream/refusal.js';
+import { DAMAGED, local, MAX_PAUSE, MIN_HALT_TIME, type Refusal } from './stream/refusal.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
 import { Opener } from './stream/opener.js';
 import { TransportFactory } from './stream/transport_factory.js';
@@ -28,6 +28,10 @@ export class StreamMachine {
   #problem = new ProblemReport();
   /** No attempt before this time unless the network changes, after a refusal that repetition does not lift. */
   #haltedUntil = 0;
+  /** Consecutive refusals that halt or postpone the attempts. */
+  #refusals = 0;
+  /** Number of URLs of the service: fewer refusals leave the ordinary back-off. */
+  urls = 1;
   /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
   away = false;
   /** Time of the last `drain`; earlier deadlines are done. */
@@ -154,37 +158,34 @@ export class StreamMachine {
     const transport = this.#transports.find(key);
     if (!transport) return;
     this.#policy.onRemoteClose(transport, outcome, now);
-    if (outcome === 'unavailable') this.#pause(refusal?.after ?? 0, now);
-    if (refusal?.code) this.#onRefused(transport, refusal, now);
+    if (refusal) this.#onRefused(transport, refusal, now, outcome === 'unavailable');
     this.#onTransportClosed(transport, outcome, now);
     const { resetting } = this.#channel;
     if (resetting && !this.#mayExist) this.#end('client', resetting.reason, true);
   }
 
   /** Reports the cause of failures whose transports could not read a response. */
-  onDiagnosed(refusal: Refusal, now: number): void {
+  onDiagnosed(refusal: Refusal): void {
     this.#problem.onDiagnosed(refusal);
-    this.#maybeHalt(refusal, now);
   }
 
   /** A failed WebSocket is no problem while HTTP may carry the stream; its handshake hides the reason. */
-  #onRefused(transport: Transport, refusal: Refusal, now: number): void {
-    if (transport.kind === 'websocket' && refusal.code === 'blocked' && this.isAuto) return;
-    this.#problem.onFailed(refusal, now);
-    if (refusal.action === 'halt' && transport.number >= 0) this.#factory.hellosRefused += 1;
-    this.#maybeHalt(refusal, now);
-  }
-
-  /** Before the stream exists a refusal may slow the attempts; later, as by a login page, it is an ordinary failure. */
-  #maybeHalt({ action }: Refusal, now: number): void {
-    if (action !== 'halt' || this.#channel.created || this.#channel.resetting) return;
-    this.#haltedUntil = now + HALT_TIME;
-    this.#pause(HALT_TIME, now);
-  }
-
-  /** Postpones all attempts by `ms`. */
-  #pause(ms: number, now: number): void {
-    for (const { retry } of [this.#policy, this.#opener.uploads]) retry.onRetryAfter(now, ms);
+  #onRefused(transport: Transport, refusal: Refusal, now: number, mayWait = false): void {
+    const { code, action, after } = refusal;
+    if (transport.kind === 'websocket' && code === 'blocked' && this.isAuto) return;
+    // The code is empty if the response was not read.
+    if (code) this.#problem.onFailed(refusal, now);
+    const halts = action === 'halt';
+    if (halts && transport.number >= 0) this.#factory.hellosRefused += 1;
+    // Before the stream exists a refusal may slow the attempts; later, as by a login page, it is an ordinary failure.
+    const mayHalt = halts && !this.#channel.created && !this.#channel.resetting;
+    const pause = mayHalt ? Math.min(MAX_PAUSE, MIN_HALT_TIME * 2 ** (this.#refusals + 1 - this.urls)) : mayWait ? after : 0;
+    if (!pause) {
+      if (code) this.#refusals = 0;
+    } else if (++this.#refusals >= this.urls) {
+      if (mayHalt) this.#haltedUntil = now + pause;
+      for (const { retry } of [this.#policy, this.#opener.uploads]) retry.onRetryAfter(now, pause);
+    }
   }
 
   /** Handles due deadlines and returns the outputs, in order. Called after every input. */
@@ -269,7 +270,12 @@ export class StreamMachine {
         transport.deadline = Math.min(transport.deadline, now + LINGER_TIME);
         return true;
       case 'created':
-        transport.progress ||= !this.#channel.created;
+        if (!this.#channel.created) {
+          // Refusals of other transports, as by a proxy, must not delay the next reconnect.
+          transport.progress = true;
+          this.#haltedUntil = this.#refusals = 0;
+          this.#policy.retry.nextAttemptAt = this.#opener.uploads.retry.nextAttemptAt = 0;
+        }
         transport.mayCreate = false;
         this.#channel.created = true;
         return true;
@@ -296,6 +302,7 @@ export class StreamMachine {
     if (result === 'progress') {
       transport.progress = true;
       this.#policy.retry.onSuccess();
+      this.#refusals = 0;
     }
     return result !== 'violation';
   }
@@ -304,7 +311,7 @@ export class StreamMachine {
     const { resetting, created } = this.#channel;
     if (reason === 'invalid_frame_type_or_arguments' && !created) {
       const action = transport.kind === 'websocket' ? 'retry' : 'halt';
-      this.#onRefused(transport, { ...local('hello', 'the server refused the hello'), action }, now);
+      this.#onRefused(transport, { ...local('hello', 'hello refused'), action }, now);
     }
     if (reason === 'frame_corruption') this.#onRefused(transport, DAMAGED, now);
     if (reason === 'stream_attach_failure') {

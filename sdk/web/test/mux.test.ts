@@ -107,7 +107,17 @@ test('an empty response to polls is a failure, not a loop', () => {
   const [poll] = schedule.drain(GATHER_TIME);
   assert(poll?.do === 'fetch');
   schedule.onRequestEnd(poll.request, 200, 0, 100);
-  assert.deepEqual(schedule.drain(1_000), [{ do: 'end', channel: 0, status: 200, wait: 0 }]);
+  assert.deepEqual(schedule.drain(1_000), [{ do: 'end', channel: 0, status: 0, wait: 0 }]);
+});
+
+test('an upload in a response that ends before its channel has failed, so its SACK is due again', () => {
+  const schedule = new MuxSchedule();
+  schedule.open(0, 'upload', '', hello('a'), 0);
+  const [upload] = schedule.drain(0);
+  assert(upload?.do === 'fetch');
+  schedule.onData(upload.request, 0, ';)]}^\n');
+  schedule.onRequestEnd(upload.request, 200, 0, 100);
+  assert.deepEqual(schedule.drain(100).at(-1), { do: 'end', channel: 0, status: 0, wait: 0 });
 });
 
 test('a worker that does not answer is dead within 5 s, and delayed timers are no evidence', () => {

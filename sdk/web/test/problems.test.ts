@@ -6,8 +6,8 @@ import { MinervaStream, type Problem } from '../src/client.js';
 import { diagnose } from '../src/diagnosis.js';
 import { StreamMachine } from '../src/stream.js';
 import { CERTAIN_TIME, ProblemReport, REPORT_DELAY } from '../src/stream/problem_report.js';
-import { HALT_TIME, local, refusalOf, type Refusal } from '../src/stream/refusal.js';
-import type { Kind, Output } from '../src/stream/types.js';
+import { local, MAX_PAUSE, MIN_HALT_TIME, refusalOf, type Refusal } from '../src/stream/refusal.js';
+import type { Kind, Output, TransportOutcome } from '../src/stream/types.js';
 import { endIn, machine, start, written } from './machine.js';
 import { Random } from './random.js';
 import { ID } from './simulation.js';
@@ -68,7 +68,25 @@ test('problem objects of an edge with wire version 3 have the code, and the reac
     assert.deepEqual([refusal.code, refusal.title, refusal.action, refusal.after], [object.code, object.title, expected, 2000]);
   }
   assert.equal(parse(JSON.stringify({ ...object, after: 700 })).after, 700);
+  for (const [after, expected] of [[300_000, 300_000], [300_001, 300_000], [null, 2000]] as const) {
+    assert.equal(parse(JSON.stringify({ ...object, after })).after, expected);
+  }
   for (const bad of ['', '{', 'null']) assert.throws(() => parse(bad));
+});
+
+test('problem objects of other servers come from a proxy', () => {
+  for (const object of [{ title: 'Forbidden', status: 403 }, { code: 403, title: 'x' }, { code: 'x', title: null }, {}, 1]) {
+    const refusal = refused(403, JSON.stringify(object), 'application/problem+json', '2');
+    assert.deepEqual(refusal, { code: 'proxy', title: 'HTTP status 403', action: 'retry', after: 2000 });
+  }
+});
+
+test('a time of a problem object that is no number is ignored', () => {
+  const stream = machine('http-stream');
+  start(stream);
+  const text = JSON.stringify({ code: 'busy', title: 'x', do: 'retry', after: 'soon' });
+  stream.onClosed(0, 'unavailable', 10, refused(503, text, 'application/problem+json'));
+  assert.equal(opened(stream, 6_000), 1);
 });
 
 test('a certain cause is reported at once, an uncertain one only if it lasts', () => {
@@ -129,16 +147,77 @@ test('a refusal before the stream exists slows the attempts; page events do not,
   stream.onClosed(0, 'failed', 10, ORIGIN);
   const [problem] = problems(stream.drain(10));
   assert.equal(problem?.code, 'origin');
-  assert((problem?.after ?? 0) >= HALT_TIME, `${problem?.after}`);
-  for (const now of [1_000, 60_000, HALT_TIME]) {
+  assert((problem?.after ?? 0) >= MIN_HALT_TIME, `${problem?.after}`);
+  for (const now of [11, 1_000, MIN_HALT_TIME]) {
     stream.retryNow(false, now);
     assert.equal(opened(stream, now), undefined, `${now}`);
   }
-  stream.retryNow(true, 60_000 + HALT_TIME / 2);
-  assert.equal(opened(stream, 60_000 + HALT_TIME / 2), 1);
+  stream.retryNow(true, MIN_HALT_TIME + 1);
+  assert.equal(opened(stream, MIN_HALT_TIME + 1), 1);
   stream.recvFrames(1, [';)]}^', 'C', 'beat^'], 300_000);
   assert.deepEqual(problems(stream.drain(300_000)), [null]);
   assert.equal(stream.problem, null);
+});
+
+/** Waits for the next attempt, lets it fail, and returns its time. */
+function failNext(stream: StreamMachine, now: number, refusal: Refusal, outcome: TransportOutcome = 'failed'): number {
+  for (;;) {
+    const key = opened(stream, now);
+    if (key !== undefined) {
+      stream.onClosed(key, outcome, now, refusal);
+      return now;
+    }
+    now = stream.pollTimeout() ?? assert.fail('no further attempt');
+  }
+}
+
+test('the pause after refusals doubles from 5 s to 5 min, and any other outcome resets it', () => {
+  const stream = machine('http-stream');
+  let at = failNext(stream, 0, ORIGIN);
+  const pauseAfter = (refusal: Refusal): number => -at + (at = failNext(stream, at, refusal));
+  for (const pause of [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, MAX_PAUSE, MAX_PAUSE]) {
+    assert.equal(pauseAfter(ORIGIN), pause * 1.125);
+  }
+  assert.equal(pauseAfter(local('network', 'cut')), MAX_PAUSE * 1.125);
+  assert(pauseAfter(ORIGIN) <= 5_000);
+  assert.equal(pauseAfter(local('', 'not read')), MIN_HALT_TIME * 1.125);
+  assert(pauseAfter(ORIGIN) <= 5_000);
+  assert.equal(pauseAfter(ORIGIN), 2 * MIN_HALT_TIME * 1.125, 'a response that was not read is no other outcome');
+});
+
+test('with several URLs a refusal or a Retry-After of each one is required for a pause', () => {
+  const busy = { ...local('busy', 'too many'), after: 60_000 };
+  for (const [refusal, outcome, pause] of [[ORIGIN, 'failed', MIN_HALT_TIME], [busy, 'unavailable', 60_000]] as const) {
+    const stream = machine('http-stream');
+    stream.urls = 3;
+    let at = failNext(stream, 0, refusal, outcome);
+    const next = (): number => -at + (at = failNext(stream, at, refusal, outcome));
+    const pauses = [next(), next(), next()];
+    assert(pauses.slice(0, 2).every((each) => each < 1_000), `${pauses}`);
+    assert.equal(pauses[2], pause * 1.125);
+  }
+});
+
+test('refusals before the stream exists do not delay the reconnect of the live stream', () => {
+  const busy = { ...local('busy', 'too many'), after: 200_000 };
+  for (const [refusal, outcome] of [[ORIGIN, 'failed'], [busy, 'unavailable']] as const) {
+    const stream = new StreamMachine({ id: ID, kind: 'auto', random: () => 0.5 });
+    const outputs = stream.drain(0);
+    const socket = outputs.find((output) => output.do === 'open');
+    assert(socket?.kind === 'websocket');
+    const http = stream.drain(600).find((output) => output.do === 'open');
+    assert(http?.kind === 'http-stream');
+    stream.onClosed(http.key, outcome, 700, refusal);
+    stream.drain(700);
+    stream.onOpened(socket.key, 800);
+    stream.drain(800);
+    stream.recvFrames(socket.key, [';)]}^', 'C', 'beat^'], 900);
+    stream.drain(900);
+    assert.equal(stream.state, 'open');
+    stream.onClosed(socket.key, 'failed', 5_000);
+    stream.drain(5_000);
+    assert(opened(stream, 10_001) !== undefined);
+  }
 });
 
 test('after the stream exists a refusal is a failure of the transport', () => {
@@ -177,7 +256,7 @@ test('a refused hello is reported, and slows attempts over HTTP only: a proxy ma
     start(stream);
     stream.recvFrames(0, ['invalid_frame_type_or_argumentsK'], 10);
     assert.equal(problems(stream.drain(10))[0]?.code, 'hello');
-    assert.equal(opened(stream, 8_000), next);
+    assert.equal(opened(stream, 4_500), next);
   }
 });
 
@@ -285,7 +364,7 @@ test('diagnosis: refusal, missing permission for cookies, unreachable host', asy
   });
   await withAnswers(text(400, 'a transport begins with a hello frame and a newline\n'), async (url) => {
     const refusal = await diagnose(url, 'include');
-    assert.deepEqual([refusal?.code, refusal?.action], ['blocked', 'halt']);
+    assert.equal(refusal?.code, 'blocked');
     assert.equal(await diagnose(url, 'same-origin'), null);
   });
   assert.equal((await diagnose('http://127.0.0.1:9/', 'same-origin'))?.code, 'network');

@@ -166,3 +166,23 @@ test('the end of the stream rejects questions and aborts handlers', async () => 
   assert.equal(((await asked) as Error).message, 'over');
   assert.equal(signal?.aborted, true);
 });
+
+test('an answer that the end of the stream overtakes is dropped silently', async () => {
+  let isOver = false;
+  const pending: ((error: Error) => void)[] = [];
+  const send = (): Promise<void> =>
+    isOver ? Promise.reject(new Error('over')) : new Promise((_, reject) => pending.push(reject));
+  const qan = new Qan(send, () => {});
+  let finish = (_: string): void => {};
+  qan.handle({ question: (body) => (body === 'slow' ? new Promise((resolve) => (finish = resolve)) : 'answer') });
+  qan.recv('slow|1Q');
+  qan.recv('fast|2Q');
+  await nextTurn();
+  assert.equal(pending.length, 1, 'the fast answer is not acknowledged');
+  // An unhandled rejection fails the test.
+  isOver = true;
+  qan.end(new Error('over'));
+  for (const reject of pending) reject(new Error('over'));
+  finish('late');
+  await nextTurn();
+});

@@ -191,3 +191,23 @@ test('random schedules: uploads of leaving tabs agree with the numbers of the wo
   Object.assign(globalThis, { setTimeout });
   assert(uploaded > SCHEDULES, `${uploaded} uploads`);
 });
+
+test('a tab that opens a stream of its own leaves a slow worker first', async () => {
+  const calls: string[] = [];
+  const port = {
+    onmessage: null as ((event: { data: WorkerNotice }) => void) | null,
+    postMessage: (request: TabRequest): void => void calls.push(String(request)),
+    close: (): void => void calls.push('close'),
+  };
+  const ignore = (): void => {};
+  Object.assign(globalThis, { Minerva: { MinervaStream: FakeStream }, addEventListener: ignore, removeEventListener: ignore });
+  try {
+    const { SharedStream } = await import('../src/shared.js');
+    const tab = new SharedStream({ port } as unknown as SharedWorker, new URL('http://a.example/_minerva/'), {});
+    port.onmessage?.({ data: { type: 'failed' } });
+    void tab.send('x');
+    assert.deepEqual([calls, FakeStream.last.messages], [['bye', 'close'], ['x']]);
+  } finally {
+    for (const name of ['Minerva', 'addEventListener', 'removeEventListener']) Reflect.deleteProperty(globalThis, name);
+  }
+});

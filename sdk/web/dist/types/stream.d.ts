@@ -4,6 +4,8 @@ import type { StreamOptions, TransportOutcome } from './stream/types.js';
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
+    /** Number of URLs of the service: fewer refusals leave the ordinary back-off. */
+    urls: number;
     /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
     away: boolean;
     constructor(options: StreamOptions);
@@ -35,7 +37,7 @@ export declare class StreamMachine {
     /** Reports the end of a transport; `refusal` is the cause of a failure, if known. */
     onClosed(key: number, outcome: TransportOutcome, now: number, refusal?: Refusal): void;
     /** Reports the cause of failures whose transports could not read a response. */
-    onDiagnosed(refusal: Refusal, now: number): void;
+    onDiagnosed(refusal: Refusal): void;
     /** Handles due deadlines and returns the outputs, in order. Called after every input. */
     drain(now: number): Output[];
     /** Returns the time by which `drain` must be called; null if only inputs require a call. */

@@ -114,7 +114,8 @@ export class MuxSchedule {
       channel.request = null;
       const polls = request.kind === 'long-poll' && (wasCut || (status === 200 && request.answered));
       const continues = polls || (request.kind === 'http-stream' && wasCut && channel.answered);
-      if (!continues) this.#end(channel, status, wait);
+      // A response that ends before its channels was cut.
+      if (!continues) this.#end(channel, status === 200 ? 0 : status, wait);
     }
     if (request.kind !== 'upload') this.#notBefore[request.kind] = now + GATHER_TIME;
   }

@@ -3,10 +3,13 @@
  * transports, the diagnosis and the stream machine.
  */
 
-/** Interval in ms between attempts after a refusal that only an operator or the page can lift. */
-export const HALT_TIME = 300_000;
-/** Longest accepted `Retry-After` in ms. */
-const MAX_RETRY_AFTER = 300_000;
+/**
+ * Pause in ms after the first refusal that only an operator or the page can lift; each further one doubles the pause. Short,
+ * because a proxy may answer in place of the edge during a deployment.
+ */
+export const MIN_HALT_TIME = 5_000;
+/** Longest pause in ms after refusals, and longest accepted `Retry-After`. */
+export const MAX_PAUSE = 300_000;
 /** Longest title in characters. */
 const MAX_TITLE = 200;
 
@@ -16,7 +19,7 @@ export interface Refusal {
   readonly code: string;
   /** The reason as a sentence without a full stop. */
   readonly title: string;
-  /** Reaction before the stream exists: another attempt after the back-off, or after HALT_TIME. */
+  /** Reaction before the stream exists: another attempt after the back-off, or after a growing pause. */
   readonly action: 'retry' | 'halt';
   /** Pause in ms that the server asks for; 0 without one. */
   readonly after: number;
@@ -46,14 +49,18 @@ export function isReadable(contentType: string | null): boolean {
 
 /**
  * Classifies a response other than 200. Refusals of an edge are problem objects (RFC 9457) if it serves wire version 3, and
- * otherwise short texts; other responses come from a proxy. Throws for a malformed problem object.
+ * otherwise short texts; other responses come from a proxy. Throws for malformed JSON.
  */
 export function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal {
-  const after = Math.min(MAX_RETRY_AFTER, 1000 * (Number(retryAfter) || 0));
-  const isOwn = isReadable(contentType);
+  const after = Math.min(MAX_PAUSE, 1000 * (Number(retryAfter) || 0));
+  let isOwn = isReadable(contentType);
   if (isOwn && contentType?.includes('json')) {
     const problem = JSON.parse(text) as { code: string; title: string; do: string; after?: number };
-    return { after, ...problem, action: problem.do === 'retry' ? 'retry' : 'halt' };
+    if (typeof problem.code === 'string' && typeof problem.title === 'string') {
+      const action = problem.do === 'retry' ? 'retry' : 'halt';
+      return { ...problem, action, after: Math.min(MAX_PAUSE, problem.after ?? after) };
+    }
+    isOwn = false;
   }
   const title = (isOwn && text.split('\n', 1)[0]?.slice(0, MAX_TITLE)) || `HTTP status ${status}`;
   const code = status === 429 ? 'busy' : (isOwn && codeOf(status, title)) || (status === 503 ? 'unavailable' : 'proxy');

@@ -31,7 +31,7 @@ export function openHttp(
       refusal = await readRefusal(response);
       return;
     }
-    refusal = local('network', 'the connection was cut');
+    refusal = local('network', 'connection cut');
     const reader = response.body.getReader();
     // Latin-1 maps each byte to one character, so an invalid byte cannot swallow its neighbours.
     const decoder = new TextDecoder('latin1');
@@ -48,7 +48,7 @@ export function openHttp(
     if (isOwn) outcome = 'ended';
     else {
       received.length = 0;
-      refusal = local('proxy', 'no response of Minerva (a login page?)');
+      refusal = local('proxy', 'not Minerva (a login page?)');
     }
   };
   const over = (): void => {

@@ -44,9 +44,9 @@ export function openWebSocket(url: string, listener: Listener): TransportHandle 
   return { write, close };
 }
 
-const CUT = local('network', 'the connection was cut');
+const CUT = local('network', 'connection cut');
 /** Browsers hide the status of a refused handshake. */
-const REFUSED = local('blocked', 'the WebSocket was refused or is blocked');
+const REFUSED = local('blocked', 'WebSocket refused');
 
 /** Null where the platform has no WebSocket, or forbids this one: that kind counts as failed. */
 function newWebSocket(url: string): WebSocket | null {

@@ -2,15 +2,20 @@
  * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
  * transports, the diagnosis and the stream machine.
  */
-/** Interval in ms between attempts after a refusal that only an operator or the page can lift. */
-export declare const HALT_TIME = 300000;
+/**
+ * Pause in ms after the first refusal that only an operator or the page can lift; each further one doubles the pause. Short,
+ * because a proxy may answer in place of the edge during a deployment.
+ */
+export declare const MIN_HALT_TIME = 5000;
+/** Longest pause in ms after refusals, and longest accepted `Retry-After`. */
+export declare const MAX_PAUSE = 300000;
 /** Reason for which one attempt failed. */
 export interface Refusal {
     /** Empty if not read. `origin`, `service`, `unserved`, `busy`, `hello`, ...; local causes: `network`, `blocked`, `proxy`, `timeout`. */
     readonly code: string;
     /** The reason as a sentence without a full stop. */
     readonly title: string;
-    /** Reaction before the stream exists: another attempt after the back-off, or after HALT_TIME. */
+    /** Reaction before the stream exists: another attempt after the back-off, or after a growing pause. */
     readonly action: 'retry' | 'halt';
     /** Pause in ms that the server asks for; 0 without one. */
     readonly after: number;
@@ -31,6 +36,6 @@ export interface RefusedResponse {
 export declare function isReadable(contentType: string | null): boolean;
 /**
  * Classifies a response other than 200. Refusals of an edge are problem objects (RFC 9457) if it serves wire version 3, and
- * otherwise short texts; other responses come from a proxy. Throws for a malformed problem object.
+ * otherwise short texts; other responses come from a proxy. Throws for malformed JSON.
  */
 export declare function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal;

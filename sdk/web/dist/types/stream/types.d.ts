@@ -160,7 +160,7 @@ export interface StreamOptions {
     /** Kind to use exclusively, or `auto` for the best one that works. */
     readonly kind: Kind | 'auto';
     /** Best kind of the previous session, if known. */
-    readonly known?: Kind;
+    readonly known?: Kind | undefined;
     /** Credentials for the application. */
     readonly cred?: string;
     /** Heartbeat interval of the server in seconds. */
