@@ -243,7 +243,7 @@ impl Stream {
     ///
     /// The stream continues to connect with back-off, after a refusal of the server at every address because of
     /// [`RefusalCode::Origin`](crate::RefusalCode::Origin) or [`RefusalCode::Service`](crate::RefusalCode::Service) not
-    /// before 5 minutes.
+    /// before 5 s, and with each further refusal later, up to 5 minutes.
     pub fn problem(&self) -> Option<Problem> {
         self.inner.shared.lock().machine.problem().cloned()
     }
