@@ -267,7 +267,7 @@ impl Session {
 
     fn release(&mut self, number: StreamNumber, signals: &mut Vec<Signal>) {
         self.tombstones.remove(number);
-        if self.streams.remove(&number).is_some() {
+        if self.streams.remove(&number).is_some_and(|stream| stream.assignment != 0) {
             signals.push(Signal::Released(number));
         }
     }

@@ -198,6 +198,21 @@ fn an_end_is_acknowledged_again_after_the_loss_of_its_call() {
 }
 
 #[test]
+fn the_release_of_a_stream_without_handles_is_silent() {
+    let (mut session, a, b) = session();
+    start(&mut session, a, STREAM, 1);
+    session.abandon(STREAM);
+    let ended = minerva_proto::app::Ended { stream: STREAM.0, event: 1, ..Default::default() };
+    apply(&mut session, a, event::Event::Ended(ended));
+    assert_eq!(commands(&mut session, [a, b]), [1, 0]);
+    leave(&mut session, a, 0);
+    assert_eq!(start(&mut session, b, STREAM, 2), [], "a tombstone has no handles");
+    // The acknowledgement was stored after all.
+    assert_eq!(own(&mut session, a, 0, 3), []);
+    assert!(session.streams.is_empty());
+}
+
+#[test]
 fn the_message_limit_is_that_of_the_attached_core() {
     for (max, resets) in [(2, true), (3, false), (4, false)] {
         let mut session = Session::new(1000);
