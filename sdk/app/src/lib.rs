@@ -76,7 +76,6 @@ mod clock;
 mod error;
 mod event;
 mod info;
-mod json;
 pub mod qan;
 mod random;
 mod service;
@@ -91,13 +90,12 @@ pub mod testing;
 
 pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange};
-pub use json::JsonError;
 pub use minerva_proto::{
     EventNumber, MessageNumber, ServiceName, ServiceNameError, StreamId, StreamNumber,
     TransportKind, TransportNumber,
 };
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
-pub use stream::{AppStream, Receiver, Sender};
+pub use stream::{AppStream, JsonError, Receiver, Sender};
 pub use streams::{
     Backlog, GroupSend, GroupSendResult, Pause, SendOutcome, SendResult, StreamState, Streams,
     StreamsError, Target,

@@ -1,10 +1,12 @@
 //! The handle of one stream: the constant properties and the two halves. Returned by
 //! [`Service::accept`](crate::Service::accept).
 
+mod json;
 mod receiver;
 mod resume;
 mod sender;
 
+pub use json::JsonError;
 pub use receiver::Receiver;
 pub use sender::Sender;
 

@@ -1,10 +1,11 @@
 //! JSON messages in both directions: encoding to the bytes that every client accepts, and decoding. Optional.
 
+use minerva_proto::is_message_allowed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::{AppStream, Receiver, Sender};
 use crate::error::SendError;
-use crate::stream::{AppStream, Receiver, Sender};
 
 /// A value was not sent as JSON. See [`AppStream::send_json`] for an example.
 #[derive(Debug, thiserror::Error)]
@@ -59,21 +60,19 @@ impl AppStream {
     /// # Errors
     /// Those of [`Sender::send_json`].
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), JsonError> {
-        let message = encode(value)?;
-        Ok(self.send(message).await?)
+        self.sender.send_json(value).await
     }
 
     /// Waits for the next message and decodes it. See [`Receiver::recv_json`]; [`Self::send_json`] has an example.
     pub async fn recv_json<T: DeserializeOwned>(&mut self) -> Option<Result<T, serde_json::Error>> {
-        let message = self.recv().await?;
-        Some(serde_json::from_slice(&message))
+        self.receiver.recv_json().await
     }
 }
 
 /// Encodes a value with bytes 0x20-0x7E only: other characters occur in strings, where JSON has an escape for each.
 fn encode<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(value)?;
-    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7E)) {
+    if is_message_allowed(text.as_bytes()) {
         return Ok(text);
     }
     let mut ascii = String::with_capacity(text.len() * 2);
