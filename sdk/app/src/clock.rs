@@ -1,4 +1,4 @@
-//! The clock of this crate, read by the QAN layer to bound the time without an acknowledgement.
+//! The clock of this crate, read for deadlines: by the QAN layer and by sends to groups.
 
 use tokio::time::Instant;
 

@@ -16,21 +16,15 @@ use crate::stream::Sender;
 #[derive(Debug, Clone)]
 pub struct Peer {
     sender: Sender,
-    questions: Arc<Questions>,
-}
-
-#[derive(Debug)]
-struct Questions {
     /// Locked while a question gets its number and is queued, so that questions travel in number order. Never locked
     /// across an await.
-    pending: Mutex<PendingQuestions>,
+    pending: Arc<Mutex<PendingQuestions>>,
 }
 
 impl Peer {
     /// For a stream to which earlier processes have made `first_send` sends.
     pub(super) fn new(sender: Sender, first_send: MessageNumber) -> Self {
-        let pending = Mutex::new(PendingQuestions::new(first_send.0));
-        Self { sender, questions: Arc::new(Questions { pending }) }
+        Self { sender, pending: Arc::new(Mutex::new(PendingQuestions::new(first_send.0))) }
     }
 
     /// Sends a question and waits for the answer. Dropping the future cancels the question. See the
@@ -108,7 +102,7 @@ impl Peer {
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingQuestions> {
-        self.questions.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
