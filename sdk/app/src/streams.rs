@@ -1,6 +1,8 @@
 //! Access to any stream from outside, for programs that are no instance and for streams of other instances.
 //! Requests go to all cores through `scatter_gather`; the results are in `results`.
 
+mod attempts;
+mod core_request;
 mod error;
 mod group_send;
 mod results;
@@ -16,10 +18,11 @@ use minerva_proto::app::{
 };
 use minerva_proto::{MAX_REASON, StreamId, StreamNumber, is_message_allowed};
 
+use self::core_request::{CoreRequest, CoreResponse};
 pub use self::error::StreamsError;
 pub use self::group_send::GroupSend;
 pub use self::results::{Backlog, GroupSendResult, Pause, SendOutcome, SendResult, StreamState};
-use self::scatter_gather::{CoreRequest, CoreResponse, ScatterGather};
+use self::scatter_gather::ScatterGather;
 use crate::error::StartError;
 use crate::random;
 use crate::service::Addresses;

@@ -1,27 +1,20 @@
 //! Scatter-gather over the cores: sends a request to every core, repeatedly until the responses cover all
-//! partitions, and waits for no core beyond that. The meaning of the responses is left to `streams`.
+//! partitions, and waits for no core beyond that. The requests are in `core_request`, their outcome in `attempts`; the
+//! meaning of the responses is left to `streams`.
 
-use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use minerva_proto::StreamNumber;
-use minerva_proto::app::stream_service_client::StreamServiceClient;
-use minerva_proto::app::{
-    Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
-    ListRequest, ResetRequest, ResetResponse, SendManyRequest, SendManyResponse, SendOutcome,
-    SendRequest, SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
-};
+use minerva_proto::app::ListRequest;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
-use tonic::{ConnectError, Response, Status};
-use tonic_types::StatusExt as _;
 
+use super::attempts::{Attempts, may_be_applied};
+use super::core_request::{Client, CoreRequest, CoreResponse, covers_all_partitions, is_complete};
 use super::error::StreamsError;
 use super::results::StreamState;
 use crate::random;
@@ -33,136 +26,6 @@ const MAX_RESPONSE_BYTES: usize = 32 << 20;
 const MIN_CORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Streams per page of a list.
 const PAGE: u32 = 1000;
-
-type Client = StreamServiceClient<Channel>;
-
-/// A request that can be sent to every core.
-pub(super) trait CoreRequest: Clone + Send + Sync {
-    type Response: Send;
-    /// Whether the request changes streams, so that its outcome may be unknown.
-    const IS_CHANGE: bool;
-
-    /// Idempotency key of a send; otherwise empty.
-    fn key(&self) -> Bytes;
-
-    /// Sends the request to one core.
-    fn send(
-        self,
-        client: Client,
-    ) -> impl Future<Output = Result<Response<Self::Response>, Status>> + Send;
-}
-
-/// A response that covers some partitions.
-pub(super) trait CoreResponse {
-    /// The covered partitions; `None` if the response is complete alone.
-    fn coverage(&self) -> Option<&Coverage>;
-
-    /// Streams that only another core can have.
-    fn missing(&self) -> BTreeSet<StreamNumber> {
-        BTreeSet::new()
-    }
-}
-
-macro_rules! impl_requests {
-    ($($request:ty => $response:ty, $method:ident, $is_change:literal, $key:expr;)*) => {$(
-        impl CoreRequest for $request {
-            type Response = $response;
-            const IS_CHANGE: bool = $is_change;
-
-            fn key(&self) -> Bytes {
-                let key: fn(&Self) -> Bytes = $key;
-                key(self)
-            }
-
-            async fn send(self, mut client: Client) -> Result<Response<$response>, Status> {
-                client.$method(self).await
-            }
-        }
-    )*};
-}
-
-macro_rules! impl_coverage {
-    ($($response:ty),*) => {$(
-        impl CoreResponse for $response {
-            fn coverage(&self) -> Option<&Coverage> {
-                self.coverage.as_ref()
-            }
-        }
-    )*};
-}
-
-impl_requests! {
-    SendRequest => SendResponse, send, true, |request| request.idempotency_key.clone();
-    SendManyRequest => SendManyResponse, send_many, true, |request| request.idempotency_key.clone();
-    SendToGroupRequest => SendToGroupResponse, send_to_group, true,
-        |request| request.idempotency_key.clone();
-    JoinRequest => JoinResponse, join, true, |_| Bytes::new();
-    LeaveRequest => LeaveResponse, leave, true, |_| Bytes::new();
-    ResetRequest => ResetResponse, reset, true, |_| Bytes::new();
-    GetRequest => GetResponse, get, false, |_| Bytes::new();
-}
-
-impl_coverage!(
-    SendResponse,
-    SendToGroupResponse,
-    JoinResponse,
-    LeaveResponse,
-    ResetResponse,
-    GetResponse
-);
-
-impl CoreResponse for SendManyResponse {
-    fn coverage(&self) -> Option<&Coverage> {
-        None
-    }
-
-    fn missing(&self) -> BTreeSet<StreamNumber> {
-        let elsewhere = |result: &&SendResult| result.outcome() == SendOutcome::NotOwner;
-        self.results.iter().filter(elsewhere).map(|result| StreamNumber(result.stream)).collect()
-    }
-}
-
-/// The attempts of one request so far.
-#[derive(Debug, Default)]
-struct Attempts {
-    last_problem: Option<String>,
-    /// A core may have applied the request, and its answer is not known.
-    may_be_applied: bool,
-    /// Some core has not answered the current attempt.
-    is_in_flight: bool,
-}
-
-impl Attempts {
-    fn on_problem(&mut self, problem: String, may_be_applied: bool) {
-        self.last_problem = Some(problem);
-        self.may_be_applied |= may_be_applied;
-    }
-
-    /// The error of a request that a core has refused. Another core may have applied its part of a change, except if the
-    /// refusal concerns the only stream of the request.
-    fn into_refusal<Q: CoreRequest>(self, request: &Q, error: StreamsError) -> StreamsError {
-        let is_of_stream = matches!(
-            error,
-            StreamsError::NotFound
-                | StreamsError::Ended
-                | StreamsError::Full { .. }
-                | StreamsError::TooManyGroups
-        );
-        if Q::IS_CHANGE && self.may_be_applied && !is_of_stream {
-            return StreamsError::Unknown { problem: error.to_string(), key: request.key() };
-        }
-        error
-    }
-
-    /// The error of a request without a complete answer until the deadline.
-    fn into_error<Q: CoreRequest>(self, request: &Q) -> StreamsError {
-        let problem = self.last_problem.unwrap_or_else(|| "not in time".to_owned());
-        if Q::IS_CHANGE && (self.may_be_applied || self.is_in_flight) {
-            return StreamsError::Unknown { problem, key: request.key() };
-        }
-        StreamsError::Unavailable(problem)
-    }
-}
 
 /// The addresses of the cores and the connections to them.
 #[derive(Debug)]
@@ -333,48 +196,14 @@ fn timed_out() -> StreamsError {
     StreamsError::Unavailable("not in time".to_owned())
 }
 
-/// Whether a request that failed with this status may have been applied.
-fn may_be_applied(status: &Status) -> bool {
-    if status.get_error_details().error_info().is_some_and(|info| info.reason == "NOT_OWNER") {
-        return false;
-    }
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return false;
-        }
-        cause = error.source();
-    }
-    true
-}
-
-/// Whether the responses together miss no stream.
-fn is_complete<R: CoreResponse>(responses: &[R]) -> bool {
-    has_all_streams(responses)
-        || covers_all_partitions(responses.iter().filter_map(CoreResponse::coverage))
-}
-
-/// Whether the responses without coverage together miss no stream.
-fn has_all_streams<R: CoreResponse>(responses: &[R]) -> bool {
-    let whole = responses.iter().filter(|response| response.coverage().is_none());
-    let missing = whole.map(CoreResponse::missing).reduce(|a, b| &a & &b);
-    missing.is_some_and(|missing| missing.is_empty())
-}
-
-/// Whether the responses together cover all partitions.
-fn covers_all_partitions<'a>(coverages: impl Iterator<Item = &'a Coverage>) -> bool {
-    let (mut covered, mut total) = (BTreeSet::<u32>::new(), 0);
-    for coverage in coverages {
-        covered.extend(&coverage.partitions);
-        total = coverage.total;
-    }
-    total > 0 && covered.len() == total as usize
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
     use std::sync::Arc;
+
+    use bytes::Bytes;
+    use minerva_proto::app::{Coverage, SendResponse};
+    use tonic::{Response, Status};
 
     use super::*;
 
@@ -451,19 +280,5 @@ mod tests {
         let script = [(0, answer(0)), (50, refused())];
         let error = request::<false>(cores, deadline, script).await.unwrap_err();
         assert!(matches!(error, StreamsError::Refused(_)), "a get changes nothing: {error}");
-    }
-
-    #[test]
-    fn all_partitions_must_be_covered() {
-        let coverage = |partitions: &[u32]| Coverage { partitions: partitions.to_vec(), total: 4 };
-        for (coverages, all) in [
-            (vec![], false),
-            (vec![coverage(&[0, 1, 2, 3])], true),
-            (vec![coverage(&[0, 1]), coverage(&[2, 3])], true),
-            (vec![coverage(&[0, 1]), coverage(&[1, 2])], false),
-            (vec![coverage(&[0, 1, 2, 3]), coverage(&[])], true),
-        ] {
-            assert_eq!(covers_all_partitions(coverages.iter()), all, "{coverages:?}");
-        }
     }
 }
