@@ -1,5 +1,7 @@
+mod http;
 mod model;
 mod resets;
+mod retries;
 mod sacks;
 mod transports;
 mod watch;
@@ -12,7 +14,6 @@ use model::World;
 use proptest::prelude::*;
 
 use super::*;
-use crate::problem::ProblemCode;
 
 const SECOND: Time = Duration::from_secs(1);
 
@@ -50,6 +51,17 @@ fn receive(machine: &mut StreamMachine, number: TransportNumber, texts: &[&str])
     decode(texts).into_iter().for_each(|frame| machine.on_frame(Time::ZERO, number, frame));
 }
 
+/// A stream with an attached HTTP stream and an upload of one message: the machine, the primary and the upload.
+fn uploading() -> (StreamMachine, TransportNumber, TransportNumber) {
+    let mut machine = machine(TransportKind::HttpStream);
+    let (primary, ..) = opened(&mut machine);
+    frames_after_hello(&mut machine, primary);
+    receive(&mut machine, primary, &["C"]);
+    machine.push(Time::ZERO, "hi".into()).unwrap();
+    let (upload, ..) = opened(&mut machine);
+    (machine, primary, upload)
+}
+
 #[test]
 fn messages_follow_the_hello() {
     let mut machine = machine(TransportKind::Tcp);
@@ -64,75 +76,6 @@ fn messages_follow_the_hello() {
         (machine.acknowledged(), machine.pop(), machine.pop()),
         (MessageNumber(1), Some("a".into()), Some("b".into()))
     );
-}
-
-#[test]
-fn no_upload_before_the_stream_exists_and_one_at_a_time() {
-    let mut machine = machine(TransportKind::LongPoll);
-    let (poll, _, role) = opened(&mut machine);
-    assert_eq!(role, Role::Primary);
-    machine.push(Time::ZERO, "hi".into()).unwrap();
-    assert_eq!(machine.next_output(), None);
-    assert_eq!(frames_after_hello(&mut machine, poll), vec![]);
-    receive(&mut machine, poll, &["C"]);
-    let (upload, _, role) = opened(&mut machine);
-    assert_eq!(
-        (role, frames_after_hello(&mut machine, upload)),
-        (Role::Upload, decode(&["0N", "hi "]))
-    );
-    machine.push(Time::ZERO, "ho".into()).unwrap();
-    assert_eq!(machine.next_output(), None);
-    receive(&mut machine, upload, &["|0A", "|-1T"]);
-    machine.on_end(Time::ZERO, upload, End::Finished);
-    let (second, _, role) = opened(&mut machine);
-    assert_eq!(
-        (role, frames_after_hello(&mut machine, second)),
-        (Role::Upload, decode(&["1N", "ho "]))
-    );
-}
-
-#[test]
-fn polls_repeat_immediately_unless_two_are_empty() {
-    let mut machine = machine(TransportKind::LongPoll);
-    let poll = |machine: &mut StreamMachine, texts: &[&str]| {
-        let (number, _, role) = opened(machine);
-        assert_eq!((role, frames_after_hello(machine, number)), (Role::Primary, vec![]));
-        receive(machine, number, texts);
-        machine.on_end(Time::ZERO, number, End::Finished);
-    };
-    poll(&mut machine, &["C", "|-1A", "|-1T"]);
-    poll(&mut machine, &["0N", "a ", "|-1A", "|-1T"]);
-    poll(&mut machine, &["|-1A", "|0T"]);
-    poll(&mut machine, &["|-1A", "|0T"]);
-    assert_eq!(machine.next_output(), None);
-    let next = machine.next_timeout(Time::ZERO).unwrap();
-    assert!(next <= Duration::from_millis(100), "{next:?}");
-    machine.on_timeout(next);
-    poll(&mut machine, &["1N", "b ", "|-1A", "|0T"]);
-    assert!(matches!(machine.next_output(), Some(Output::Open { .. })));
-    assert_eq!(machine.counters().reconnects, 0);
-}
-
-#[test]
-fn a_poll_overtaken_by_an_upload_is_repeated_immediately() {
-    let mut machine = machine(TransportKind::LongPoll);
-    let (first, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, first);
-    receive(&mut machine, first, &["C", "|-1A", "|-1T"]);
-    machine.on_end(Time::ZERO, first, End::Finished);
-    for number in 0..5 {
-        let (poll, _, role) = opened(&mut machine);
-        assert_eq!((role, frames_after_hello(&mut machine, poll)), (Role::Primary, vec![]));
-        machine.push(Time::ZERO, "hi".into()).unwrap();
-        let (upload, _, role) = opened(&mut machine);
-        assert_eq!((role, frames_after_hello(&mut machine, upload).len()), (Role::Upload, 2));
-        let sack = format!("|{number}A");
-        receive(&mut machine, upload, &[&sack, "|-1T"]);
-        machine.on_end(Time::ZERO, upload, End::Finished);
-        receive(&mut machine, poll, &[&sack, "|-1T"]);
-        machine.on_end(Time::ZERO, poll, End::Finished);
-    }
-    assert!(matches!(machine.next_output(), Some(Output::Open { role: Role::Primary, .. })));
 }
 
 #[test]
@@ -208,159 +151,6 @@ fn a_message_acknowledged_behind_a_gap_is_not_sent_again() {
 }
 
 #[test]
-fn the_sack_of_a_failed_upload_is_sent_again() {
-    let mut machine = machine(TransportKind::HttpStream);
-    let (primary, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, primary);
-    receive(&mut machine, primary, &["C", "beat^", "0N", "a "]);
-    assert_eq!(machine.next_output(), None);
-    let due = machine.next_timeout(Time::ZERO).unwrap();
-    assert!(due < SECOND / 10, "{due:?}");
-    machine.on_timeout(due);
-    let (upload, _, role) = opened(&mut machine);
-    assert_eq!(role, Role::Upload);
-    assert_eq!(frames_after_hello(&mut machine, upload), vec![]);
-    machine.on_end(due, upload, End::Failed);
-    machine.on_timeout(SECOND);
-    let (again, ..) = opened(&mut machine);
-    assert_eq!(frames_after_hello(&mut machine, again), vec![]);
-    receive(&mut machine, again, &["|0T"]);
-    machine.on_end(SECOND, again, End::Finished);
-    machine.on_timeout(2 * SECOND);
-    assert_eq!(machine.next_output(), None);
-}
-
-#[test]
-fn an_upload_without_acknowledged_messages_is_repeated_with_the_current_sack() {
-    let mut machine = machine(TransportKind::HttpStream);
-    let (primary, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, primary);
-    receive(&mut machine, primary, &["C"]);
-    machine.push(Time::ZERO, "hi".into()).unwrap();
-    let (upload, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, upload);
-    receive(&mut machine, primary, &["0N", "a "]);
-    // The server has no room for the messages.
-    receive(&mut machine, upload, &["|-1A", "|-1T"]);
-    machine.on_end(Time::ZERO, upload, End::Finished);
-    machine.on_timeout(SECOND);
-    let (again, ..) = opened(&mut machine);
-    let frames = machine.take_frames(SECOND, again);
-    let Some(Frame::Hello(hello)) = frames.first() else { panic!("{frames:?}") };
-    assert!(String::from_utf8_lossy(hello).contains("\"sack\":\"|0\""), "{hello:?}");
-    assert_eq!(frames[1..], decode(&["0N", "hi "]));
-}
-
-#[test]
-fn the_back_off_grows_to_a_cap_and_never_gives_up() {
-    let mut machine = machine(TransportKind::Tcp);
-    let mut now = Time::ZERO;
-    for _ in 0..100 {
-        let (number, ..) = opened(&mut machine);
-        machine.on_end(now, number, End::Failed);
-        assert_eq!(machine.next_output(), None);
-        let next = machine.next_timeout(now).unwrap();
-        assert!(next - now <= 3 * SECOND);
-        now = next;
-        machine.on_timeout(now);
-    }
-    assert_eq!(machine.counters().reconnects, 100);
-    assert!(now > 60 * SECOND, "100 failures within {now:?}");
-}
-
-#[test]
-fn the_next_attempt_follows_after_the_time_that_the_server_asks_for() {
-    let mut machine = machine(TransportKind::WebSocket);
-    let (number, ..) = opened(&mut machine);
-    machine.on_refused(Time::ZERO, Role::Primary, 5 * SECOND);
-    machine.on_end(Time::ZERO, number, End::Failed);
-    let next = machine.next_timeout(Time::ZERO).unwrap();
-    assert!(next >= 5 * SECOND && next <= 7 * SECOND, "{next:?}");
-    machine.on_timeout(next - Time::from_millis(1));
-    assert_eq!(machine.next_output(), None);
-    machine.on_timeout(next);
-    let (number, ..) = opened(&mut machine);
-    machine.on_end(next, number, End::Failed);
-    let next = machine.next_timeout(next).unwrap() - next;
-    assert!(next <= 3 * SECOND, "the regular back-off: {next:?}");
-}
-
-#[test]
-fn the_delay_of_one_server_does_not_hold_the_attempts_at_others() {
-    let mut machine =
-        StreamMachine::new(Config::new("a:1, b:1", TransportKind::WebSocket), id(), 12345);
-    machine.on_timeout(Time::ZERO);
-    let (number, ..) = opened(&mut machine);
-    machine.on_refused(Time::ZERO, Role::Primary, 60 * SECOND);
-    machine.on_end(Time::ZERO, number, End::Failed);
-    let next = machine.next_timeout(Time::ZERO).unwrap();
-    assert!(next <= 3 * SECOND, "the regular back-off: {next:?}");
-    machine.on_timeout(next);
-    let output = machine.next_output();
-    assert!(matches!(output, Some(Output::Open { server: 1, .. })), "{output:?}");
-}
-
-#[test]
-fn refusals_for_the_configuration_stop_attempts_for_growing_times() {
-    use minerva_proto::v3::RefusalCode;
-    let mut machine = machine(TransportKind::WebSocket);
-    let mut now = Time::ZERO;
-    for (code, least) in [
-        (ProblemCode::Refused(RefusalCode::Origin), 5),
-        (ProblemCode::Refused(RefusalCode::Origin), 10),
-        (ProblemCode::Refused(RefusalCode::Origin), 20),
-        (ProblemCode::Proxy, 0),
-        (ProblemCode::Refused(RefusalCode::Service), 5),
-    ] {
-        let (number, ..) = opened(&mut machine);
-        machine.on_problem(number, Problem::new(code, "no"));
-        machine.on_end(now, number, End::Failed);
-        let next = machine.next_timeout(now).unwrap();
-        let (wait, least) = (next - now, least * SECOND);
-        assert!(wait >= least && wait <= least.mul_f64(1.25).max(3 * SECOND), "{code} {wait:?}");
-        now = next;
-        machine.on_timeout(now);
-    }
-}
-
-#[test]
-fn a_stream_with_a_transport_has_no_problem() {
-    let failure = || Problem::new(ProblemCode::Proxy, "502");
-    let mut machine = machine(TransportKind::HttpStream);
-    let (primary, ..) = opened(&mut machine);
-    frames_after_hello(&mut machine, primary);
-    receive(&mut machine, primary, &["C"]);
-    machine.push(Time::ZERO, "hi".into()).unwrap();
-    let (upload, ..) = opened(&mut machine);
-    machine.on_problem(upload, failure());
-    machine.on_end(Time::ZERO, upload, End::Failed);
-    assert_eq!(machine.problem(), None);
-    machine.on_end(Time::ZERO, primary, End::Finished);
-    assert_eq!(machine.problem(), None, "that of the upload is over");
-    machine.on_timeout(SECOND);
-    let Some(Output::Open { number, role: Role::Primary, .. }) = machine.next_output() else {
-        panic!("no primary")
-    };
-    machine.on_problem(number, failure());
-    machine.on_end(SECOND, number, End::Failed);
-    assert_eq!(machine.problem(), Some(&failure()));
-}
-
-#[test]
-fn the_failure_of_a_replaced_transport_is_no_problem() {
-    let mut machine = machine(TransportKind::Tcp);
-    let (old, ..) = opened(&mut machine);
-    receive(&mut machine, old, &["C"]);
-    machine.switch(Time::ZERO, TransportKind::WebSocket);
-    let (new, ..) = opened(&mut machine);
-    receive(&mut machine, new, &["beat^"]);
-    machine.on_problem(old, Problem::new(ProblemCode::Network, "reset"));
-    machine.on_end(Time::ZERO, old, End::Failed);
-    machine.on_end(Time::ZERO, new, End::Failed);
-    assert_eq!((machine.active_kind(), machine.problem()), (None, None));
-}
-
-#[test]
 fn kills_and_ends() {
     let ended = |texts: &[&[&str]]| {
         let mut machine = machine(TransportKind::Tcp);
@@ -387,18 +177,6 @@ fn kills_and_ends() {
     assert_eq!(ended(&[&[unsent], &["0N", "a ", unsent]]), None);
     assert_eq!(ended(&[&["C", "bye|1!", "Y"]]), Some(("bye".into(), true, EndedBy::Server)));
     assert_eq!(ended(&[&["C", "|5A"]]).map(|(_, _, by)| by), Some(EndedBy::Client));
-}
-
-#[test]
-fn an_expired_back_off_stays_due() {
-    let mut machine = machine(TransportKind::Tcp);
-    let (number, ..) = opened(&mut machine);
-    machine.on_end(Time::ZERO, number, End::Failed);
-    let next = machine.next_timeout(Time::ZERO).unwrap();
-    // Another event wakes the driver at the deadline.
-    assert_eq!(machine.next_timeout(next), Some(next));
-    machine.on_timeout(next);
-    opened(&mut machine);
 }
 
 #[test]
