@@ -15,7 +15,7 @@ mod text;
 mod vectors;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -27,7 +27,7 @@ use crate::differences::Differences;
 use crate::face::{Face, faces};
 use crate::programs::{Programs, beside_this};
 use crate::report::Report;
-use crate::vectors::{Class, Document, Vector};
+use crate::vectors::{Class, Vector};
 
 /// Plays the recorded exchanges of the original server against Minerva.
 ///
@@ -127,16 +127,16 @@ impl Config {
     }
 
     fn vectors(&self) -> anyhow::Result<Vec<Vector>> {
-        let unreadable = "cannot read the vectors";
-        let Some(path) = &self.vectors else { return vectors::built_in().context(unreadable) };
-        let text = read(Some(path), "")?;
-        let document: Document = serde_json::from_str(&text).context(unreadable)?;
-        Ok(document.vectors)
+        let vectors = match &self.vectors {
+            Some(path) => vectors::parse(&read(path)?),
+            None => vectors::built_in(),
+        };
+        vectors.context("cannot read the vectors")
     }
 
     fn differences(&self, vectors: &[Vector]) -> anyhow::Result<Differences> {
-        let text = read(self.differences.as_ref(), differences::LISTED)?;
-        Ok(Differences::parse(&text, vectors)?)
+        let text = self.differences.as_deref().map(read).transpose()?;
+        Ok(Differences::parse(text.as_deref().unwrap_or(differences::LISTED), vectors)?)
     }
 
     async fn start(&self) -> anyhow::Result<Option<Programs>> {
@@ -153,11 +153,6 @@ impl Config {
     }
 }
 
-fn read(path: Option<&PathBuf>, built_in: &str) -> anyhow::Result<String> {
-    match path {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))
-        }
-        None => Ok(built_in.to_owned()),
-    }
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))
 }

@@ -9,19 +9,23 @@ use crate::text::{FrameText, IdShape};
 /// The recorded exchanges of the original server.
 pub(crate) const RECORDED: &str = include_str!("../vectors.json");
 /// Exchanges of the kinds that differed from the original, played to the original server.
-pub(crate) const PLAYED: &str = include_str!("../exchanges.json");
+const PLAYED: &str = include_str!("../exchanges.json");
 
 /// The built-in vectors of both files.
 pub(crate) fn built_in() -> Result<Vec<Vector>, serde_json::Error> {
-    let recorded: Document = serde_json::from_str(RECORDED)?;
-    let played: Document = serde_json::from_str(PLAYED)?;
-    Ok(recorded.vectors.into_iter().chain(played.vectors).collect())
+    Ok(parse(RECORDED)?.into_iter().chain(parse(PLAYED)?).collect())
+}
+
+/// The vectors of a file.
+pub(crate) fn parse(text: &str) -> Result<Vec<Vector>, serde_json::Error> {
+    let document: Document = serde_json::from_str(text)?;
+    Ok(document.vectors)
 }
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Document {
-    pub(crate) vectors: Vec<Vector>,
+struct Document {
+    vectors: Vec<Vector>,
 }
 
 /// One exchange.
@@ -176,11 +180,11 @@ mod tests {
 
     #[test]
     fn the_recorded_file_is_whole() {
-        let document: Document = serde_json::from_str(RECORDED).unwrap();
-        let of = |class| document.vectors.iter().filter(|v| v.class == class).count();
-        assert_eq!(document.vectors.len(), 417);
+        let vectors = parse(RECORDED).unwrap();
+        let of = |class| vectors.iter().filter(|v| v.class == class).count();
+        assert_eq!(vectors.len(), 417);
         assert_eq!(of(Class::Protocol), 384);
-        let names: BTreeSet<&str> = document.vectors.iter().map(|v| v.name.as_str()).collect();
+        let names: BTreeSet<&str> = vectors.iter().map(|v| v.name.as_str()).collect();
         assert_eq!(names.len(), 417);
     }
 }

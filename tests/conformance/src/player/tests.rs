@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 
 use super::*;
 use crate::face::INT32_MAGIC;
-use crate::vectors::{Document, RECORDED};
+use crate::vectors::{RECORDED, parse};
 
 /// An action of the scripted server.
 enum Act {
@@ -23,8 +23,7 @@ enum Act {
 
 /// Vectors that a script can play: one connection, no pauses, no ids in expectations.
 fn playable(face: Face, most: usize) -> Vec<Vector> {
-    let document: Document = serde_json::from_str(RECORDED).unwrap();
-    let mut vectors: Vec<Vector> = document.vectors;
+    let mut vectors = parse(RECORDED).unwrap();
     vectors.retain(|v| script(v, face, "127.0.0.1:12345").is_some());
     let stride = vectors.len().div_ceil(most);
     vectors.into_iter().step_by(stride).collect()
