@@ -35,7 +35,7 @@ pub use frame::Frame;
 pub use frame_type::FrameType;
 pub use framing::{Header, RawFrame, cut, frame_len, put_header};
 pub use hello::{AnyHello, Hello, MAX_GENERATION, ResumeKey, Rewind, requests_version_3};
-pub use refusal::{ClientAction, MAX_TITLE, Refusal, RefusalCode};
+pub use refusal::{CLOSE_CODE, ClientAction, MAX_TITLE, Refusal, RefusalCode};
 pub use renewal::Renewal;
 pub use tags::StreamCreation;
 pub use welcome::Welcome;

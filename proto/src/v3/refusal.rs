@@ -15,7 +15,7 @@ pub const MAX_TITLE: usize = 300;
 /// Longest code, in bytes.
 const MAX_CODE: usize = 32;
 /// First close code of a WebSocket that applications may use; the status is added.
-const CLOSE_CODE: u16 = 4000;
+pub const CLOSE_CODE: u16 = 4000;
 
 /// The reaction of a client to a refusal, the key `do`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use minerva_proto::KillReason;
-use minerva_proto::v3::{ClientAction, Refusal, RefusalCode};
+use minerva_proto::v3::{CLOSE_CODE, ClientAction, Refusal, RefusalCode};
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
 
 use crate::config::TransportKind;
 use crate::refusal::HttpRefusal;
 use crate::transport::TransportError;
-
-/// First close code of a WebSocket that carries a status.
-const STATUS_CLOSE_CODES: u16 = 4000;
 
 /// Why a stream has no connection at present; see [`Stream::problem`](crate::Stream::problem).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +181,7 @@ fn close_code(code: u16) -> ProblemCode {
         1009 => RefusalCode::TooLarge,
         1011 | 1013 => RefusalCode::Unavailable,
         code => {
-            let status = code.checked_sub(STATUS_CLOSE_CODES);
+            let status = code.checked_sub(CLOSE_CODE);
             let status = status.and_then(|status| StatusCode::from_u16(status).ok());
             return status.map_or(ProblemCode::Network, |status| of_status(status, ""));
         }
