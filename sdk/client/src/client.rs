@@ -232,11 +232,7 @@ impl Stream {
         &self,
         known: Option<TransportKind>,
     ) -> Result<Option<TransportKind>, Ended> {
-        let change = |machine: &StreamMachine| match machine.ended() {
-            Some(ended) => Some(Err(ended.clone())),
-            None => Some(machine.active_kind()).filter(|now| *now != known).map(Ok),
-        };
-        self.inner.shared.wait(change).await
+        self.until_changed(|machine| Some(machine.active_kind()).filter(|now| *now != known)).await
     }
 
     /// Why the stream has no connection at present. `None` while a transport is attached, and before the first failure.
@@ -266,11 +262,10 @@ impl Stream {
     /// # Errors
     /// If the stream ends.
     pub async fn problem_changed(&self, known: Option<&Problem>) -> Result<Option<Problem>, Ended> {
-        let change = |machine: &StreamMachine| match machine.ended() {
-            Some(ended) => Some(Err(ended.clone())),
-            None => (machine.problem() != known).then(|| Ok(machine.problem().cloned())),
+        let change = |machine: &StreamMachine| {
+            (machine.problem() != known).then(|| machine.problem().cloned())
         };
-        self.inner.shared.wait(change).await
+        self.until_changed(change).await
     }
 
     /// Ends the stream with a reset, which is sent until the server has confirmed the end, for at most 120 s;
@@ -322,6 +317,18 @@ impl Stream {
     async fn acknowledged_to(&self, end: MessageNumber) -> Result<(), Ended> {
         let condition = |machine: &StreamMachine| machine.acknowledged() >= end;
         self.inner.shared.wait_for_acknowledgement(|machine| outcome(machine, condition)).await
+    }
+
+    /// Waits until `change` returns a new value.
+    async fn until_changed<T>(
+        &self,
+        change: impl Fn(&StreamMachine) -> Option<T>,
+    ) -> Result<T, Ended> {
+        let outcome = |machine: &StreamMachine| match machine.ended() {
+            Some(ended) => Some(Err(ended.clone())),
+            None => change(machine).map(Ok),
+        };
+        self.inner.shared.wait(outcome).await
     }
 
     /// Waits until `condition` holds.
