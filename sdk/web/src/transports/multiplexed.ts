@@ -24,6 +24,8 @@ interface Channel {
   readonly url: string;
   readonly kind: ChannelKind;
   readonly frames: readonly string[];
+  /** Lines of the frames. */
+  readonly body: string;
   readonly listener: Listener;
   readonly credentials: RequestCredentials;
   /** Connection of its own. */
@@ -44,8 +46,9 @@ export function openMultiplexed(
   kind: ChannelKind,
   credentials: RequestCredentials,
 ): TransportHandle {
-  const channel: Channel = { url, kind, frames, listener, credentials, direct: null };
-  if (joinLines(frames).length <= MAX_BODY && isUsable(url)) {
+  const body = joinLines(frames);
+  const channel: Channel = { url, kind, frames, body, listener, credentials, direct: null };
+  if (body.length <= MAX_BODY && isUsable(url)) {
     link ??= WorkerLink.start(url);
     if (link) return link.open(channel);
   }
@@ -127,8 +130,8 @@ class WorkerLink {
     if (channel.kind === 'http-stream') this.#early.push(channel.listener);
   }
 
-  #pass(number: number, { kind, url, frames }: Channel): void {
-    this.#post({ open: number, kind, url, body: joinLines(frames) });
+  #pass(number: number, { kind, url, body }: Channel): void {
+    this.#post({ open: number, kind, url, body });
   }
 
   #onMessage(message: WorkerMessage): void {
