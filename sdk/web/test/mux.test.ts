@@ -120,6 +120,19 @@ test('an upload in a response that ends before its channel has failed, so its SA
   assert.deepEqual(schedule.drain(100).at(-1), { do: 'end', channel: 0, status: 0, wait: 0 });
 });
 
+test('a Retry-After is bounded, of a channel as of a request', () => {
+  for (const [value, wait] of [[299, 299], [300, 300], [301, 300], [999_999_999, 300]] as const) {
+    const schedule = new MuxSchedule();
+    for (const channel of [0, 1]) schedule.open(channel, 'long-poll', '', hello(`${channel}`), 0);
+    const [poll] = schedule.drain(GATHER_TIME);
+    assert(poll?.do === 'fetch');
+    schedule.onChannelEnd(poll.request, 0, 503, value);
+    schedule.onRequestEnd(poll.request, 503, value, 100);
+    const ends = [0, 1].map((channel) => ({ do: 'end', channel, status: 503, wait }));
+    assert.deepEqual(schedule.drain(100), ends);
+  }
+});
+
 test('a worker that does not answer is dead within 5 s, and delayed timers are no evidence', () => {
   const silent = new Liveness(0);
   let now = 0;

@@ -6,6 +6,7 @@
  */
 import { Lines } from '../framing.js';
 import { toJson } from '../hello.js';
+import { MAX_PAUSE } from '../stream/refusal.js';
 import type { Mode, Part } from './format.js';
 
 /** Kind of a channel: the kinds of HTTP transports. */
@@ -227,7 +228,7 @@ export class MuxSchedule {
     // The server has ended the transport, so the request needs no refresh.
     channel.request?.channels.delete(channel);
     this.#channels.delete(channel.number);
-    this.#outputs.push({ do: 'end', channel: channel.number, status, wait });
+    this.#outputs.push({ do: 'end', channel: channel.number, status, wait: Math.min(MAX_PAUSE / 1000, wait) });
   }
 
   #remove(channel: Channel): void {

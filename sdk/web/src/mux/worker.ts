@@ -8,8 +8,6 @@ import { MuxSchedule, type MuxOutput } from './schedule.js';
 
 /** Time in ms without a ping after which a tab is gone; browsers run the timers of hidden tabs once a minute. */
 const TAB_TIMEOUT = 150_000;
-/** Longest accepted `Retry-After` in s. */
-const MAX_WAIT = 300;
 
 interface Tab {
   readonly port: MessagePort;
@@ -136,7 +134,7 @@ class Mux {
       });
       if (response.status === 200 && response.body) await this.#read(number, response.body, abort.signal);
       status = response.status;
-      wait = Math.min(MAX_WAIT, Number(response.headers.get('retry-after')) || 0);
+      wait = Number(response.headers.get('retry-after')) || 0;
     } catch {
       // A network failure, or the abort.
     }

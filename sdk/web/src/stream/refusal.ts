@@ -1,6 +1,6 @@
 /**
  * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
- * transports, the diagnosis and the stream machine.
+ * transports, the diagnosis, the schedule of the shared worker and the stream machine.
  */
 
 /**
@@ -30,8 +30,8 @@ export function local(code: string, title: string): Refusal {
   return { code, title, action: 'retry', after: 0 };
 }
 
-/** Data that no sender has written: a proxy has changed or mixed them. */
-export const DAMAGED = local('frame', 'a proxy has damaged the data');
+/** Data that no sender has written: a proxy has changed or mixed them. The annotation lets the build drop unused objects. */
+export const DAMAGED = /* @__PURE__ */ local('frame', 'a proxy has damaged the data');
 
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {

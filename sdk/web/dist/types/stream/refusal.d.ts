@@ -1,6 +1,6 @@
 /**
  * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
- * transports, the diagnosis and the stream machine.
+ * transports, the diagnosis, the schedule of the shared worker and the stream machine.
  */
 /**
  * Pause in ms after the first refusal that only an operator or the page can lift; each further one doubles the pause. Short,
