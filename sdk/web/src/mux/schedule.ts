@@ -11,6 +11,8 @@ import type { Mode, Part } from './format.js';
 
 /** Kind of a channel: the kinds of HTTP transports. */
 export type ChannelKind = 'http-stream' | 'long-poll' | 'upload';
+/** Kinds whose requests are held by the server. */
+const HELD_KINDS = ['http-stream', 'long-poll'] as const;
 
 /** Time in ms for which a held request waits for further channels. */
 export const GATHER_TIME = 25;
@@ -64,7 +66,7 @@ export class MuxSchedule {
   #requests = new Map<number, Request>();
   #outputs: MuxOutput[] = [];
   #nextRequest = 0;
-  /** Earliest time of the next opening, by kind. */
+  /** Earliest time of the next opening of a held request, by kind. */
   #notBefore: Record<ChannelKind, number> = { 'http-stream': 0, 'long-poll': 0, upload: 0 };
 
   /** Opens a transport with the lines of its frames, the hello first. */
@@ -72,8 +74,7 @@ export class MuxSchedule {
     const { id = '', tnum = 0 } = parseHello(body);
     const channel = { number, kind, service, openedAt: now, body, id, tnum, sent: false, answered: false };
     this.#channels.set(number, { ...channel, lines: new Lines(), request: null });
-    const wait = kind === 'upload' ? 0 : GATHER_TIME;
-    this.#notBefore[kind] = Math.max(this.#notBefore[kind], now + wait);
+    this.#notBefore[kind] = Math.max(this.#notBefore[kind], now + GATHER_TIME);
   }
 
   /** Closes a transport; nothing more is reported for the channel. */
@@ -118,12 +119,12 @@ export class MuxSchedule {
       // A response that ends before its channels was cut.
       if (!continues) this.#end(channel, status === 200 ? 0 : status, wait);
     }
-    if (request.kind !== 'upload') this.#notBefore[request.kind] = now + GATHER_TIME;
+    this.#notBefore[request.kind] = now + GATHER_TIME;
   }
 
   /** Opens due requests and returns the outputs, in order. Called after every input and at `timeout`. */
   drain(now: number): MuxOutput[] {
-    for (const kind of ['http-stream', 'long-poll'] as const) this.#drainHeld(kind, now);
+    for (const kind of HELD_KINDS) this.#drainHeld(kind, now);
     this.#drainUploads(now);
     return this.#outputs.splice(0);
   }
@@ -131,7 +132,7 @@ export class MuxSchedule {
   /** Returns the time by which `drain` must be called; Infinity if only inputs require a call. */
   timeout(now: number): number {
     let next = Infinity;
-    for (const kind of ['http-stream', 'long-poll'] as const) if (this.#isDue(kind)) next = Math.min(next, this.#dueAt(kind));
+    for (const kind of HELD_KINDS) if (this.#isDue(kind)) next = Math.min(next, this.#dueAt(kind));
     if (this.#pending('upload').length > 0) {
       const stalls = this.#requestsOf('upload').map(({ openedAt }) => openedAt + UPLOAD_STALL_TIME);
       next = Math.min(next, Math.max(now, ...stalls));

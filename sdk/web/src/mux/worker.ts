@@ -4,7 +4,7 @@
  */
 import { encodeParts, ResponseParser, type Mode, type Part } from './format.js';
 import type { TabMessage, WorkerMessage } from './ports.js';
-import { MuxSchedule, type MuxOutput } from './schedule.js';
+import { MuxSchedule, type ChannelKind, type MuxOutput } from './schedule.js';
 
 /** Time in ms without a ping after which a tab is gone; browsers run the timers of hidden tabs once a minute. */
 const TAB_TIMEOUT = 150_000;
@@ -81,7 +81,7 @@ class Mux {
 
   open(
     channel: number,
-    { kind, service, body }: { kind: Parameters<MuxSchedule['open']>[1]; service: string; body: string },
+    { kind, service, body }: { kind: ChannelKind; service: string; body: string },
     report: (message: Exclude<WorkerMessage, 'pong'>) => void,
   ): void {
     this.#reports.set(channel, report);

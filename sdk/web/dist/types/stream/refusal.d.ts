@@ -22,7 +22,7 @@ export interface Refusal {
 }
 /** Builds a refusal with the reaction `retry`. */
 export declare function local(code: string, title: string): Refusal;
-/** Data that no sender has written: a proxy has changed or mixed them. */
+/** Data that no sender has written: a proxy has changed or mixed them. The annotation lets the build drop unused objects. */
 export declare const DAMAGED: Refusal;
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
