@@ -27,7 +27,7 @@ export function openHttp(
   const exchange = async (): Promise<void> => {
     const response = await fetch(url, { ...request(frames, credentials), signal: abort.signal });
     if (response.status !== 200 || !response.body) {
-      if ([429, 503].includes(response.status)) outcome = 'unavailable';
+      outcome = outcomeOf(response.status);
       refusal = await readRefusal(response);
       return;
     }
@@ -60,6 +60,11 @@ export function openHttp(
   };
   exchange().then(over, over);
   return { close: () => abort.abort() };
+}
+
+/** Outcome of a request that was answered with another status than 200. */
+export function outcomeOf(status: number): TransportOutcome {
+  return [429, 503].includes(status) ? 'unavailable' : 'failed';
 }
 
 /** Longest reset in characters, messages included, whose request outlives the page; browsers limit the sum to 64 KiB. */

@@ -8,7 +8,7 @@ import { Liveness, PING_INTERVAL } from '../mux/liveness.js';
 import { MUX_NAME, type TabMessage, type WorkerMessage } from '../mux/ports.js';
 import type { ChannelKind } from '../mux/schedule.js';
 import { local } from '../stream/refusal.js';
-import { openHttp } from './http.js';
+import { openHttp, outcomeOf } from './http.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** Longest time in ms for which a transport waits for the start of the worker. */
@@ -79,7 +79,7 @@ function onEnd(channel: Channel, status: number, wait: number): void {
     channel.direct = openDirectly(channel);
     return;
   }
-  listener([], [429, 503].includes(status) ? 'unavailable' : 'failed', { ...local('', ''), after: wait * 1000 });
+  listener([], outcomeOf(status), { ...local('', ''), after: wait * 1000 });
 }
 
 /** Connection of this page to the worker. */
