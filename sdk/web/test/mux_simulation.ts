@@ -3,9 +3,11 @@
  * time. The network delays and breaks requests; a proxy may buffer responses. WebSockets are refused.
  */
 import assert from 'node:assert/strict';
+import { joinLines } from '../src/framing.js';
 import { encodeParts, ResponseParser } from '../src/mux/format.js';
 import { MuxSchedule, type MuxOutput } from '../src/mux/schedule.js';
 import { StreamMachine } from '../src/stream.js';
+import { EventQueue } from './event_queue.js';
 import { ModelServer, type Wire } from './model_server.js';
 import type { Random } from './random.js';
 
@@ -33,12 +35,6 @@ interface Request {
   readonly parser: ResponseParser;
 }
 
-interface Event {
-  readonly at: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
 export class MuxSimulation {
   now = 0;
   buffering = false;
@@ -47,8 +43,7 @@ export class MuxSimulation {
   #schedule = new MuxSchedule();
   #requests = new Map<number, Request>();
   #owners = new Map<number, { tab: Tab; key: number }>();
-  #events: Event[] = [];
-  #order = 0;
+  #events = new EventQueue();
   #made = 0;
   #channels = 0;
 
@@ -114,26 +109,22 @@ export class MuxSimulation {
   run(until: number, done: () => boolean = () => false): void {
     for (let steps = 0; !done(); steps += 1) {
       assert(steps < 100_000, 'endless events: a busy loop');
-      this.#events.sort((a, b) => a.at - b.at || a.order - b.order);
       const timeouts = this.tabs.map((tab) => tab.machine.pollTimeout() ?? Infinity);
       const timeout = Math.max(this.now, Math.min(...timeouts, this.#schedule.timeout(this.now)));
-      const event = this.#events[0];
-      const at = Math.min(event?.at ?? Infinity, timeout);
+      const { nextAt } = this.#events;
+      const at = Math.min(nextAt, timeout);
       if (at > until) {
         this.now = until;
         return;
       }
       this.now = at;
-      if (event?.at === at) {
-        this.#events.shift();
-        event.run();
-      }
+      if (nextAt === at) this.#events.runNext();
       this.#drain();
     }
   }
 
   #after(delay: number, run: () => void): void {
-    this.#events.push({ at: this.now + delay, order: this.#order++, run });
+    this.#events.push(this.now + delay, run);
   }
 
   #drain(): void {
@@ -166,7 +157,7 @@ export class MuxSimulation {
     const channel = this.#channels++;
     tab.channels.set(key, channel);
     this.#owners.set(channel, { tab, key });
-    this.#schedule.open(channel, kind as 'upload', '', frames.map((frame) => `${frame}\n`).join(''), this.now);
+    this.#schedule.open(channel, kind as 'upload', '', joinLines(frames), this.now);
   }
 
   #execute(output: MuxOutput): void {
@@ -204,7 +195,7 @@ export class MuxSimulation {
     return {
       kind: 'http',
       write: (frames) => {
-        const text = frames.map((frame) => `${frame}\n`).join('');
+        const text = joinLines(frames);
         if (isStream) this.#respond(request, `${channel} ${text.length}\n${text}`);
         else gathered += text;
       },

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { StreamMachine } from '../src/stream.js';
 import type { End, Kind, Output, State, StreamOptions } from '../src/stream/types.js';
+import { EventQueue } from './event_queue.js';
 import { ModelServer, type Wire } from './model_server.js';
 import type { Random } from './random.js';
 
@@ -55,12 +56,6 @@ interface Connection {
   recv: ((frames: readonly string[]) => void) | undefined;
 }
 
-interface Event {
-  readonly at: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
 /** A connection without a client behind it. */
 const DEAD: Wire = { kind: 'http', write: () => {}, end: () => {}, after: () => {} };
 
@@ -101,8 +96,7 @@ export class Simulation {
   /** The network loses data in flight to the server on connections that the client closes. */
   dropsClosed = false;
   #connections = new Map<number, Connection>();
-  #events: Event[] = [];
-  #order = 0;
+  #events = new EventQueue();
   #created = false;
 
   constructor(
@@ -175,28 +169,22 @@ export class Simulation {
   }
 
   after(delay: number, run: () => void): void {
-    this.#events.push({ at: this.now + delay, order: this.#order++, run });
+    this.#events.push(this.now + delay, run);
   }
 
   /** Runs until the time `until`, or until `done` returns true. */
   run(until: number, done: () => boolean = () => false): void {
     for (let steps = 0; !done(); steps += 1) {
       assert(steps < 200_000, 'endless events: a busy loop');
-      const event = this.#events.reduce<Event | undefined>(
-        (best, e) => (!best || e.at < best.at || (e.at === best.at && e.order < best.order) ? e : best),
-        undefined,
-      );
+      const { nextAt } = this.#events;
       const timeout = this.client.pollTimeout() ?? Infinity;
-      const at = Math.min(event?.at ?? Infinity, Math.max(timeout, this.now));
+      const at = Math.min(nextAt, Math.max(timeout, this.now));
       if (at > until) {
         this.now = until;
         return;
       }
       this.now = at;
-      if (event && event.at === at) {
-        this.#events.splice(this.#events.indexOf(event), 1);
-        event.run();
-      }
+      if (nextAt === at) this.#events.runNext();
       this.drain();
     }
   }
@@ -285,24 +273,16 @@ export class Simulation {
 
   #toServer(connection: Connection, run: () => void): void {
     connection.toServer = Math.max(connection.toServer, this.now + this.random.below(this.latency));
-    this.#events.push({
-      at: connection.toServer,
-      order: this.#order++,
-      run: () => {
-        const isLost = connection.broken || (this.dropsClosed && connection.closed);
-        if (!isLost && this.up) run();
-      },
+    this.#events.push(connection.toServer, () => {
+      const isLost = connection.broken || (this.dropsClosed && connection.closed);
+      if (!isLost && this.up) run();
     });
   }
 
   #later(connection: Connection, run: () => void): void {
     connection.toClient = Math.max(connection.toClient, this.now + this.random.below(this.latency));
-    this.#events.push({
-      at: connection.toClient,
-      order: this.#order++,
-      run: () => {
-        if (!connection.broken) run();
-      },
+    this.#events.push(connection.toClient, () => {
+      if (!connection.broken) run();
     });
   }
 
