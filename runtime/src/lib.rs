@@ -2,6 +2,7 @@
 //!
 //! [`tasks`] schedules the tasks of gRPC calls and store connections; called by edge, core and application SDK.
 //! [`dial`] opens TCP connections to names with several addresses; called by the Rust client and the Redis store.
+//! [`network`] parses networks in CIDR notation; called by the edge and the Rust client.
 //! [`recurring`] limits the log lines of recurring faults; called by core and edge.
 //! The feature `process` adds the operator interface of a program: [`program()`] with its exit codes, [`LogConfig`],
 //! signals, the [`Admin`] port, and the subcommands [`health()`] and [`doctor`]. Each `main.rs` calls these.
@@ -20,6 +21,7 @@ pub mod health;
 pub mod log;
 #[cfg(feature = "process")]
 pub mod memory;
+pub mod network;
 #[cfg(feature = "process")]
 pub mod program;
 pub mod recurring;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
 use http::HeaderMap;
+use minerva_runtime::network::Network;
 
 /// Header in which trusted proxies report the client's address. Only one is read: a proxy that writes one header may
 /// pass on the other one as the client has sent it.
@@ -25,14 +26,6 @@ pub(crate) struct TrustedProxies {
     header: ForwardedHeader,
 }
 
-/// A network in CIDR notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
-    first: IpAddr,
-    /// Length of the network prefix in bits.
-    prefix: u8,
-}
-
 /// An entry of the list is neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an address nor a network")]
@@ -43,7 +36,8 @@ impl TrustedProxies {
     pub(crate) fn new(list: &[String], header: ForwardedHeader) -> Result<Self, NetworkError> {
         // An empty environment variable is an empty list.
         let list = list.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
-        let nets = list.map(|text| parse(text).ok_or_else(|| NetworkError(text.to_owned())));
+        let nets =
+            list.map(|text| Network::parse(text).ok_or_else(|| NetworkError(text.to_owned())));
         Ok(Self { networks: nets.collect::<Result<_, _>>()?, header })
     }
 
@@ -134,33 +128,6 @@ fn unquote(text: &str) -> Cow<'_, str> {
         Some(content) => content.into(),
         None => text.into(),
     }
-}
-
-impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.first, address) {
-            (IpAddr::V4(first), IpAddr::V4(address)) => {
-                let differing = u32::from(first) ^ u32::from(address);
-                differing.leading_zeros() >= self.prefix.into()
-            }
-            (IpAddr::V6(first), IpAddr::V6(address)) => {
-                let differing = u128::from(first) ^ u128::from(address);
-                differing.leading_zeros() >= self.prefix.into()
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-fn parse(text: &str) -> Option<Network> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
-        None => (text, None),
-    };
-    let first: IpAddr = address.parse().ok()?;
-    let longest = if first.is_ipv4() { 32 } else { 128 };
-    let prefix = prefix.unwrap_or(longest);
-    (prefix <= longest).then_some(Network { first, prefix })
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use minerva_runtime::network::Network;
+
 /// Whether a host is this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
@@ -22,7 +24,7 @@ fn matches(host: &str, port: u16, entry: &str) -> bool {
         return false;
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return contains(pattern, ip);
+        return Network::parse(pattern).is_some_and(|network| network.contains(ip));
     }
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let pattern = pattern.trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
@@ -39,28 +41,6 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
         Some(_) | None => (entry, None),
     };
     (pattern.trim_start_matches('[').trim_end_matches(']'), port)
-}
-
-/// Whether an address or a network contains `ip`.
-fn contains(pattern: &str, ip: IpAddr) -> bool {
-    let (network, bits) = match pattern.split_once('/') {
-        Some((network, bits)) => (network, bits.parse::<u32>().ok()),
-        None => (pattern, Some(128)),
-    };
-    let (Ok(network), Some(bits)) = (network.parse::<IpAddr>(), bits) else { return false };
-    match (network, ip) {
-        (IpAddr::V4(network), IpAddr::V4(ip)) => {
-            let ignored = 32_u32.saturating_sub(bits);
-            let prefix = |ip: u32| ip.checked_shr(ignored).unwrap_or(0);
-            prefix(network.into()) == prefix(ip.into())
-        }
-        (IpAddr::V6(network), IpAddr::V6(ip)) => {
-            let ignored = 128_u32.saturating_sub(bits);
-            let prefix = |ip: u128| ip.checked_shr(ignored).unwrap_or(0);
-            prefix(network.into()) == prefix(ip.into())
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-    }
 }
 
 #[cfg(test)]
