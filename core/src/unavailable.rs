@@ -2,14 +2,12 @@
 //!
 //! Used where a transport is refused, and by the counters, which have one entry for each.
 
+pub(crate) use minerva_proto::link::{NO_APPLICATION, UNSERVED};
+
 /// Memory is short.
 pub(crate) const BUSY: &str = "busy";
 /// The message is behind a gap, and no budget admits it.
 pub(crate) const NO_ROOM_BEHIND_GAP: &str = "no room behind a gap";
-/// The service has never had an instance.
-pub(crate) const UNSERVED: &str = "unserved";
-/// Too many streams wait for an instance.
-pub(crate) const NO_APPLICATION: &str = "no application";
 /// The partition has too many streams.
 pub(crate) const TOO_MANY_STREAMS: &str = "too many streams";
 /// The address has too many streams.

@@ -2,7 +2,7 @@
 //! example. Neither has a stream id or a key of a client. For both versions, one line about services without an
 //! application.
 
-use minerva_proto::link::Attach;
+use minerva_proto::link::{Attach, NO_APPLICATION, UNSERVED};
 use minerva_proto::v3::Refusal;
 use minerva_runtime::recurring::RecurringFaults;
 
@@ -38,5 +38,5 @@ pub(crate) fn note_unavailable(attach: &Attach, reason: &str) {
 
 /// Whether a core's reason for `Unavailable` is the lack of an application instance.
 fn is_unserved(reason: &str) -> bool {
-    matches!(reason, "unserved" | "no application")
+    matches!(reason, UNSERVED | NO_APPLICATION)
 }

@@ -25,7 +25,9 @@ use std::fmt;
 
 use crate::Versions;
 
-pub use core_message::{Claim, Close, CloseCause, CoreFrame, CoreMessage, NO_HEARTBEAT};
+pub use core_message::{
+    Claim, Close, CloseCause, CoreFrame, CoreMessage, NO_APPLICATION, NO_HEARTBEAT, UNSERVED,
+};
 pub use edge_message::{
     Attach, Batch, Caller, CreatedStream, EdgeFrame, EdgeMessage, End, Resume, Run,
 };

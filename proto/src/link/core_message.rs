@@ -8,6 +8,12 @@ use crate::{BatchNumber, ClaimTag, KillReason, MessageNumber, Reset, Sack, Strea
 /// Value of `heartbeat_after` for a transport without an initial heartbeat.
 pub const NO_HEARTBEAT: MessageNumber = MessageNumber(u64::MAX);
 
+/// Reason of [`CloseCause::Unavailable`]: the service has never had an app instance.
+pub const UNSERVED: &str = "unserved";
+
+/// Reason of [`CloseCause::Unavailable`]: too many streams wait for an app instance.
+pub const NO_APPLICATION: &str = "no application";
+
 /// One message of a core: about one transport, or about the owned partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoreFrame {
