@@ -1,6 +1,6 @@
 //! The content of one message, text or binary, with the kind.
 //!
-//! Edge, core and SDKs use payloads in their queues; [`split`] and [`join`] convert lists of payloads for contracts and
+//! Edge, core and SDKs use payloads in their queues; [`split`], [`split_shared`] and [`join`] convert lists of payloads for contracts and
 //! records, where the indexes of the binary messages stand beside the contents. Limits of length are checked elsewhere.
 
 use std::fmt;
@@ -189,7 +189,7 @@ impl PartialEq<&str> for Payload {
 }
 
 /// The indexes of the binary messages.
-pub fn binary_indexes(payloads: &[Payload]) -> Vec<u32> {
+fn binary_indexes(payloads: &[Payload]) -> Vec<u32> {
     let binary = payloads.iter().zip(0..).filter(|(payload, _)| payload.is_binary());
     binary.map(|(_, index)| index).collect()
 }
@@ -198,6 +198,11 @@ pub fn binary_indexes(payloads: &[Payload]) -> Vec<u32> {
 pub fn split(payloads: Vec<Payload>) -> (Vec<Bytes>, Vec<u32>) {
     let binary = binary_indexes(&payloads);
     (payloads.into_iter().map(Payload::into_bytes).collect(), binary)
+}
+
+/// As [`split`]; the messages remain, and share their contents.
+pub fn split_shared(payloads: &[Payload]) -> (Vec<Bytes>, Vec<u32>) {
+    (payloads.iter().map(|payload| payload.bytes.clone()).collect(), binary_indexes(payloads))
 }
 
 /// Messages from contents and the indexes of the binary ones.
@@ -250,6 +255,7 @@ mod tests {
             vec!["".into(), Payload::binary(""), "é".into(), Payload::binary(&[0xff][..])];
         let (contents, binary) = split(payloads.clone());
         assert_eq!(binary, [1, 3]);
+        assert_eq!(split_shared(&payloads), (contents.clone(), binary.clone()));
         assert_eq!(join(contents.clone(), &binary), Ok(payloads));
         assert_eq!(join(contents.clone(), &[1]), Err(JoinError::Text(3)));
         for wrong in [&[3, 1][..], &[1, 1, 3], &[1, 3, 4], &[1, 3, 3]] {

@@ -102,6 +102,7 @@ impl Snapshot {
             };
             messages.iter().map(stored).collect()
         };
+        let (inbox, binary_inbox) = payload::split_shared(&self.inbox);
         StoredSnapshot {
             version: if tags.is_some() { tags_version } else { BASE_VERSION },
             as_of: as_of.0,
@@ -110,8 +111,8 @@ impl Snapshot {
             max_idle_ms: self.max_idle_ms,
             instance: self.instance.as_deref().map(str::to_owned),
             inbox_base: self.inbox_base.0,
-            inbox: self.inbox.iter().map(|message| message.bytes().clone()).collect(),
-            binary_inbox: payload::binary_indexes(&self.inbox),
+            inbox,
+            binary_inbox,
             received_next: self.received_next.0,
             waiting: numbered(&self.waiting),
             outbox_base: self.outbox_base.0,

@@ -235,7 +235,7 @@ impl From<&Record> for Content {
                 Self::Assigned(Assigned { instance, redeliveries })
             }
             Record::Received { first, messages } => {
-                let (messages, binary) = payload::split(messages.clone());
+                let (messages, binary) = payload::split_shared(messages);
                 Self::Received(Received { first: first.0, messages, binary })
             }
             Record::Sacked(sack) => Self::Sacked(StoredSack {
@@ -243,7 +243,7 @@ impl From<&Record> for Content {
                 beyond: sack.beyond.iter().map(|number| number.0).collect(),
             }),
             Record::Sent { messages } => {
-                let (messages, binary) = payload::split(messages.clone());
+                let (messages, binary) = payload::split_shared(messages);
                 Self::Sent(Sent { messages, binary })
             }
             Record::Acknowledged { event } => Self::Acknowledged(event.0),
@@ -254,7 +254,7 @@ impl From<&Record> for Content {
                 outbox_messages: outbox.messages,
             }),
             Record::Pushed(push) => {
-                let (messages, binary) = payload::split(push.messages.clone());
+                let (messages, binary) = payload::split_shared(&push.messages);
                 Self::Pushed(Pushed { messages, keys: push.keys.clone(), binary })
             }
             Record::Labelled { label } => {
