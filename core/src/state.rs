@@ -20,7 +20,6 @@ pub(crate) use checkpoint_summary::{GROUPS, StoredSnapshots, group};
 pub(crate) use facts::STATE_LOST;
 pub use facts::{Ended, EndedBy, Origin, SendState};
 pub use inbox::Inbox;
-pub(crate) use message_bytes::unshared;
 pub use outbox::Outbox;
 #[cfg(feature = "fuzzing")]
 pub use record::fuzzing;

@@ -23,6 +23,7 @@ use minerva_proto::{EventNumber, MessageNumber, Payload, Sack};
 
 use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
+use super::message_bytes::unshared;
 
 pub use entry::{DamagedStreams, DecodedEntry, decode_entry, encode_entry};
 pub use meta::{Meta, StoreRollback, UnwrittenMessages};
@@ -118,6 +119,12 @@ pub struct Push {
 }
 
 impl Push {
+    /// A push with contents of its own, out of the received buffer.
+    pub(crate) fn unshared(messages: &[Payload], keys: &[Bytes]) -> Self {
+        let messages = messages.iter().map(unshared).collect();
+        Self { messages, keys: keys.iter().map(|key| Bytes::copy_from_slice(key)).collect() }
+    }
+
     /// Bytes of the messages.
     pub(crate) fn bytes(&self) -> usize {
         self.messages.iter().map(Payload::len).sum()

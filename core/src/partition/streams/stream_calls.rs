@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use minerva_proto::StreamNumber;
 
 use super::super::stream_call::{StreamCall, StreamRequest, StreamSelector};
 use super::PartitionStreams;
-use crate::state::{Push, unshared};
+use crate::state::Push;
 use crate::stream::{Effects, Intake, Millis, Output, PushOutcome, StreamInfo, StreamReply, Turn};
 
 impl PartitionStreams {
@@ -18,9 +17,7 @@ impl PartitionStreams {
         let reply = match request {
             StreamRequest::Push { to, messages, key } => {
                 // One copy in memory for all streams.
-                let messages = messages.iter().map(unshared).collect();
-                let keys = key.iter().map(|key| Bytes::copy_from_slice(key)).collect();
-                let push = Push { messages, keys };
+                let push = Push::unshared(&messages, key.as_slice());
                 self.pushes.add(to, id, push.into());
                 return;
             }

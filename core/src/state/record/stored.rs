@@ -12,7 +12,6 @@ use prost::Message;
 
 use super::super::attributes::OutboxLimits;
 use super::super::facts::{Ended, EndedBy, Origin};
-use super::super::message_bytes::unshared;
 use super::stored_origin::StoredOrigin;
 use super::{Push, Record};
 
@@ -305,9 +304,7 @@ impl TryFrom<Content> for Record {
             }
             // One copy serves all streams of the push.
             Content::Pushed(Pushed { messages, keys, binary }) => {
-                let messages = payloads(messages, &binary)?.iter().map(unshared).collect();
-                let keys = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
-                Self::Pushed(Push { messages, keys }.into())
+                Self::Pushed(Push::unshared(&payloads(messages, &binary)?, &keys).into())
             }
             Content::Labelled(Labelled { label }) => {
                 Self::Labelled { label: label.map(Into::into) }
