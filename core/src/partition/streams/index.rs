@@ -1,6 +1,7 @@
 //! Index of the streams of a partition by label and group, derived from the durable attributes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use minerva_proto::StreamNumber;
@@ -46,12 +47,17 @@ impl StreamIndex {
 
     /// Streams with a label, ascending.
     pub(super) fn labelled(&self, service: &Arc<str>, label: &Arc<str>) -> Vec<StreamNumber> {
-        numbers(&self.labels, service, label)
+        numbers(&self.labels, service, label, ..)
     }
 
-    /// Streams in a group, ascending.
-    pub(super) fn members(&self, service: &Arc<str>, group: &Arc<str>) -> Vec<StreamNumber> {
-        numbers(&self.groups, service, group)
+    /// Streams in a group with numbers above `after`, ascending.
+    pub(super) fn members(
+        &self,
+        service: &Arc<str>,
+        group: &Arc<str>,
+        after: StreamNumber,
+    ) -> Vec<StreamNumber> {
+        numbers(&self.groups, service, group, (Bound::Excluded(after), Bound::Unbounded))
     }
 }
 
@@ -83,7 +89,8 @@ fn numbers(
     map: &HashMap<Key, BTreeSet<StreamNumber>>,
     service: &Arc<str>,
     text: &Arc<str>,
+    range: impl RangeBounds<StreamNumber>,
 ) -> Vec<StreamNumber> {
     let found = map.get(&(service.clone(), text.clone()));
-    found.map_or_else(Vec::new, |numbers| numbers.iter().copied().collect())
+    found.map_or_else(Vec::new, |numbers| numbers.range(range).copied().collect())
 }

@@ -120,9 +120,7 @@ impl PartitionStreams {
             }
             StreamSelector::Label(service, label) => self.index.labelled(service, label),
             StreamSelector::Group(service, group, after) => {
-                let mut members = self.index.members(service, group);
-                members.retain(|number| number > after);
-                members
+                self.index.members(service, group, *after)
             }
         };
         let is_live =
