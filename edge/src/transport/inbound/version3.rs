@@ -37,12 +37,14 @@ impl Inbound {
 
     /// Parses the hello and selects the framing of the frames behind the hello.
     pub(super) fn accept_hello(&mut self, json: &Bytes) -> Result<AnyHello, Fault> {
-        let is_refused = self.versions == WireVersions::Three
-            || (self.versions.newest() > 2 && requests_version_3(json));
-        match AnyHello::parse(json, self.versions.newest()) {
-            Err(error) if is_refused => Err(Fault::refusal(error)),
+        let versions = self.versions;
+        let is_refused = || {
+            versions == WireVersions::Three || (versions.newest() > 2 && requests_version_3(json))
+        };
+        match AnyHello::parse(json, versions.newest()) {
+            Err(error) if is_refused() => Err(Fault::refusal(error)),
             Err(_) => Err(Fault::INVALID),
-            Ok(AnyHello::V2(_)) if self.versions == WireVersions::Three => {
+            Ok(AnyHello::V2(_)) if versions == WireVersions::Three => {
                 Err(Fault::titled(RefusalCode::Version, "the subprotocol minerva.3 has version 3"))
             }
             Ok(AnyHello::V2(hello)) => {
@@ -50,7 +52,7 @@ impl Inbound {
                 self.presumes = matches!(hello.eeds, Eeds::Number(_));
                 Ok(AnyHello::V2(hello))
             }
-            Ok(AnyHello::V3(_)) if self.versions == WireVersions::TwoByContentType => {
+            Ok(AnyHello::V3(_)) if versions == WireVersions::TwoByContentType => {
                 Err(Fault::ContentType)
             }
             // The sessions of generations are not served yet: to ignore the keys could take a stream from its page.
