@@ -256,13 +256,7 @@ impl Inbound {
                 self.number(Payload::ascii_text(string), &mut cut.batch)?;
             }
             Frame::SeqNum(number) => self.next_message = number,
-            Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) && !self.presumes => {}
-            Frame::Sack(sack) => {
-                self.presumes = false;
-                self.last_sack = Some(sack.clone());
-                cut.cost += sack.beyond.len() * size_of::<u64>();
-                cut.batch.sacks.push(sack);
-            }
+            Frame::Sack(sack) => self.take_sack(sack, cut),
             Frame::Reset(reset) => cut.batch.reset = Some(reset),
             Frame::Hello(json) => {
                 // The original server acknowledges the messages before a second valid hello.
@@ -276,6 +270,17 @@ impl Inbound {
             | Frame::TransportKill(_) => return Err(Fault::INVALID),
         }
         Ok(())
+    }
+
+    /// Adds a SACK to the batch, unless the SACK is a repetition without an effect.
+    fn take_sack(&mut self, sack: Sack, cut: &mut Cut) {
+        if self.last_sack.as_ref() == Some(&sack) && !self.presumes {
+            return;
+        }
+        self.presumes = false;
+        self.last_sack = Some(sack.clone());
+        cut.cost += sack.beyond.len() * size_of::<u64>();
+        cut.batch.sacks.push(sack);
     }
 
     fn number(&mut self, message: Payload, batch: &mut Batch) -> Result<(), Fault> {

@@ -97,12 +97,7 @@ impl Inbound {
         }
         match v3::Frame::decode(raw).map_err(Fault::refusal)? {
             v3::Frame::SeqNum(number) => self.next_message = number,
-            v3::Frame::Sack(sack) if self.last_sack.as_ref() == Some(&sack) => {}
-            v3::Frame::Sack(sack) => {
-                self.last_sack = Some(sack.clone());
-                cut.cost += sack.beyond.len() * size_of::<u64>();
-                cut.batch.sacks.push(sack);
-            }
+            v3::Frame::Sack(sack) => self.take_sack(sack, cut),
             v3::Frame::ClaimTag(tag) => {
                 self.tags = with_tag(&self.tags, tag);
                 cut.cost += size_of_val(self.tags.pairs());
