@@ -198,20 +198,23 @@ async fn transport(
     let Some(address) = connection.admit(request.headers()) else {
         return refusal::refuse(request, busy(), connection, too_many_connections);
     };
-    let client = (connection.caller(request.headers(), service), address);
     match endpoint {
         Endpoint::Io => {
+            let client = (connection.caller(request.headers(), service), address);
             let versions = exchange::versions(request.headers(), &connection.shared);
             let upload = Upload::new(request.into_body());
             Box::pin(exchange::serve(upload, versions, client, connection)).await
         }
         Endpoint::Mux { has_service } => {
             let (head, body) = request.into_parts();
-            let service = multiplex::PathService { name: client.0.service, is_named: has_service };
-            let client = (service, client.1);
+            let service = multiplex::PathService { name: service, is_named: has_service };
+            let client = (service, address);
             Box::pin(multiplex::serve(body, head.headers, client, connection)).await
         }
-        Endpoint::Ws => websocket::upgrade(request, client, connection),
+        Endpoint::Ws => {
+            let client = (connection.caller(request.headers(), service), address);
+            websocket::upgrade(request, client, connection)
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //! of its own; the response interleaves their responses. Called by `http.rs`.
 //!
 //! The body is a line `stream` or `poll`, then the parts: a line `CHANNEL LENGTH SERVICE` (SERVICE is optional) and
-//! LENGTH bytes. A part that is refused leaves the others. The response has lines `CHANNEL LENGTH`, each followed by LENGTH bytes, and one line
-//! `CHANNEL end STATUS SECONDS` per channel. A `poll` ends shortly after its first channel; the others then have no such line.
+//! LENGTH bytes. A part that is refused leaves the others. The response has lines `CHANNEL LENGTH`, each followed by
+//! LENGTH bytes, and one line `CHANNEL end STATUS SECONDS` per channel. A `poll` ends shortly after its first channel; the
+//! others then have no such line.
 
 use std::sync::Arc;
 use std::time::Duration;
