@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use minerva_proto::link::{Batch, Close, CloseCause, CoreMessage, Resume, Run};
-use minerva_proto::{BatchNumber, MessageNumber, Payload, TransportKind, TransportNumber};
+use minerva_proto::{BatchNumber, MessageNumber, Payload, Sack, TransportKind, TransportNumber};
 
 use super::*;
 
@@ -35,9 +35,17 @@ pub(super) struct Rig {
 
 /// The answer of the core to the hello: stream 9, perhaps created.
 pub(super) fn stream_opened(created: bool) -> CoreMessage {
+    opened_with(created, None, MessageNumber(0))
+}
+
+/// As [`stream_opened`], with a SACK and the place of the initial heartbeat.
+pub(super) fn opened_with(
+    created: bool,
+    sack: Option<Sack>,
+    heartbeat_after: MessageNumber,
+) -> CoreMessage {
     let (stream, created_tag) = (StreamNumber(9), ClaimTag::UNKNOWN);
-    let heartbeat_after = MessageNumber(0);
-    CoreMessage::Opened { created, sack: None, stream, created_tag, heartbeat_after }
+    CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after }
 }
 
 impl Rig {

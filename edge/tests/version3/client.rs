@@ -169,13 +169,9 @@ impl Client {
 
     /// Reads more bytes of frames; `false` at the end.
     async fn more(&mut self) -> bool {
-        if let Socket::Http { .. } = self.socket {
-            return self.more_of_body().await;
-        }
         match &mut self.socket {
             Socket::Tcp(connection) => {
-                let more =
-                    connection.read.is_empty().then_some(()).is_none() || connection.more().await;
+                let more = !connection.read.is_empty() || connection.more().await;
                 self.read.extend_from_slice(&std::mem::take(&mut connection.read));
                 more
             }
@@ -192,7 +188,7 @@ impl Client {
                     Some(Err(_)) | None => return false,
                 }
             },
-            Socket::Http { .. } => unreachable!(),
+            Socket::Http { .. } => self.more_of_body().await,
         }
     }
 

@@ -107,7 +107,7 @@ fn a_core_may_overdraw_by_one_message_only() {
 #[test]
 fn a_client_that_reads_no_answers_is_not_read() {
     let mut rig = Rig::attached();
-    let sack = minerva_proto::Sack::from_numbers(Some(1 << 53), [1 << 53; 100]);
+    let sack = Sack::from_numbers(Some(1 << 53), [1 << 53; 100]);
     let mut answers = 0;
     while rig.machine.wants_input() {
         rig.core(CoreMessage::Sack(sack.clone()));

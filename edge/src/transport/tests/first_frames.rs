@@ -9,8 +9,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn opened(created: bool, heartbeat_after: MessageNumber) -> CoreMessage {
-    let (stream, created_tag) = (StreamNumber(9), ClaimTag::UNKNOWN);
-    CoreMessage::Opened { created, sack: None, stream, created_tag, heartbeat_after }
+    opened_with(created, None, heartbeat_after)
 }
 
 fn sack(acked: u64) -> CoreMessage {
@@ -61,11 +60,11 @@ fn the_initial_heartbeat_follows_the_queued_messages() {
 
 #[test]
 fn the_initial_heartbeat_waits_a_second_at_most() {
-    for (maxia, wait) in [(5, SECOND), (1, SECOND)] {
+    for maxia in [5, 1] {
         let mut rig = Rig::new(TransportProtocol::Tcp);
         rig.hello_and(&format!(",\"maxia\":{maxia},\"eeds\":null"), &["0N", "x "], false);
         rig.core(opened(false, MessageNumber(0)));
-        rig.pass(wait - Duration::from_millis(1));
+        rig.pass(SECOND - Duration::from_millis(1));
         assert!(rig.take_written().is_empty());
         rig.pass(Duration::from_millis(1));
         assert_eq!(rig.take_written(), ["beat^"]);

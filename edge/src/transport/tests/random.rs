@@ -32,7 +32,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just("bye|1!".to_owned()),
     ];
     let core = prop_oneof![
-        3 => any::<bool>().prop_map(|created| CoreMessage::Opened { created, sack: Some(Sack::NONE), stream: StreamNumber(9), created_tag: ClaimTag::UNKNOWN, heartbeat_after: MessageNumber(0) }),
+        3 => any::<bool>().prop_map(|created| opened_with(created, Some(Sack::NONE), MessageNumber(0))),
         3 => Just(CoreMessage::Sack(Sack::up_to(4))),
         6 => (0..9_u64, prop::collection::vec("[a-z]{0,300}", 0..4)).prop_map(|(first, messages)| {
             CoreMessage::Messages(Run { first: MessageNumber(first), messages: messages.into_iter().map(Payload::from).collect() })

@@ -63,13 +63,7 @@ fn an_attached_transport_resumes_with_its_untaken_batches() {
     assert_eq!(batches.iter().map(|batch| batch.number.0).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(runs(&batches[2]), [(3, vec!["d".into()])]);
     rig.take_written();
-    rig.core(CoreMessage::Opened {
-        created: false,
-        sack: Some(Sack::up_to(1)),
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-        heartbeat_after: MessageNumber(0),
-    });
+    rig.core(opened_with(false, Some(Sack::up_to(1)), MessageNumber(0)));
     rig.core(messages(2, &["z"]));
     assert_eq!(rig.written, ["|1A", "z "], "the client expects number 2");
 }
@@ -287,12 +281,7 @@ fn a_held_sack_is_lost_with_its_owner() {
         assert_eq!(attach.seen_ack, Sack::from_numbers(None, []), "the held SACK was not written");
         rig.pass(3 * SECOND);
         assert!(rig.take_written().is_empty(), "the SACK of the lost owner");
-        let CoreMessage::Opened { stream, created_tag, heartbeat_after, .. } = stream_opened(false)
-        else {
-            unreachable!()
-        };
-        let (created, sack) = (false, Some(Sack::up_to(0)));
-        rig.core(CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after });
+        rig.core(opened_with(false, Some(Sack::up_to(0)), MessageNumber(0)));
         assert_eq!(
             rig.take_written(),
             [";)]}^", "|0A"],

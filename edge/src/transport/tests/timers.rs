@@ -9,13 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn opened(kind: TransportProtocol, keys: &str) -> Rig {
     let mut rig = Rig::new(kind);
     rig.hello_and(keys, &[], kind == TransportProtocol::Http);
-    rig.core(CoreMessage::Opened {
-        created: true,
-        sack: Some(Sack::NONE),
-        stream: StreamNumber(9),
-        created_tag: ClaimTag::UNKNOWN,
-        heartbeat_after: MessageNumber(0),
-    });
+    rig.core(opened_with(true, Some(Sack::NONE), MessageNumber(0)));
     rig
 }
 
