@@ -217,9 +217,8 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use minerva_proto::MessageNumber;
-    use minerva_proto::Payload;
     use minerva_proto::link::{Batch, Run};
+    use minerva_proto::{MessageNumber, Payload};
 
     use super::super::mailbox::SessionEnd;
     use super::*;

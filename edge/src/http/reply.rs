@@ -8,7 +8,6 @@ use http::header::{
     REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
-
 use minerva_proto::v3::Refusal;
 
 use super::body::Body;

@@ -80,19 +80,19 @@ impl PushBatch {
 
 #[cfg(test)]
 mod tests {
-    use minerva_proto::Payload;
+    use bytes::Bytes;
+    use minerva_proto::{Payload, StreamNumber};
     use tokio::sync::oneshot;
 
     use super::*;
     use crate::partition::{LinkId, SessionId, StreamCall};
 
     fn group(name: &str) -> StreamSelector {
-        StreamSelector::Group("default".into(), name.into(), minerva_proto::StreamNumber(0))
+        StreamSelector::Group("default".into(), name.into(), StreamNumber(0))
     }
 
     fn mail(to: StreamSelector, key: Option<&'static str>) -> Mail {
-        let request =
-            StreamRequest::Push { to, messages: Vec::new(), key: key.map(bytes::Bytes::from) };
+        let request = StreamRequest::Push { to, messages: Vec::new(), key: key.map(Bytes::from) };
         let (id, reply) = (StreamCallId(0), oneshot::channel().0);
         Mail::StreamCall(Box::new(StreamCall { id, request, reply }))
     }
@@ -101,7 +101,7 @@ mod tests {
         let mut batch = PushBatch::default();
         for (bytes, key) in pushes {
             let messages = vec![Payload::ascii_text(vec![b'x'; bytes])];
-            let push = Push { messages, keys: key.map(bytes::Bytes::from).into_iter().collect() };
+            let push = Push { messages, keys: key.map(Bytes::from).into_iter().collect() };
             batch.add(group("a"), StreamCallId(0), push.into());
         }
         batch

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use minerva_proto::Payload;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, TransportId};
 use minerva_proto::{
-    EventNumber, KillReason, LogIndex, MessageNumber, PartitionHash, StreamNumber,
+    EventNumber, KillReason, LogIndex, MessageNumber, PartitionHash, Payload, StreamNumber,
 };
 
 use super::harness::{

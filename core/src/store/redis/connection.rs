@@ -7,7 +7,6 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::url::Node;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, Fuse, select};
 use minerva_runtime::dial;
@@ -15,6 +14,8 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
 };
+
+use super::url::Node;
 
 /// Reads and writes the socket; resolves once, when the connection is lost, and is pending afterwards.
 type Driver = Fuse<BoxFuture<'static, ()>>;

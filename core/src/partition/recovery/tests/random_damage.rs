@@ -1,8 +1,8 @@
 //! Property: after random damage, each stream is served in exactly its last state or quarantined.
 
-use minerva_proto::Payload;
 use std::collections::{BTreeMap, BTreeSet};
 
+use minerva_proto::Payload;
 use proptest::prelude::*;
 
 use super::*;
