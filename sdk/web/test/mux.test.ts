@@ -180,6 +180,26 @@ test('the transports of a crashed tab end, and those of the other tabs continue'
   set({ fetch, performance });
 });
 
+test('services below /_minerva/ share a request that names them, and other paths have requests of their own', async () => {
+  const { fetch } = globalThis;
+  const requests: [string, string][] = [];
+  set({ fetch: (url: string, { body }: { body: string }) => (requests.push([url, body]), new Promise(() => {})) });
+  const port = { onmessage: (_: object) => {}, postMessage: () => {} };
+  connectTab(port as unknown as MessagePort);
+  for (const [open, path] of ['_minerva/', '_minerva/chat/', 'app/', 'app/chat/'].entries()) {
+    port.onmessage({ data: { open, kind: 'long-poll', url: `http://services/${path}io/`, body: hello(path) } });
+  }
+  while (requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+  const seen = requests.map(([url, body]) => [url, [...body.matchAll(/^\d+ \d+(?: (.+))?$/gm)].map(([, service]) => service)]);
+  assert.deepEqual(seen, [
+    ['http://services/_minerva/mux/', [undefined, 'chat']],
+    ['http://services/app/mux/', [undefined]],
+    ['http://services/app/chat/mux/', [undefined]],
+  ]);
+  port.onmessage({ data: 'bye' });
+  set({ fetch });
+});
+
 test('a transport waits 300 ms for the worker, and an HTTP stream is offered the shared connection later', async () => {
   const { fetch, performance } = globalThis;
   const log: unknown[] = [];

@@ -43,7 +43,7 @@ function onMessage(tab: Tab, message: TabMessage): void {
     open?.mux.close(open.channel);
   } else {
     const { open: number, kind, url, body } = message;
-    const [, base = '', service = ''] = /^(.*\/)(?:([^/]+)\/)?io\/$/.exec(url) ?? [];
+    const [, base = '', service = ''] = /^(.*?\/)(?:([^/]+)\/)?io\/$/.exec(url) ?? [];
     const atDefault = base.endsWith('/_minerva/');
     const root = atDefault ? base : `${base}${service && `${service}/`}`;
     const mux = muxes.get(root) ?? new Mux(`${root}mux/`);
