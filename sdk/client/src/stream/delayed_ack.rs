@@ -1,18 +1,25 @@
-//! Delayed acknowledgement: a SACK on a socket waits for more messages, so that one SACK covers many. Pure; `events_in`
-//! reports messages that arrived in order, `frames_out` reports the SACK.
+//! Delayed acknowledgement: a SACK waits for more messages, so that one SACK covers many. Pure; `events_in` reports
+//! messages that arrived in order, `frames_out` reports the SACK.
 //!
-//! A server with a tiny outbox stops until the SACK arrives, so the delay only adds latency. Such a delay shows as
+//! On an HTTP stream a SACK costs a request, unless messages of the client carry the SACK, so the delay is long there. On
+//! a socket, a server with a tiny outbox stops until the SACK arrives, so the delay only adds latency. Such a delay shows as
 //! silence, and the next messages are acknowledged immediately; their number doubles with each unsuccessful delay.
 
 use super::Time;
 
-/// Maximum delay of a SACK.
+/// Maximum delay of a SACK on a socket.
 pub(super) const MAX_ACK_DELAY: Time = Time::from_millis(100);
+
+/// The same on an HTTP stream.
+pub(super) const MAX_HTTP_ACK_DELAY: Time = Time::from_secs(1);
+
+/// Delay of a SACK on an HTTP stream that may not wait longer: one upload covers the messages that arrive close together.
+pub(super) const HTTP_COALESCE_TIME: Time = Time::from_millis(20);
 
 /// A delay is unsuccessful if no message arrives later than this after its start.
 const QUIET_TIME: Time = Time::from_millis(25);
 
-/// Delayed messages and bytes at which a SACK is sent immediately.
+/// Delayed messages and bytes at which a SACK waits no longer.
 pub(super) const MAX_DELAYED_MESSAGES: usize = 16;
 pub(super) const MAX_DELAYED_BYTES: usize = 16 << 10;
 
@@ -32,6 +39,8 @@ pub(super) struct DelayedAck {
 #[derive(Debug)]
 struct Delay {
     first: Time,
+    /// Longest delay.
+    limit: Time,
     /// Arrival of the last message within the delay.
     last: Time,
     messages: usize,
@@ -43,14 +52,25 @@ impl DelayedAck {
         Self { delay: None, immediate: 0, next_immediate: 1 }
     }
 
-    /// Records a message of `length` bytes that arrived in order. Returns the deadline of the SACK.
+    /// Records a message of `length` bytes that arrived in order on a socket. Returns the deadline of the SACK.
     pub(super) fn on_received(&mut self, now: Time, length: usize) -> Time {
         if let Some(fewer) = self.immediate.checked_sub(1) {
             self.immediate = fewer;
             return now;
         }
-        let delay =
-            self.delay.get_or_insert(Delay { first: now, last: now, messages: 0, bytes: 0 });
+        self.extend(now, length, MAX_ACK_DELAY, Time::ZERO)
+    }
+
+    /// As [`Self::on_received`], on an HTTP stream.
+    pub(super) fn on_received_over_http(&mut self, now: Time, length: usize) -> Time {
+        self.extend(now, length, MAX_HTTP_ACK_DELAY, HTTP_COALESCE_TIME)
+    }
+
+    /// Counts a message; `rest` is the delay of a SACK that may not wait for more messages.
+    fn extend(&mut self, now: Time, length: usize, limit: Time, rest: Time) -> Time {
+        let new = Delay { first: now, limit, last: now, messages: 0, bytes: 0 };
+        let delay = self.delay.get_or_insert(new);
+        delay.limit = delay.limit.min(limit);
         delay.messages += 1;
         delay.bytes = delay.bytes.saturating_add(length);
         // A SACK may be late while the socket is full.
@@ -58,14 +78,14 @@ impl DelayedAck {
             delay.last = now;
         }
         let is_full = delay.messages >= MAX_DELAYED_MESSAGES || delay.bytes >= MAX_DELAYED_BYTES;
-        if is_full { now } else { delay.end() }
+        if is_full { now + rest } else { delay.end() }
     }
 
-    /// Records that the SACK with deadline `due` was sent. Only a delay that was not interrupted counts.
+    /// Records that the SACK with deadline `due` was sent. Only a delay on a socket that was not interrupted counts.
     pub(super) fn on_sack_sent(&mut self, now: Time, due: Time) {
-        let Some(delay) = self.delay.take().filter(|delay| delay.end() == due && due <= now) else {
-            return;
-        };
+        let is_complete =
+            |delay: &Delay| delay.limit == MAX_ACK_DELAY && delay.end() == due && due <= now;
+        let Some(delay) = self.delay.take().filter(is_complete) else { return };
         if delay.last >= delay.first + QUIET_TIME {
             self.next_immediate = 1;
         } else {
@@ -77,7 +97,7 @@ impl DelayedAck {
 
 impl Delay {
     fn end(&self) -> Time {
-        self.first + MAX_ACK_DELAY
+        self.first + self.limit
     }
 }
 
@@ -129,6 +149,22 @@ mod tests {
                 "{bytes} in one"
             );
         }
+    }
+
+    #[test]
+    fn an_http_stream_waits_longer_and_never_acknowledges_immediately() {
+        for (count, due) in [(15, ms(1000)), (16, ms(35)), (17, ms(36))] {
+            let mut delayed_ack = DelayedAck::new();
+            let last = (0..count).map(|n| delayed_ack.on_received_over_http(ms(n), 9)).last();
+            assert_eq!(last, Some(due), "{count}");
+        }
+        let mut delayed_ack = DelayedAck::new();
+        assert_eq!(delayed_ack.on_received_over_http(ms(3), MAX_DELAYED_BYTES - 1), ms(1003));
+        delayed_ack.on_sack_sent(ms(1003), ms(1003));
+        // The delay had no second message, which has no effect on HTTP.
+        assert_eq!(delayed_ack.on_received_over_http(ms(2000), 1), ms(3000));
+        // A socket takes over.
+        assert_eq!(delayed_ack.on_received(ms(2050), 1), ms(2100));
     }
 
     #[test]

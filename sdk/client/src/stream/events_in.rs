@@ -4,15 +4,12 @@ use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{Frame, KillReason, Received, Reset, Sack, TransportNumber};
 
+use super::delayed_ack::HTTP_COALESCE_TIME;
 use super::transport::{End, Role, Transport};
 use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
 use crate::problem::{FailedAttempt, Problem, ProblemCode};
-
-/// Delay of a SACK on an HTTP stream, which needs an upload. Sockets use `DelayedAck`; polls carry
-/// SACKs in their hello.
-const HTTP_SACK_DELAY: Time = Time::from_millis(20);
 
 /// Age at which a primary counts as working, even without messages.
 const MIN_WORKING_AGE: Time = Time::from_secs(5);
@@ -114,7 +111,9 @@ impl StreamMachine {
         };
         if transport.role == Role::Upload {
             transport.has_unconfirmed_sack = false;
-            if *status != self.sack() {
+            // Messages that arrived since the hello have their own deadline.
+            let has_carried = *status == transport.sack || *status == self.sack();
+            if !has_carried {
                 self.schedule_sack(self.http_sack_due(now));
             }
         }
@@ -147,6 +146,9 @@ impl StreamMachine {
         // On a socket with a pending successor, the SACK must precede the successor's hello.
         let may_wait = in_order && is_current;
         let due = match kind {
+            TransportKind::HttpStream if in_order && !self.kind.is_socket() => {
+                self.delayed_ack.on_received_over_http(now, length)
+            }
             TransportKind::HttpStream => self.http_sack_due(now),
             TransportKind::Tcp | TransportKind::WebSocket if may_wait => {
                 self.delayed_ack.on_received(now, length)
@@ -156,9 +158,9 @@ impl StreamMachine {
         self.schedule_sack(due);
     }
 
-    /// Deadline of a SACK on HTTP; immediate if the next primary is a socket, which needs no upload.
+    /// Deadline of a SACK on HTTP that may not wait for more messages; immediate if the next primary is a socket, which needs no upload.
     fn http_sack_due(&self, now: Time) -> Time {
-        if self.kind.is_socket() { now } else { now + HTTP_SACK_DELAY }
+        if self.kind.is_socket() { now } else { now + HTTP_COALESCE_TIME }
     }
 
     fn on_kill(&mut self, now: Time, number: TransportNumber, reason: KillReason) {
@@ -240,7 +242,9 @@ impl StreamMachine {
         if transport.has_unconfirmed_sack && end == End::Failed {
             self.schedule_sack(now);
         }
-        if transport.is_socket() {
+        let carrier = self.carrier().and_then(|number| self.transports.get(&number));
+        if transport.is_socket() || carrier.is_some_and(Transport::is_socket) {
+            // Also if a socket carries SACKs again, behind an HTTP successor that has failed.
             self.send_sack_now(now);
         }
         match transport.role {

@@ -38,6 +38,7 @@ impl StreamMachine {
             transport.seen_ack = self.seen_ack.clone();
             transport.last_received_at = now;
             self.last_sent_sack = self.sack();
+            transport.sack = self.last_sent_sack.clone();
             let hello = self.hello(number, transport);
             transport.asked_new = hello.new;
             self.may_exist |= hello.new;

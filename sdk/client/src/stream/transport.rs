@@ -39,6 +39,8 @@ pub(super) struct Transport {
     pub(super) hello_sent: bool,
     /// `seenack` of the hello.
     pub(super) seen_ack: Sack,
+    /// `sack` of the hello.
+    pub(super) sack: Sack,
     /// The hello asked for the creation of the stream.
     pub(super) asked_new: bool,
     pub(super) reset_sent: bool,
@@ -76,6 +78,7 @@ impl Transport {
             close_by: None,
             hello_sent: false,
             seen_ack: Sack::NONE,
+            sack: Sack::NONE,
             asked_new: false,
             reset_sent: false,
             asks_reason: false,

@@ -1,4 +1,4 @@
-//! Timing of SACKs: delayed on sockets, carried by uploads and polls over HTTP.
+//! Timing of SACKs: delayed on sockets and HTTP streams, carried by uploads and polls.
 
 use super::super::delayed_ack::{MAX_ACK_DELAY, MAX_DELAYED_BYTES, MAX_DELAYED_MESSAGES};
 use super::*;
@@ -168,18 +168,66 @@ fn a_hello_carries_the_pending_sack() {
 }
 
 #[test]
-fn an_http_stream_always_delays_a_sack_by_20_ms() {
+fn a_sack_on_an_http_stream_waits_for_a_second_16_messages_or_a_gap() {
+    let many = vec!["a "; MAX_DELAYED_MESSAGES];
+    let few = &many[1..];
+    for (texts, due) in [(few, 1001), (&many[..], 21), (&["2N", "c "], 21)] {
+        let (mut machine, primary) = attached(TransportKind::HttpStream);
+        receive_at(&mut machine, ms(1), primary, texts);
+        receive_at(&mut machine, ms(2), primary, &["beat^"]);
+        assert_eq!((machine.next_output(), machine.next_timeout(ms(2))), (None, Some(ms(due))));
+        machine.on_timeout(ms(due - 1));
+        assert_eq!(machine.next_output(), None);
+        machine.on_timeout(ms(due));
+        let (upload, _, role) = opened(&mut machine);
+        let sack = Some(machine.sack());
+        assert_eq!((role, hello(&mut machine, ms(due), upload).sack), (Role::Upload, sack));
+        machine.on_end(ms(due), upload, End::Finished);
+        // Nothing is left to acknowledge.
+        machine.on_timeout(ms(due) + 2 * SECOND);
+        assert_eq!(machine.next_output(), None);
+    }
+}
+
+#[test]
+fn an_upload_of_messages_carries_the_sack_of_an_http_stream() {
     let (mut machine, primary) = attached(TransportKind::HttpStream);
-    let many = vec!["a "; 20];
-    receive_at(&mut machine, ms(1), primary, &many);
-    receive_at(&mut machine, ms(2), primary, &["22N", "b "]);
-    assert_eq!((machine.next_output(), machine.next_timeout(ms(2))), (None, Some(ms(21))));
-    machine.on_timeout(ms(20));
+    receive_at(&mut machine, ms(1), primary, &["a "]);
+    machine.push(ms(2), "hi".into()).unwrap();
+    let (upload, ..) = opened(&mut machine);
+    let frames = machine.take_frames(ms(2), upload);
+    assert_eq!(frames[1..], decode(&["0N", "hi "]));
+    // A message that arrives during the upload keeps a delay of its own.
+    receive_at(&mut machine, ms(3), primary, &["b "]);
+    receive_at(&mut machine, ms(4), upload, &["|0A", "|0T"]);
+    machine.on_end(ms(4), upload, End::Finished);
+    machine.on_timeout(ms(1002));
     assert_eq!(machine.next_output(), None);
-    machine.on_timeout(ms(21));
-    let (upload, _, role) = opened(&mut machine);
-    let sack = Sack::from_numbers(Some(19), [22]);
-    assert_eq!((role, hello(&mut machine, ms(21), upload).sack), (Role::Upload, Some(sack)));
+    machine.on_timeout(ms(1003));
+    let (second, ..) = opened(&mut machine);
+    assert_eq!(hello(&mut machine, ms(1003), second).sack, Some(Sack::up_to(1)));
+}
+
+#[test]
+fn six_seconds_of_a_slow_sender_over_http_cost_7_uploads() {
+    // 118 messages, one every 51 ms; before, each cost an upload.
+    let (mut machine, primary) = attached(TransportKind::HttpStream);
+    let mut uploads = 0;
+    for at in 0..6018 {
+        if at % 51 == 0 {
+            receive_at(&mut machine, ms(at), primary, &["a "]);
+        }
+        machine.on_timeout(ms(at));
+        while let Some(output) = machine.next_output() {
+            let Output::Open { number, role: Role::Upload, .. } = output else {
+                panic!("{output:?}")
+            };
+            uploads += 1;
+            hello(&mut machine, ms(at), number);
+            machine.on_end(ms(at), number, End::Finished);
+        }
+    }
+    assert_eq!(uploads, 7);
 }
 
 #[test]
