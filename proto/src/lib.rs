@@ -31,6 +31,7 @@ pub mod hello;
 mod json;
 pub mod labels;
 pub mod link;
+mod message;
 #[doc(hidden)]
 pub mod mutation;
 pub mod number;
@@ -42,6 +43,7 @@ pub mod sack;
 pub mod service_name;
 pub mod stream_id;
 mod transport_kind;
+mod utf8_bytes;
 pub mod v3;
 pub mod window;
 
@@ -50,6 +52,7 @@ pub use client_protocol::{ClientProtocol, KeyHash, KeyProof};
 pub use features::{Feature, Features, Versions};
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
+pub use message::Message;
 pub use number::{
     BatchNumber, ClaimTag, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,
 };
@@ -61,6 +64,7 @@ pub use sack::{Sack, SackError};
 pub use service_name::{MAX_SERVICE_NAME, ServiceName, ServiceNameError};
 pub use stream_id::{ShortHash, StreamId, StreamIdError};
 pub use transport_kind::{TransportKind, UnknownTransportError};
+pub use utf8_bytes::Utf8Bytes;
 pub use window::{
     AckedUnsentError, Freed, ReceiveWindow, Received, SendQueue, WindowLimits, WindowOverflowError,
 };
