@@ -301,14 +301,23 @@ short_nginx() {
 
 long_nginx() { for _ in {1..5}; do short_nginx; done; }
 
+# The web client in browsers, and in Node.js, Deno and Bun.
 short_browsers() {
   need chromium chromium
   need firefox-esr firefox-esr
   need_node
   short_build
-  cd tests/browsers
+  cd tests/runtimes
+  # Meanwhile, because the packages are large. The tests skip runtimes whose optional package cannot be installed.
+  npm ci --no-audit --no-fund --loglevel=error &
+  local installed=$!
+  export MINERVA_BIN=../../target/release/minerva
+  cd ../browsers
   npm ci --no-audit --no-fund --loglevel=error
-  SCREENSHOT=${SCREENSHOT:-../../target/tests/page.png} MINERVA_BIN=../../target/release/minerva npm test
+  SCREENSHOT=${SCREENSHOT:-../../target/tests/page.png} npm test
+  cd ../runtimes
+  wait "$installed"
+  npm test
 }
 
 long_browsers() { for _ in {1..5}; do (short_browsers); done; }
