@@ -202,6 +202,8 @@ impl StreamService for StreamServer {
             full_total: full.clone().count() as u64,
             full: full.take(page).collect(),
             coverage,
+            unsupported: Vec::new(),
+            unsupported_total: 0,
         }))
     }
 

@@ -89,6 +89,7 @@ pub mod app_command {
                 first: 3,
                 messages: vec!["hello".into(), "".into()],
                 acknowledge: Some(4),
+                contents: Vec::new(),
             }),
             Command::Reset(app::Reset {
                 stream,
@@ -173,11 +174,13 @@ pub mod stream_service {
             target: target(to),
             messages: vec!["hello".into()],
             idempotency_key: "key".into(),
+            contents: Vec::new(),
         });
         let many = app::SendManyRequest {
             streams: vec![1 << 48, (1 << 48) + 1, 2 << 48],
             messages: vec!["hello".into(), "".into()],
             idempotency_key: "key".into(),
+            contents: Vec::new(),
         };
         let group = app::SendToGroupRequest {
             service: "chat".to_owned(),
@@ -186,6 +189,7 @@ pub mod stream_service {
             idempotency_key: "key".into(),
             after: 1 << 48,
             page_size: 1,
+            contents: Vec::new(),
         };
         let reset = app::ResetRequest {
             target: target(Target::Stream(1 << 48)),
@@ -290,6 +294,7 @@ pub mod app_event {
                 next_send: 0,
                 reason: 1,
                 detail: String::new(),
+                index: None,
             }),
             Event::GroupRefused(app::GroupRefused { stream: STREAM, group: "room".to_owned() }),
             Event::Synced(app::Synced { stream: STREAM, token: 1 }),
@@ -335,6 +340,7 @@ pub mod app_event {
             messages,
             tag: 7,
             attempts: 2,
+            contents: Vec::new(),
         })
     }
 

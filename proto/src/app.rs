@@ -5,6 +5,10 @@
 
 tonic::include_proto!("minerva.app.v1");
 
+mod content;
+
+pub use content::ContentError;
+
 /// The version of the contract in this build, the only one so far.
 pub const VERSION: u32 = 1;
 

@@ -221,7 +221,13 @@ mod tests {
     fn an_error_names_the_field() {
         let send = |first, message: &'static [u8]| {
             let messages = vec![Bytes::from_static(message)];
-            Some(Kind::Send(Send { stream: 1, first, messages, acknowledge: None }))
+            Some(Kind::Send(Send {
+                stream: 1,
+                first,
+                messages,
+                acknowledge: None,
+                contents: Vec::new(),
+            }))
         };
         assert_eq!(rejected_field(None), "command");
         assert_eq!(rejected_field(Some(Kind::Register(register("i")))), "register");
@@ -311,7 +317,8 @@ mod tests {
             (stream, _) => panic!("valid command of stream {stream}"),
         };
         let messages = vec!["ok".into(), "\n".into()];
-        let send = Send { stream: 7, first: 5, messages, acknowledge: Some(1) };
+        let send =
+            Send { stream: 7, first: 5, messages, acknowledge: Some(1), contents: Vec::new() };
         assert_eq!(invalid(Kind::Send(send)), (7, Some(5)));
         let (group, label) = (String::new(), "\n".to_owned());
         let kinds = [

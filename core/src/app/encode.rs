@@ -77,6 +77,7 @@ fn event(output: AppOutput) -> Kind {
                 messages: messages.into_iter().map(Payload::into_bytes).collect(),
                 tag: tag.0,
                 attempts,
+                contents: Vec::new(),
             })
         }
         AppOutput::TransportChanged { stream, change } => {
@@ -150,6 +151,7 @@ fn started(started: stream::Started) -> Started {
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),
         finishing: started.is_finishing,
+        accepts: 0,
     }
 }
 
@@ -188,5 +190,5 @@ fn send_refused(
         RefusedReason::Invalid(detail) => (SendRefusedReason::Invalid, detail),
     };
     let (stream, first, next_send) = (stream.0, first.0, next_send.0);
-    SendRefused { stream, first, reason: reason.into(), next_send, detail }
+    SendRefused { stream, first, reason: reason.into(), next_send, detail, index: None }
 }

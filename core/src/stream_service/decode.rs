@@ -85,7 +85,7 @@ pub(crate) fn target(target: Option<app::Target>) -> Result<Target, FieldError> 
 }
 
 pub(crate) fn send(request: SendRequest) -> Result<Send, FieldError> {
-    let SendRequest { target, messages, idempotency_key } = request;
+    let SendRequest { target, messages, idempotency_key, contents: _ } = request;
     let messages = check_messages(messages)?;
     Ok(Send { target: self::target(target)?, messages, key: key(idempotency_key)? })
 }
@@ -94,7 +94,7 @@ pub(crate) fn send_many(
     request: SendManyRequest,
     partitions: &PartitionTable,
 ) -> Result<SendMany, FieldError> {
-    let SendManyRequest { streams, messages, idempotency_key } = request;
+    let SendManyRequest { streams, messages, idempotency_key, contents: _ } = request;
     if !(1..=MAX_STREAMS).contains(&streams.len()) {
         return Err(FieldError::new("streams", format!("must be 1 to {MAX_STREAMS}")));
     }
@@ -111,8 +111,7 @@ pub(crate) fn send_many(
 }
 
 pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
-    let SendToGroupRequest { service, group, messages, idempotency_key, after, page_size: _ } =
-        request;
+    let SendToGroupRequest { service, group, messages, idempotency_key, after, .. } = request;
     let messages = check_messages(messages)?;
     let (service, group) = (self::service("service", service)?, self::group(group)?);
     let key = key(idempotency_key)?;

@@ -220,7 +220,8 @@ async fn an_instance_that_reads_nothing_is_not_read() {
     let served = serve().await;
     let send = || {
         let messages = vec!["x".repeat(100).into()];
-        let send = app::Send { stream: 1, first: 0, messages, acknowledge: None };
+        let send =
+            app::Send { stream: 1, first: 0, messages, acknowledge: None, contents: Vec::new() };
         Command { command: Some(command::Command::Send(send)) }
     };
     let taken = Arc::new(AtomicUsize::new(0));

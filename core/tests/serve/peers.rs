@@ -230,7 +230,13 @@ impl App {
 
     pub(crate) fn send_messages(&self, stream: u64, first: u64, messages: &[&str]) {
         let messages = messages.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-        self.send(command::Command::Send(app::Send { stream, first, messages, acknowledge: None }));
+        self.send(command::Command::Send(app::Send {
+            stream,
+            first,
+            messages,
+            acknowledge: None,
+            contents: Vec::new(),
+        }));
     }
 
     /// The detail of the next refused command other than a send.

@@ -252,7 +252,13 @@ async fn unknown_commands_of_an_app_are_counted_and_skipped() {
         })
         .await;
     let acknowledge = command::Command::Acknowledge(Acknowledge { stream, event: 0 });
-    let send = Send { stream, first: 0, messages: vec!["x".into()], acknowledge: None };
+    let send = Send {
+        stream,
+        first: 0,
+        messages: vec!["x".into()],
+        acknowledge: None,
+        contents: Vec::new(),
+    };
     let send = with_added_field(&command(command::Command::Send(send)));
     let commands = [later(), with_added_field(&command(acknowledge)), Vec::new(), send];
     app.requests.send(list(&commands)).unwrap();

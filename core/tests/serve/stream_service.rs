@@ -97,6 +97,7 @@ async fn send_many_returns_an_outcome_per_stream() {
         streams: vec![u64::MAX, streams[0], streams[1], streams[2], (1 << 48) - 1],
         messages: vec!["a".into()],
         idempotency_key: "key".into(),
+        contents: Vec::new(),
     };
     for outcome in [SendOutcome::Taken, SendOutcome::Repeated] {
         let sent = client.send_many(many.clone()).await.unwrap().into_inner();

@@ -159,6 +159,7 @@ impl Streams {
             target: Some(to.into().0),
             messages: messages.into_iter().map(Into::into).collect(),
             idempotency_key: key.into(),
+            contents: Vec::new(),
         };
         let responses = self.request(&request).await?;
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
@@ -206,6 +207,7 @@ impl Streams {
             streams: streams.into_iter().map(|number| number.into().0).collect(),
             messages: messages.into_iter().map(Into::into).collect(),
             idempotency_key: key.into(),
+            contents: Vec::new(),
         };
         let responses = self.request(&request).await?;
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))

@@ -170,13 +170,16 @@ pub(crate) fn event(event: &mut Event) {
         }
         Some(Event::Started(arrived)) => started(arrived),
         Some(Event::Messages(messages)) => {
-            let Messages { stream: _, first_event: _, messages: _, tag, attempts } = messages;
+            let Messages { stream: _, first_event: _, messages: _, tag, attempts, contents: _ } =
+                messages;
             (*tag, *attempts) = (0, 0);
         }
         Some(Event::SendState(state)) => send_state(state),
         Some(Event::SendRefused(refused)) => {
-            let SendRefused { stream: _, first: _, reason: _, next_send: _, detail } = refused;
+            let SendRefused { stream: _, first: _, reason: _, next_send: _, detail, index } =
+                refused;
             detail.clear();
+            *index = None;
         }
         Some(Event::Released(released)) => {
             let Released { stream: _, lost, epoch } = released;
@@ -215,8 +218,9 @@ fn started(started: &mut Started) {
         assignment,
         attempts,
         finishing,
+        accepts,
     } = started;
-    (*created_tag, *assignment, *attempts) = (0, 0, 0);
+    (*created_tag, *assignment, *attempts, *accepts) = (0, 0, 0, 0);
     *finishing = false;
     state.iter_mut().for_each(send_state);
 }

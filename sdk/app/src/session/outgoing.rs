@@ -153,7 +153,13 @@ impl Outgoing {
         let acknowledges = acknowledge.is_some();
         self.in_flight.push_back(InFlight { first, end, acknowledges, will_be_refused: false });
         let (stream, first) = (stream.0, first.0);
-        Some(Send { stream, first, messages, acknowledge: acknowledge.map(|event| event.0) })
+        Some(Send {
+            stream,
+            first,
+            messages,
+            acknowledge: acknowledge.map(|event| event.0),
+            contents: Vec::new(),
+        })
     }
 
     /// Selects messages for one Send. A message that starts within the credit and exceeds the credit travels alone:

@@ -106,6 +106,7 @@ impl GroupSend {
                 idempotency_key: key.clone(),
                 after: pages.after.0,
                 page_size: PAGE,
+                contents: Vec::new(),
             };
             let is_first = pages.members.is_none();
             let page = self.streams.request(&request).await;
@@ -136,8 +137,8 @@ impl GroupSend {
                     match one.outcome {
                         SendOutcome::Full => full.push(one.stream),
                         SendOutcome::Taken => result.taken += 1,
-                        // The stream is no member any more.
-                        SendOutcome::Ended | SendOutcome::NotFound => {}
+                        // The stream is no member any more, or another stream since a rollback of the store.
+                        SendOutcome::Ended | SendOutcome::NotFound | SendOutcome::Unsupported => {}
                     }
                 }
             }
@@ -234,7 +235,14 @@ mod tests {
     use super::*;
 
     fn response(taken: u64, full: &[u64], full_total: u64) -> SendToGroupResponse {
-        SendToGroupResponse { taken, full: full.to_vec(), full_total, coverage: None }
+        SendToGroupResponse {
+            taken,
+            full: full.to_vec(),
+            full_total,
+            coverage: None,
+            unsupported: Vec::new(),
+            unsupported_total: 0,
+        }
     }
 
     fn result(taken: u64, full: &[u64], full_count: u64) -> GroupSendResult {

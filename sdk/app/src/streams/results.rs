@@ -32,6 +32,8 @@ pub enum SendOutcome {
     Ended,
     /// The stream does not exist.
     NotFound,
+    /// The client does not accept a message: with wire version 2 only text of bytes 0x20-0x7E.
+    Unsupported,
 }
 
 /// The outcome of a send to a group. See [`GroupSend`](crate::GroupSend) for an example.
@@ -119,6 +121,7 @@ pub(super) fn merge(results: impl Iterator<Item = app::SendResult>) -> Vec<SendR
             app::SendOutcome::Full => SendOutcome::Full,
             app::SendOutcome::Ended => SendOutcome::Ended,
             app::SendOutcome::NotFound => SendOutcome::NotFound,
+            app::SendOutcome::Unsupported => SendOutcome::Unsupported,
             app::SendOutcome::NotOwner | app::SendOutcome::Unspecified => continue,
         };
         outcomes.insert(StreamNumber(result.stream), outcome);

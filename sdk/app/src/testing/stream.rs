@@ -343,6 +343,7 @@ impl Stream {
                 messages,
                 tag: 0,
                 attempts,
+                contents: Vec::new(),
             }));
         }
         if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered.0)
@@ -379,5 +380,6 @@ pub(super) fn refused(
         reason,
         next_send,
         detail: String::new(),
+        index: None,
     })
 }

@@ -65,7 +65,7 @@ fn request(command: Option<command::Command>) -> ServeRequest {
 
 fn send(first: u64, messages: &[&'static str], acknowledge: Option<u64>) -> command::Command {
     let messages = messages.iter().map(|message| message.as_bytes().into()).collect();
-    command::Command::Send(Send { stream: 1, first, messages, acknowledge })
+    command::Command::Send(Send { stream: 1, first, messages, acknowledge, contents: Vec::new() })
 }
 
 fn acknowledge(stream: u64, event: u64) -> command::Command {

@@ -132,6 +132,7 @@ impl Call {
             messages,
             tag: 0,
             attempts: 0,
+            contents: Vec::new(),
         }))
         .await;
     }

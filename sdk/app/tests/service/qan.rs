@@ -157,7 +157,8 @@ async fn resumed() -> (FakeCore, Call, Peer, JoinHandle<()>) {
 /// Delivers messages again, after the death of an instance.
 async fn redeliver(call: &Call, first_event: u64, messages: &[&'static str]) {
     let messages = messages.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
-    let messages = Messages { stream: 1, first_event, messages, tag: 0, attempts: 2 };
+    let messages =
+        Messages { stream: 1, first_event, messages, tag: 0, attempts: 2, contents: Vec::new() };
     call.send_event(event::Event::Messages(messages)).await;
 }
 

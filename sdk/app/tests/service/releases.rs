@@ -27,8 +27,14 @@ async fn unknown_events_are_counted_and_skipped() {
     let (_core, mut call, mut service) = service().await;
     let handle = service.handle();
     let start = with_added_field(&encode(event::Event::Started(Started { ..started(1) })));
-    let messages =
-        Messages { stream: 1, first_event: 1, messages: vec!["x".into()], tag: 0, attempts: 0 };
+    let messages = Messages {
+        stream: 1,
+        first_event: 1,
+        messages: vec!["x".into()],
+        tag: 0,
+        attempts: 0,
+        contents: Vec::new(),
+    };
     let messages = encode(event::Event::Messages(messages));
     call.send_raw(list(&[later(), start, Vec::new(), later(), messages])).await;
     let mut stream = service.accept().await.unwrap();

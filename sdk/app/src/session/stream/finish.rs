@@ -86,7 +86,8 @@ impl Stream {
             return None;
         }
         let (stream, first) = (self.number.0, self.outgoing.next().0);
-        let send = Send { stream, first, messages: Vec::new(), acknowledge: None };
+        let send =
+            Send { stream, first, messages: Vec::new(), acknowledge: None, contents: Vec::new() };
         Some(Command { command: Some(command::Command::Send(send)) })
     }
 

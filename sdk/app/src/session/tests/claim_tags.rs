@@ -10,7 +10,14 @@ const B: u64 = 0xb;
 
 fn messages(first_event: u64, messages: &[&'static str], tag: u64) -> event::Event {
     let messages = messages.iter().map(|message| Bytes::from_static(message.as_bytes())).collect();
-    event::Event::Messages(Messages { stream: STREAM.0, first_event, messages, tag, attempts: 0 })
+    event::Event::Messages(Messages {
+        stream: STREAM.0,
+        first_event,
+        messages,
+        tag,
+        attempts: 0,
+        contents: Vec::new(),
+    })
 }
 
 fn send_state(next_send: u64, tag: u64) -> SendState {

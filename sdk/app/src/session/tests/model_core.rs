@@ -161,6 +161,7 @@ impl Model {
             messages,
             tag: 0,
             attempts: 1,
+            contents: Vec::new(),
         }));
     }
 
@@ -233,8 +234,14 @@ impl Model {
     fn refuse(&mut self, first: u64, reason: SendRefusedReason) {
         let next_send = self.taken.len() as u64;
         let (stream, reason_number) = (STREAM.0, reason.into());
-        let refused =
-            SendRefused { stream, first, reason: reason_number, next_send, detail: String::new() };
+        let refused = SendRefused {
+            stream,
+            first,
+            reason: reason_number,
+            next_send,
+            detail: String::new(),
+            index: None,
+        };
         self.events.push_back(Event::SendRefused(refused));
         if reason == SendRefusedReason::ResourceExhausted {
             // The messages of other senders leave the outbox later.

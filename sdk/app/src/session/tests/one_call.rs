@@ -41,9 +41,14 @@ pub(super) fn messages(first_event: u64, messages: &[&'static str]) -> event::Ev
         stream: STREAM.0,
         first_event,
         messages,
-        tag: 0,
-        attempts: 0,
+        ..Messages::default()
     })
+}
+
+fn refused(first: u64, reason: SendRefusedReason) -> event::Event {
+    let reason = reason.into();
+    let refused = SendRefused { stream: STREAM.0, first, reason, ..SendRefused::default() };
+    event::Event::SendRefused(refused)
 }
 
 pub(super) fn ended(event: u64) -> event::Event {
@@ -180,10 +185,7 @@ fn a_refused_send_discards_its_acknowledgement() {
     send(&mut session, "x").unwrap();
     session.acknowledge(STREAM, EventNumber(1));
     commands(&mut session);
-    let reason = SendRefusedReason::ResourceExhausted.into();
-    let refused =
-        SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail: String::new() };
-    apply(&mut session, event::Event::SendRefused(refused));
+    apply(&mut session, refused(0, SendRefusedReason::ResourceExhausted));
     assert!(commands(&mut session).is_empty());
     apply(&mut session, event::Event::SendState(state(0, 100, 100)));
     let [command::Command::Send(sent)] = &commands(&mut session)[..] else { panic!() };
@@ -200,17 +202,11 @@ fn a_refused_send_discards_acknowledgements_of_later_sends() {
     let [command::Command::Send(sent)] = &commands(&mut session)[..] else { panic!() };
     assert_eq!((sent.first, sent.acknowledge), (1, Some(1)));
     // The first Send is refused. The answer is sent again before the second refusal arrives.
-    let reason = SendRefusedReason::ResourceExhausted.into();
-    let refused =
-        SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail: String::new() };
-    apply(&mut session, event::Event::SendRefused(refused));
+    apply(&mut session, refused(0, SendRefusedReason::ResourceExhausted));
     apply(&mut session, event::Event::SendState(state(0, 100, 100)));
     let [command::Command::Send(sent)] = &commands(&mut session)[..] else { panic!() };
     assert_eq!((sent.first, sent.messages.len(), sent.acknowledge), (0, 2, Some(1)));
-    let reason = SendRefusedReason::OutOfOrder.into();
-    let refused =
-        SendRefused { stream: STREAM.0, first: 1, reason, next_send: 0, detail: String::new() };
-    apply(&mut session, event::Event::SendRefused(refused));
+    apply(&mut session, refused(1, SendRefusedReason::OutOfOrder));
     assert!(commands(&mut session).is_empty());
 }
 
@@ -223,7 +219,8 @@ fn an_invalid_send_ends_the_stream() {
     session.acknowledge(STREAM, EventNumber(1));
     let reason = SendRefusedReason::Invalid.into();
     let detail = "send.messages: invalid".to_owned();
-    let refused = SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail };
+    let refused =
+        SendRefused { stream: STREAM.0, first: 0, reason, next_send: 0, detail, index: None };
     apply(&mut session, event::Event::SendRefused(refused));
     let commands = commands(&mut session);
     let [command::Command::Reset(reset), ..] = &commands[..] else { panic!("{commands:?}") };
@@ -343,8 +340,14 @@ fn exceeding_the_window_is_a_contract_violation() {
     let mut outcomes = Vec::new();
     for event in 1..=4 {
         let messages = vec![half.clone()];
-        let messages =
-            Messages { stream: STREAM.0, first_event: event, messages, tag: 0, attempts: 0 };
+        let messages = Messages {
+            stream: STREAM.0,
+            first_event: event,
+            messages,
+            tag: 0,
+            attempts: 0,
+            contents: Vec::new(),
+        };
         let messages = event::Event::Messages(messages);
         outcomes.push(session.on_event(messages, &mut Vec::new()));
     }

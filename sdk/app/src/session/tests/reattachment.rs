@@ -56,6 +56,7 @@ fn messages(first_event: u64) -> event::Event {
         messages,
         tag: 0,
         attempts: 0,
+        contents: Vec::new(),
     })
 }
 

@@ -171,8 +171,14 @@ impl Cores {
         let (sent_events, next_send) = core.sent_events;
         if core.call.is_some() && core.believes && sent_events > 0 {
             let messages = self.world.model.client_sent[..sent_events].to_vec();
-            let messages =
-                Messages { stream: STREAM.0, first_event: 1, messages, tag: 0, attempts: 0 };
+            let messages = Messages {
+                stream: STREAM.0,
+                first_event: 1,
+                messages,
+                tag: 0,
+                attempts: 0,
+                contents: Vec::new(),
+            };
             core.events.push_back(event::Event::Messages(messages));
             let (bytes_left, messages_left) = (7, 7);
             let state = SendState {
