@@ -114,6 +114,13 @@ impl From<&[u8]> for Message {
     }
 }
 
+/// The bytes, without the kind.
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 /// Compares with a text message.
 impl PartialEq<str> for Message {
     fn eq(&self, text: &str) -> bool {

@@ -10,7 +10,7 @@
 
 use std::error::Error;
 
-use minerva_client::{Config, Ended, EndedBy, Stream, Tls, TransportKind};
+use minerva_client::{Config, Ended, EndedBy, Message, Stream, Tls, TransportKind};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 #[tokio::main(flavor = "current_thread")]
@@ -53,7 +53,10 @@ async fn print_problems(stream: &Stream) -> std::convert::Infallible {
 
 async fn print_received(stream: &Stream) -> Result<(), Box<dyn Error>> {
     while let Some(message) = stream.recv().await {
-        println!("{}", String::from_utf8_lossy(&message));
+        match message {
+            Message::Text(text) => println!("{text}"),
+            Message::Binary(bytes) => println!("({} bytes)", bytes.len()),
+        }
     }
     end_of(stream).await
 }

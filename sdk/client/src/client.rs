@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use minerva_proto::{MAX_MESSAGE, MessageNumber, StreamId, hello, is_message_allowed};
+use minerva_proto::{MAX_MESSAGE, Message, MessageNumber, StreamId, hello};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -152,7 +151,7 @@ impl Stream {
     /// If the message is invalid, after [`Stream::reset`], or if the stream ends before the acknowledgement.
     /// [`SendError::Unread`] if the acknowledgement cannot arrive before the application calls [`Stream::recv`]. Dropping
     /// the future during the wait for the acknowledgement does not cancel the message.
-    pub async fn send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<MessageNumber, SendError> {
         let number = self.queue(message).await?;
         let acknowledged = self.acknowledged_to(number.next());
         self.unless_unread(Some(number), acknowledged).await?;
@@ -165,7 +164,7 @@ impl Stream {
     /// # Errors
     /// If the message is invalid, after [`Stream::reset`], or if the stream has ended. [`SendError::Unread`] if no room
     /// can become free before the application calls [`Stream::recv`].
-    pub async fn queue(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
+    pub async fn queue(&self, message: impl Into<Message>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         match self.try_send(message.clone()) {
             Err(SendError::Full) => self.unless_unread(None, self.inner.shared.push(message)).await,
@@ -178,13 +177,13 @@ impl Stream {
     /// # Errors
     /// [`SendError::Full`] if the send queue has no room, or other senders wait for room; [`SendError::Resetting`] after
     /// [`Stream::reset`]; other errors if the message is invalid or the stream has ended.
-    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<MessageNumber, SendError> {
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<MessageNumber, SendError> {
         let message = message.into();
         if message.len() > MAX_MESSAGE {
             return Err(SendError::TooLong);
         }
-        if !is_message_allowed(&message) {
-            return Err(SendError::NotAllowed);
+        if !message.is_ascii_text() {
+            return Err(SendError::Unsupported);
         }
         self.inner.shared.try_push(message)
     }
@@ -203,7 +202,12 @@ impl Stream {
     /// Returns the next message of the application; `None` after the stream has ended and every message is taken. A
     /// full inbox makes the server pause; acknowledgements for [`Stream::send`] still arrive, until the server's
     /// application waits for this client: call `recv` concurrently with sends. Cancel safe.
-    pub async fn recv(&self) -> Option<Bytes> {
+    pub async fn recv(&self) -> Option<Message> {
+        self.recv_numbered().await.map(|(_, message)| message)
+    }
+
+    /// As [`Stream::recv`], with the number of the message. Numbers ascend from 0 without a gap.
+    pub async fn recv_numbered(&self) -> Option<(MessageNumber, Message)> {
         self.inner.shared.receive().await
     }
 

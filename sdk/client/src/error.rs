@@ -49,11 +49,11 @@ pub enum SendError {
         /// Number of the message if it is queued, and so is delivered once the application reads.
         queued: Option<MessageNumber>,
     },
-    /// The message contains a byte outside 0x20-0x7E.
+    /// The version of the stream does not carry the message. Version 2 carries only text of the bytes 0x20-0x7E.
     #[error(
-        "a message may contain only the bytes 0x20-0x7E; encode other text, for example as JSON escapes"
+        "a stream of version 2 carries only text of the bytes 0x20-0x7E; encode other messages, for example as JSON escapes"
     )]
-    NotAllowed,
+    Unsupported,
     /// The message is longer than 1 MiB - 1 byte.
     #[error("the message is longer than 1,048,575 bytes")]
     TooLong,

@@ -22,7 +22,8 @@ use crate::connection::Endpoint;
 use crate::error::ConnectError;
 use crate::refusal::{HttpRefusal, MAX_REASON};
 use crate::stream_state::{Link, StreamState};
-use crate::transport::{TransportError, cut_frames, put_frames};
+use crate::transport::TransportError;
+use crate::wire;
 
 /// ALPN name of HTTP/1.1.
 pub(crate) const ALPN_HTTP: &str = "http/1.1";
@@ -123,7 +124,7 @@ async fn exchange(
         // The stream ended before the transport had started.
         return Ok(());
     }
-    put_frames(Framing::Lines, &frames, &mut body);
+    wire::encode(Framing::Lines, frames, &mut body);
     let mut response = target.post(body.freeze()).await?;
     let mut buf = BytesMut::new();
     let mut has_preamble = false;
@@ -143,7 +144,7 @@ async fn exchange(
                 return Err(TransportError::NotMinerva);
             }
         }
-        let frames = cut_frames(Framing::Lines, &mut buf)?;
+        let frames = wire::decode(Framing::Lines, &mut buf)?;
         link.received(shared, frames);
     }
 }

@@ -8,14 +8,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use minerva_proto::{Message, MessageNumber};
 
 use crate::config::{Config, TransportKind};
 
 /// Queue of messages for the application, with soft and hard limits.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    messages: VecDeque<Bytes>,
+    messages: VecDeque<(MessageNumber, Message)>,
     bytes: usize,
     /// Number and bytes of the oldest messages that may be acknowledged.
     granted: usize,
@@ -37,20 +37,20 @@ impl Inbox {
         Self { messages: VecDeque::new(), bytes: 0, granted: 0, granted_bytes: 0, soft, hard }
     }
 
-    pub(crate) fn push(&mut self, message: Bytes) {
+    pub(crate) fn push(&mut self, number: MessageNumber, message: Message) {
         self.bytes += message.len();
-        self.messages.push_back(message);
+        self.messages.push_back((number, message));
         self.grant();
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let message = self.messages.pop_front()?;
+    pub(crate) fn pop(&mut self) -> Option<(MessageNumber, Message)> {
+        let (number, message) = self.messages.pop_front()?;
         self.bytes -= message.len();
         // The oldest message is always granted.
         self.granted -= 1;
         self.granted_bytes -= message.len();
         self.grant();
-        Some(message)
+        Some((number, message))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -84,7 +84,7 @@ impl Inbox {
     fn grant(&mut self) {
         while self.granted < self.soft.0
             && self.granted_bytes < self.soft.1
-            && let Some(message) = self.messages.get(self.granted)
+            && let Some((_, message)) = self.messages.get(self.granted)
         {
             self.granted += 1;
             self.granted_bytes += message.len();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn fill(inbox: &mut Inbox, count: usize) {
-        (0..count).for_each(|_| inbox.push(Bytes::from_static(b"xx")));
+        (0..count).for_each(|_| inbox.push(MessageNumber(0), "xx".into()));
     }
 
     #[test]

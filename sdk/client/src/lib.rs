@@ -11,7 +11,7 @@
 //! let stream = Stream::connect(Config::new("127.0.0.1:8080", TransportKind::WebSocket))?;
 //! stream.send("hello").await?; // returns when the message is durable on the server
 //! while let Some(message) = stream.recv().await {
-//!     println!("{}", String::from_utf8_lossy(&message));
+//!     println!("{}", message.as_text().unwrap_or("a binary message"));
 //! }
 //! # Ok(())
 //! # }
@@ -63,12 +63,16 @@ mod time;
 mod tls;
 mod transport;
 mod websocket;
+mod wire;
 
 pub use client::Stream;
 pub use config::{Config, TransportKind, UnknownTransportError};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
 pub use minerva_proto::v3::RefusalCode;
-pub use minerva_proto::{MessageNumber, ServiceName, ServiceNameError, StreamId, StreamIdError};
+pub use minerva_proto::{
+    Message, MessageKind, MessageNumber, ServiceName, ServiceNameError, StreamId, StreamIdError,
+    Utf8Bytes,
+};
 pub use problem::{FailedAttempt, Problem, ProblemCode};
 pub use proxy::{EnvironmentError, Proxy, ProxyChoice, ProxyParseError};
 pub use rustls;

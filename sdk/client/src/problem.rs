@@ -110,9 +110,7 @@ impl Problem {
             TransportError::Timeout { .. } => ProblemCode::Timeout,
             TransportError::Proxy(_) | TransportError::NotMinerva => ProblemCode::Proxy,
             TransportError::Tls(_) | TransportError::Name => ProblemCode::Blocked,
-            TransportError::Corruption(_) | TransportError::Frame(_) => {
-                ProblemCode::Refused(RefusalCode::Frame)
-            }
+            TransportError::Decode(_) => ProblemCode::Refused(RefusalCode::Frame),
             TransportError::WebSocket(cause) => of_websocket(cause),
             TransportError::Io(_)
             | TransportError::Dial(_)

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use minerva_proto::{Frame, MessageNumber, StreamId, TransportNumber};
+use minerva_proto::{Message, MessageNumber, StreamId, TransportNumber};
 
 use crate::config::{Config, TransportKind};
 use crate::error::Ended;
 use crate::inbox::Inbox;
 pub use crate::stream::Counters;
 use crate::stream::{End, Output, Role, StreamMachine};
+pub use crate::wire::{Frame, decode, encode};
 
 /// Output of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,21 +37,21 @@ impl Machine {
     }
 
     /// Queues a message; `None` if the send queue is full, after a reset, and after the end.
-    pub fn push(&mut self, now: Duration, message: Bytes) -> Option<MessageNumber> {
+    pub fn push(&mut self, now: Duration, message: Message) -> Option<MessageNumber> {
         self.stream.push(now, message).ok()
     }
 
     /// Moves deliverable messages to the inbox.
     pub fn fetch(&mut self, now: Duration) {
-        while let Some(message) = self.stream.pop() {
-            self.inbox.push(message);
+        while let Some((number, message)) = self.stream.pop() {
+            self.inbox.push(number, message);
         }
         self.stream.withhold(now, self.inbox.withheld());
     }
 
     /// Takes the next message.
-    pub fn take(&mut self, now: Duration) -> Option<Bytes> {
-        let message = self.inbox.pop()?;
+    pub fn take(&mut self, now: Duration) -> Option<Message> {
+        let (_, message) = self.inbox.pop()?;
         self.stream.withhold(now, self.inbox.withheld());
         Some(message)
     }

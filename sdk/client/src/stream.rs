@@ -20,10 +20,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use attempts::Attempts;
 use backoff::Backoff;
-use bytes::Bytes;
 use delayed_ack::DelayedAck;
 use minerva_proto::{
-    MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, StreamId, TransportNumber, WindowLimits,
+    Message, MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, StreamId, TransportNumber,
+    WindowLimits,
 };
 use transport::Transport;
 pub(crate) use transport::{End, Role};
@@ -79,8 +79,8 @@ pub(crate) struct StreamMachine {
     /// Desired kind of the primary transport.
     kind: TransportKind,
     ranking: TransportRanking,
-    queue: SendQueue,
-    window: ReceiveWindow,
+    queue: SendQueue<Message>,
+    window: ReceiveWindow<Message>,
     /// The furthest received SACK of c2s messages.
     seen_ack: Sack,
     /// The server has confirmed the stream: hellos no longer set `new`, and uploads are allowed.
@@ -156,7 +156,7 @@ impl StreamMachine {
     }
 
     /// Queues a message. Refused after a reset, because the repeated reset follows all unacknowledged messages.
-    pub(crate) fn push(&mut self, now: Time, message: Bytes) -> Result<MessageNumber, SendError> {
+    pub(crate) fn push(&mut self, now: Time, message: Message) -> Result<MessageNumber, SendError> {
         if let Some(ended) = &self.ended {
             return Err(ended.clone().into());
         }
@@ -190,9 +190,9 @@ impl StreamMachine {
         number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
     }
 
-    /// Takes the next deliverable message.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        self.window.pop().map(|(_, message)| message)
+    /// Takes the next deliverable message, with its number.
+    pub(crate) fn pop(&mut self) -> Option<(MessageNumber, Message)> {
+        self.window.pop()
     }
 
     /// Takes the next output.

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use minerva_proto::{Frame, MessageNumber, TransportNumber};
+use minerva_proto::{Message, MessageNumber, TransportNumber};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, UNREAD_TIMEOUT};
@@ -15,6 +14,7 @@ use crate::inbox::Inbox;
 use crate::senders::{Ticket, WaitingSenders};
 use crate::stream::{End, Role, StreamMachine};
 use crate::time::Time;
+use crate::wire::Frame;
 
 /// The shared state of one stream; see the module documentation.
 pub(crate) struct StreamState {
@@ -108,7 +108,7 @@ impl StreamState {
     }
 
     /// Takes the next message; the freed room may resume paused transports.
-    pub(crate) fn take_received(&self) -> Option<Bytes> {
+    pub(crate) fn take_received(&self) -> Option<(MessageNumber, Message)> {
         let now = self.clock.now();
         let mut state = self.lock();
         let message = state.inbox.pop()?;
@@ -135,7 +135,7 @@ impl StreamState {
     }
 
     /// Queues a message, but not before the messages of senders that wait for room.
-    pub(crate) fn try_push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
+    pub(crate) fn try_push(&self, message: Message) -> Result<MessageNumber, SendError> {
         let state = self.lock();
         if !state.senders.is_empty() && state.machine.accepts_messages() {
             return Err(SendError::Full);
@@ -145,7 +145,7 @@ impl StreamState {
     }
 
     /// Waits for room behind the senders that wait already, and queues the message.
-    pub(crate) async fn push(&self, message: Bytes) -> Result<MessageNumber, SendError> {
+    pub(crate) async fn push(&self, message: Message) -> Result<MessageNumber, SendError> {
         let turn = Turn { shared: self, ticket: self.lock().senders.join() };
         loop {
             if self.lock().may_push(&turn.ticket, message.len()) {
@@ -191,7 +191,7 @@ impl StreamState {
     }
 
     /// Waits for a message; `None` after the end, when the inbox is empty.
-    pub(crate) async fn receive(&self) -> Option<Bytes> {
+    pub(crate) async fn receive(&self) -> Option<(MessageNumber, Message)> {
         let mut arrivals = self.arrived.subscribe();
         loop {
             arrivals.mark_unchanged();
@@ -208,8 +208,8 @@ impl StreamState {
     /// Moves deliverable messages from the receive window to the inbox. Returns whether receivers must be woken.
     fn fetch_received(state: &mut State, now: Time) -> bool {
         let before = state.inbox.len();
-        while let Some(message) = state.machine.pop() {
-            state.inbox.push(message);
+        while let Some((number, message)) = state.machine.pop() {
+            state.inbox.push(number, message);
         }
         Self::grant(state, now);
         state.inbox.len() > before || state.machine.ended().is_some()

@@ -10,7 +10,8 @@ use crate::clock::CLOSE_TIMEOUT;
 use crate::connection::Endpoint;
 use crate::stream_state::{Closing, Link, StreamState};
 use crate::tls::Socket;
-use crate::transport::{TransportError, cut_frames, put_frames};
+use crate::transport::TransportError;
+use crate::wire;
 
 const PREAMBLE: &[u8] = b"<int32/>\n";
 /// Read size in bytes; the inbox may exceed a limit by one read.
@@ -46,7 +47,7 @@ async fn read(
         if reader.read_buf(&mut buf).await? == 0 {
             return Err(TransportError::Closed);
         }
-        let frames = cut_frames(Framing::Int32, &mut buf)?;
+        let frames = wire::decode(Framing::Int32, &mut buf)?;
         link.received(shared, frames);
     }
 }
@@ -58,7 +59,7 @@ async fn write(
 ) -> Result<(), TransportError> {
     let mut buf = BytesMut::from(PREAMBLE);
     loop {
-        put_frames(Framing::Int32, &link.frames(shared).await, &mut buf);
+        wire::encode(Framing::Int32, link.frames(shared).await, &mut buf);
         writer.write_all_buf(&mut buf).await?;
     }
 }

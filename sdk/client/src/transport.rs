@@ -1,15 +1,14 @@
-//! Frame encoding and decoding and the error type shared by all transports.
+//! The error type shared by all transports.
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use minerva_proto::{Frame, FrameError, Framing, FramingError, MAX_FRAME};
 use minerva_runtime::dial::DialError;
 
 use crate::clock::CONNECT_TIMEOUT;
 use crate::proxy::ProxyError;
 use crate::refusal::HttpRefusal;
 use crate::tls::TlsFailure;
+use crate::wire::DecodeError;
 
 /// Failure of a transport; the stream continues on another transport. The application sees the
 /// [`Problem`](crate::Problem) behind the failure.
@@ -32,9 +31,7 @@ pub(crate) enum TransportError {
     #[error("the server closed the WebSocket with code {0}")]
     CloseCode(u16),
     #[error(transparent)]
-    Corruption(#[from] FramingError),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
+    Decode(#[from] DecodeError),
     #[error("websocket: {0}")]
     WebSocket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
     #[error("http: {0}")]
@@ -52,21 +49,4 @@ impl TransportError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::Status(refusal) = self { refusal.retry_after } else { None }
     }
-}
-
-/// Takes all complete frames out of `buf`.
-pub(crate) fn cut_frames(
-    framing: Framing,
-    buf: &mut BytesMut,
-) -> Result<Vec<Frame>, TransportError> {
-    let mut frames = Vec::new();
-    while let Some(bytes) = framing.cut(buf, MAX_FRAME)? {
-        frames.push(Frame::decode(bytes)?);
-    }
-    Ok(frames)
-}
-
-/// Encodes frames into `dst`.
-pub(crate) fn put_frames(framing: Framing, frames: &[Frame], dst: &mut BytesMut) {
-    frames.iter().for_each(|frame| framing.put(frame, dst));
 }

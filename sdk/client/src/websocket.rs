@@ -14,7 +14,8 @@ use crate::http::{ALPN_HTTP, HttpTarget};
 use crate::refusal::HttpRefusal;
 use crate::stream_state::{Closing, Link, StreamState};
 use crate::tls;
-use crate::transport::{TransportError, cut_frames, put_frames};
+use crate::transport::TransportError;
+use crate::wire;
 
 /// Read buffer in bytes, allocated eagerly; the default of tungstenite is 128 KiB.
 const READ_BUFFER: usize = 4 << 10;
@@ -81,7 +82,7 @@ async fn read(
             // tungstenite has answered the ping.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
-        let frames = cut_frames(Framing::Lines, &mut BytesMut::from(text))?;
+        let frames = wire::decode(Framing::Lines, &mut BytesMut::from(text))?;
         link.received(shared, frames);
     }
 }
@@ -93,7 +94,7 @@ async fn write(
 ) -> Result<(), TransportError> {
     loop {
         let mut text = BytesMut::new();
-        put_frames(Framing::Lines, &link.frames(shared).await, &mut text);
+        wire::encode(Framing::Lines, link.frames(shared).await, &mut text);
         // Always valid: frames are ASCII, and the credentials in the hello are UTF-8.
         let Ok(text) = Utf8Bytes::try_from(text.freeze()) else {
             return Err(TransportError::Closed);

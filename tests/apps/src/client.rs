@@ -35,8 +35,7 @@ impl Client {
         let got = got.with_context(|| {
             format!("the stream ended before {expected:?}: {:?}", self.stream.ended())
         })?;
-        let got = String::from_utf8_lossy(&got);
-        ensure!(got == expected, "{got:?} instead of {expected:?}");
+        ensure!(got == *expected, "{got:?} instead of {expected:?}");
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_client::{Config, Stream, TransportKind};
+use minerva_client::{Config, Message, Stream, TransportKind, Utf8Bytes};
 use tokio::task::JoinHandle;
 
 use crate::app;
@@ -51,12 +51,13 @@ pub(crate) fn start(
 
 impl Sink for Stream {
     async fn put(&mut self, message: Bytes) -> bool {
-        self.queue(message).await.is_ok()
+        let Ok(text) = Utf8Bytes::try_from(message) else { return false };
+        self.queue(text).await.is_ok()
     }
 }
 
 impl Source for Stream {
     async fn take(&mut self) -> Option<Bytes> {
-        self.recv().await
+        self.recv().await.map(Message::into_bytes)
     }
 }

@@ -8,10 +8,12 @@ mod stream_tags;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use minerva_client::simulation::Machine;
 use minerva_client::{Config, TransportKind};
-use minerva_proto::{ClaimTag, Framing, MessageNumber, StreamId, TransportNumber};
+use minerva_proto::{
+    ClaimTag, Framing, Message, MessageNumber, StreamId, TransportNumber, Utf8Bytes,
+};
 
 use self::stream_tags::StreamTags;
 use crate::checker::Checker;
@@ -131,7 +133,7 @@ impl Client {
                 break;
             }
             let message = c2s_message(self.index, self.sent);
-            if self.machine.push(self.time(net), message).is_none() {
+            if self.machine.push(self.time(net), text_of(message)).is_none() {
                 break;
             }
             self.sent += 1;
@@ -294,6 +296,14 @@ impl Client {
 
 pub(crate) fn is_socket(kind: TransportKind) -> bool {
     matches!(kind, TransportKind::Tcp | TransportKind::WebSocket)
+}
+
+/// A message of the simulation as the client sends it.
+fn text_of(message: Bytes) -> Message {
+    match Utf8Bytes::try_from(message) {
+        Ok(text) => text.into(),
+        Err(error) => unreachable!("{error}"),
+    }
 }
 
 fn framing(kind: TransportKind) -> Framing {

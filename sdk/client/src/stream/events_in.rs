@@ -1,8 +1,7 @@
 //! Input side of the stream machine: received frames and ends of transports.
 
-use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{Frame, KillReason, Received, Reset, Sack, TransportNumber};
+use minerva_proto::{KillReason, Message, Received, Reset, Sack, TransportNumber};
 
 use super::delayed_ack::HTTP_COALESCE_TIME;
 use super::transport::{End, Role, Transport};
@@ -10,6 +9,7 @@ use super::{Output, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
 use crate::problem::{FailedAttempt, Problem, ProblemCode};
+use crate::wire::Frame;
 
 /// Age at which a primary counts as working, even without messages.
 const MIN_WORKING_AGE: Time = Time::from_secs(5);
@@ -22,18 +22,18 @@ impl StreamMachine {
         };
         transport.last_received_at = now;
         match frame {
-            Frame::StreamCreated => self.on_created(now, number),
+            Frame::Created => self.on_created(now, number),
             Frame::Sack(sack) => self.on_sack(now, number, sack),
             Frame::StreamStatus(status) => self.on_status(now, number, &status),
             Frame::SeqNum(next) => {
                 transport.next_received = next;
                 self.on_attached(now, number);
             }
-            Frame::String(message) => self.on_message(now, number, message),
+            Frame::Message(message) => self.on_message(now, number, message),
             Frame::Comment(text) if text == "beat" => self.on_attached(now, number),
             Frame::Comment(_) => {}
             Frame::YouCloseIt => self.close(now, number, End::Finished),
-            Frame::TransportKill(reason) => self.on_kill(now, number, reason),
+            Frame::Kill(reason) => self.on_kill(now, number, reason),
             Frame::Reset(reset) => self.on_reset(reset),
             // A server never sends a hello.
             Frame::Hello(_) => self.close(now, number, End::Failed),
@@ -119,7 +119,7 @@ impl StreamMachine {
         }
     }
 
-    fn on_message(&mut self, now: Time, number: TransportNumber, message: Bytes) {
+    fn on_message(&mut self, now: Time, number: TransportNumber, message: Message) {
         self.on_attached(now, number);
         self.on_progress(number);
         if self.is_resetting() {

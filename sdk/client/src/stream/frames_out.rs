@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::{Eeds, Frame, Hello, MessageNumber, TransportNumber};
+use minerva_proto::{Eeds, Hello, Message, MessageNumber, TransportNumber};
 
 use super::transport::{Role, Transport};
 use super::{StreamMachine, Time};
 use crate::config::TransportKind;
+use crate::wire::Frame;
 
 impl StreamMachine {
     /// Takes the frames to write to a transport; called when the transport is writable. The first frames of an upload
@@ -104,7 +105,7 @@ impl StreamMachine {
             if transport.next_on_wire != Some(number) {
                 frames.push(Frame::SeqNum(number));
             }
-            frames.push(Frame::String(message.clone()));
+            frames.push(Frame::Message(message.clone()));
             in_flight += cost(message);
             transport.next_sent = number.next();
             transport.next_on_wire = Some(number.next());
@@ -158,6 +159,6 @@ impl StreamMachine {
 }
 
 /// Cost of a message in flight, in bytes; never 0, which means that no message is in flight.
-fn cost(message: &Bytes) -> usize {
+fn cost(message: &Message) -> usize {
     message.len() + 1
 }

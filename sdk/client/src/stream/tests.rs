@@ -8,12 +8,13 @@ mod watch;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use minerva_proto::{Frame, KillReason, StreamId};
+use bytes::BytesMut;
+use minerva_proto::{Framing, KillReason, StreamId};
 use model::World;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::{self, Frame};
 
 const SECOND: Time = Duration::from_secs(1);
 
@@ -28,8 +29,13 @@ fn id() -> StreamId {
 }
 
 fn decode(texts: &[&str]) -> Vec<Frame> {
-    let decode = |text: &&str| Frame::decode(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-    texts.iter().map(decode).collect()
+    let mut lines: BytesMut =
+        texts.iter().flat_map(|text| [text, "\n"]).collect::<String>().as_bytes().into();
+    wire::decode(Framing::Lines, &mut lines).unwrap()
+}
+
+fn pop(machine: &mut StreamMachine) -> Option<Message> {
+    machine.pop().map(|(_, message)| message)
 }
 
 /// The transport to open, the only output.
@@ -73,7 +79,7 @@ fn messages_follow_the_hello() {
     // The SACK precedes the messages.
     assert_eq!(machine.take_frames(Time::ZERO, number), decode(&["|1A", "ho "]));
     assert_eq!(
-        (machine.acknowledged(), machine.pop(), machine.pop()),
+        (machine.acknowledged(), pop(&mut machine), pop(&mut machine)),
         (MessageNumber(1), Some("a".into()), Some("b".into()))
     );
 }
@@ -86,7 +92,7 @@ fn in_flight_limit() {
         let mut machine = StreamMachine::new(config, id(), 1);
         machine.on_timeout(Time::ZERO);
         let (number, ..) = opened(&mut machine);
-        (0..3).for_each(|_| assert!(machine.push(Time::ZERO, vec![b'x'; length].into()).is_ok()));
+        (0..3).for_each(|_| assert!(machine.push(Time::ZERO, "x".repeat(length).into()).is_ok()));
         let frames = frames_after_hello(&mut machine, number);
         // One SeqNum, then the messages.
         assert_eq!(frames.len(), 1 + sent, "{length}");
@@ -98,7 +104,7 @@ fn in_flight_limit() {
 #[test]
 fn send_queue_limits() {
     let push = |machine: &mut StreamMachine, length| {
-        machine.push(Time::ZERO, vec![b'x'; length].into()).is_ok()
+        machine.push(Time::ZERO, "x".repeat(length).into()).is_ok()
     };
     for (second, ok) in [((1 << 19) - 1, true), (1 << 19, true), ((1 << 19) + 1, false)] {
         let mut machine = machine(TransportKind::Tcp);

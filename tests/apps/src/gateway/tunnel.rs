@@ -55,7 +55,7 @@ impl Tunnel {
                 format!("{} bytes came, then {:?}", self.received.len(), self.stream.ended())
             })?;
             ensure!(message.len() <= 64 << 10, "a message of {} bytes", message.len());
-            self.received.extend(STANDARD.decode(message).context("not base64")?);
+            self.received.extend(STANDARD.decode(message.as_bytes()).context("not base64")?);
         }
         let differs =
             self.received.iter().zip(expected).position(|(received, byte)| received != byte);

@@ -115,7 +115,7 @@ impl Client {
                     }
                 }
                 message = stream.recv() => match message {
-                    Some(message) => self.receive(&message),
+                    Some(message) => self.receive(message.as_bytes()),
                     None => bail!("a stream ended: {:?}", stream.ended()),
                 },
             }

@@ -1,6 +1,7 @@
 //! Checks of the messages, kills and ends that clients receive.
 
-use minerva_proto::{Frame, KillReason};
+use minerva_client::simulation::Frame;
+use minerva_proto::KillReason;
 
 use super::Checker;
 use crate::end::{End, EndedBy, FINISHED, FINISHED_BY_OLD_APP};
@@ -27,7 +28,7 @@ impl Checker {
 
     /// A client receives a frame.
     pub(crate) fn on_client_frame(&mut self, client: usize, frame: &Frame) {
-        let Frame::TransportKill(reason) = frame else { return };
+        let Frame::Kill(reason) = frame else { return };
         match reason {
             KillReason::StreamAttachFailure if self.durable.has_ended(&stream_id(client)) => {}
             // A client with claim tags receives the true reason, unless damage has removed the stream without a trace.

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use minerva_client::TransportKind;
-use minerva_client::simulation::Action;
+use minerva_client::simulation::{Action, encode};
 
 use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
@@ -85,8 +85,8 @@ impl Client {
             net.trace.detail(|| format!("client {} writes on {number}: {frames:?}", self.index));
             link.request_sent = true;
             let mut bytes = BytesMut::new();
-            frames.iter().for_each(|frame| framing(link.kind).put(frame, &mut bytes));
             let tags = self.tags.as_ref().map(|tags| tags.report(&frames)).unwrap_or_default();
+            encode(framing(link.kind), frames, &mut bytes);
             send(conn, bytes, tags, link.kind, net);
         }
         has_written

@@ -1,7 +1,8 @@
 //! Input of a client: bytes to frames, frames to the machine, messages to the application.
 
 use bytes::Bytes;
-use minerva_proto::{ClaimTag, Frame, MAX_FRAME, MessageNumber, TransportNumber};
+use minerva_client::simulation::{Frame, decode};
+use minerva_proto::{ClaimTag, MessageNumber, TransportNumber};
 
 use super::stream_tags::StreamTags;
 use super::{Client, STATE_LOST, framing};
@@ -43,14 +44,10 @@ impl Client {
     ) {
         let Some(link) = self.transports.get_mut(&transport) else { return };
         link.buffer.extend_from_slice(bytes);
-        let framing = framing(link.kind);
-        let mut frames = Vec::new();
-        while let Ok(Some(raw)) = framing.cut(&mut link.buffer, MAX_FRAME) {
-            match Frame::decode(raw) {
-                Ok(frame) => frames.push(frame),
-                Err(error) => checker.violation(format!("client {}: {error}", self.index)),
-            }
-        }
+        let frames = decode(framing(link.kind), &mut link.buffer).unwrap_or_else(|error| {
+            checker.violation(format!("client {}: {error}", self.index));
+            Vec::new()
+        });
         net.trace.detail(|| format!("client {} reads on {transport}: {frames:?}", self.index));
         for frame in frames {
             checker.on_client_frame(self.index, &frame);
@@ -82,8 +79,11 @@ impl Client {
     ) {
         let now = self.time(net);
         let message = self.message_of(transport, &frame);
-        let content =
-            if let Frame::String(content) = &frame { content.clone() } else { Bytes::new() };
+        let content = if let Frame::Message(content) = &frame {
+            content.as_bytes().clone()
+        } else {
+            Bytes::new()
+        };
         if let (Some(tags), Some((number, tag))) = (&self.tags, message)
             && tags.contradicts(number, tag)
         {
@@ -111,7 +111,7 @@ impl Client {
         if let Frame::SeqNum(number) = frame {
             link.next_received = *number;
         }
-        let Frame::String(_) = frame else { return None };
+        let Frame::Message(_) = frame else { return None };
         let number = link.next_received;
         link.next_received = number.next();
         let (tag, count) = link.tags.pop_front().unwrap_or((ClaimTag::UNKNOWN, 1));
@@ -132,7 +132,7 @@ impl Client {
             return;
         }
         while let Some(message) = self.machine.take(self.time(net)) {
-            checker.on_client_message(self.index, &message);
+            checker.on_client_message(self.index, message.as_bytes());
         }
         let unread: Vec<TransportNumber> =
             self.transports.iter().filter(|(_, l)| !l.unread.is_empty()).map(|(n, _)| *n).collect();

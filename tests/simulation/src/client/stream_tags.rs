@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use minerva_client::simulation::Frame;
 use minerva_proto::link::CreatedStream;
-use minerva_proto::{ClaimTag, Frame, MAX_TAG_PAIRS, MessageNumber, MessageTag, ReceivedTags};
+use minerva_proto::{ClaimTag, MAX_TAG_PAIRS, MessageNumber, MessageTag, ReceivedTags};
 
 use crate::claim_tags::{ClientTags, HelloTags};
 

@@ -6,15 +6,15 @@ mod resets;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::{
-    Eeds, Frame, Hello, MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, TransportNumber,
+    Eeds, Hello, Message, MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, TransportNumber,
     WindowLimits,
 };
 
 use super::super::{End, Output, Role, StreamMachine, Time};
 use super::watch::SackWatch;
 use crate::config::{Config, TransportKind};
+use crate::wire::Frame;
 
 const MAX_IN_FLIGHT: usize = 100;
 
@@ -55,15 +55,15 @@ pub(super) struct World {
     reset: Option<Reset>,
     /// The test permits the end of the stream.
     may_end: bool,
-    outbox: SendQueue,
-    inbox: ReceiveWindow,
+    outbox: SendQueue<Message>,
+    inbox: ReceiveWindow<Message>,
     primary: Option<TransportNumber>,
     /// The primary succeeds an attached transport, so messages written to the predecessor are not repeated.
     assumed: bool,
     by_server: u64,
     sacks: SackWatch,
-    to_server: Vec<Bytes>,
-    to_client: Vec<Bytes>,
+    to_server: Vec<Message>,
+    to_client: Vec<Message>,
 }
 
 impl World {
@@ -91,19 +91,19 @@ impl World {
         world
     }
 
-    pub(super) fn sent_by_client(&self) -> Vec<Bytes> {
-        (0..self.client.counters().sent).map(|n| Bytes::from(format!("c{n}"))).collect()
+    pub(super) fn sent_by_client(&self) -> Vec<Message> {
+        (0..self.client.counters().sent).map(|n| Message::from(format!("c{n}"))).collect()
     }
 
-    pub(super) fn sent_by_server(&self) -> Vec<Bytes> {
-        (0..self.by_server).map(|n| Bytes::from(format!("s{n}"))).collect()
+    pub(super) fn sent_by_server(&self) -> Vec<Message> {
+        (0..self.by_server).map(|n| Message::from(format!("s{n}"))).collect()
     }
 
-    pub(super) fn received_by_server(&self) -> Vec<Bytes> {
+    pub(super) fn received_by_server(&self) -> Vec<Message> {
         self.to_server.clone()
     }
 
-    pub(super) fn received_by_client(&self) -> Vec<Bytes> {
+    pub(super) fn received_by_client(&self) -> Vec<Message> {
         self.to_client.clone()
     }
 
@@ -188,7 +188,7 @@ impl World {
             pipe.check_written(&frames);
             pipe.up.extend(frames);
         }
-        let received = std::iter::from_fn(|| self.client.pop()).collect::<Vec<_>>();
+        let received = std::iter::from_fn(|| super::pop(&mut self.client)).collect::<Vec<_>>();
         assert!(received.is_empty() || !self.client.is_resetting(), "{received:?} behind a reset");
         self.to_client.extend(received);
         self.write();
@@ -248,7 +248,7 @@ impl World {
                 }
                 return;
             };
-            if matches!(frame, Frame::String(_)) && !self.client.is_resetting() {
+            if matches!(frame, Frame::Message(_)) && !self.client.is_resetting() {
                 self.sacks.on_message(self.now);
             }
             self.client.on_frame(self.now, number, frame);
@@ -264,7 +264,7 @@ impl World {
         let is_whole = !pipe.kind.is_socket() || matches!(pipe.up.front(), Some(Frame::Hello(_)));
         let count = if is_whole { pipe.up.len() } else { count.min(pipe.up.len()) };
         let batch: Vec<Frame> = pipe.up.drain(..count).collect();
-        let messages = batch.iter().filter(|frame| matches!(frame, Frame::String(_))).count();
+        let messages = batch.iter().filter(|frame| matches!(frame, Frame::Message(_))).count();
         let resets = batch.iter().any(|frame| matches!(frame, Frame::Reset(_)));
         let reads = Reads { resets, only_resets: resets && messages == 0 };
         for frame in batch {
@@ -287,7 +287,7 @@ impl World {
         match frame {
             Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap(), reads),
             Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
-            Frame::String(message) => {
+            Frame::Message(message) => {
                 let pipe = self.pipe(number);
                 let message_number = pipe.next_c2s;
                 pipe.next_c2s += 1;
@@ -296,10 +296,10 @@ impl World {
             Frame::Sack(sack) => self.on_sack(&sack),
             Frame::Reset(reset) => self.server_resets(Some(number), reset),
             Frame::StreamStatus(_)
-            | Frame::StreamCreated
+            | Frame::Created
             | Frame::YouCloseIt
             | Frame::Comment(_)
-            | Frame::TransportKill(_) => panic!("not sent here: {frame:?}"),
+            | Frame::Kill(_) => panic!("not sent here: {frame:?}"),
         }
     }
 
@@ -313,7 +313,7 @@ impl World {
         self.exists = true;
         self.pipe(number).attached = true;
         if hello.new {
-            self.send(number, Frame::StreamCreated);
+            self.send(number, Frame::Created);
         }
         if hello.maxia > Duration::ZERO {
             self.send(number, Frame::Comment("beat".into()));
@@ -357,7 +357,7 @@ impl World {
                 if pipe.on_wire != Some(message_number) {
                     pipe.down.push_back(Frame::SeqNum(message_number));
                 }
-                pipe.down.push_back(Frame::String(message));
+                pipe.down.push_back(Frame::Message(message));
                 (pipe.next_s2c, pipe.on_wire) =
                     (message_number.next(), Some(message_number.next()));
             }

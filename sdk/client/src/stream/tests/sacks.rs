@@ -264,7 +264,7 @@ fn a_withheld_message_is_not_acknowledged() {
     assert_eq!(machine.take_frames(ms(99), number), []);
     assert_eq!(machine.take_frames(ms(100), number), decode(&["|0A"]));
     receive_at(&mut machine, ms(100), number, &["d "]);
-    assert_eq!(machine.pop(), Some("d".into()));
+    assert_eq!(pop(&mut machine), Some("d".into()));
     machine.withhold(ms(100), 3);
     // The SACK has not changed, so none is sent at the deadline.
     for at in [100, 199, 200, 300] {

@@ -1,9 +1,10 @@
 //! Checks in the model that no SACK is delayed longer than [`MAX_ACK_DELAY`] while a socket is attached.
 
-use minerva_proto::{Frame, Hello, Sack};
+use minerva_proto::{Hello, Sack};
 
 use super::super::delayed_ack::MAX_ACK_DELAY;
 use super::super::{StreamMachine, Time};
+use crate::wire::Frame;
 
 /// Received messages without a SACK.
 #[derive(Debug, Default)]
@@ -42,12 +43,12 @@ fn sack_in(frame: &Frame) -> Option<Sack> {
         Frame::Sack(sack) => Some(sack.clone()),
         Frame::Hello(json) => Hello::parse(json).unwrap().sack,
         Frame::StreamStatus(_)
-        | Frame::StreamCreated
+        | Frame::Created
         | Frame::YouCloseIt
         | Frame::SeqNum(_)
-        | Frame::String(_)
+        | Frame::Message(_)
         | Frame::Comment(_)
         | Frame::Reset(_)
-        | Frame::TransportKill(_) => None,
+        | Frame::Kill(_) => None,
     }
 }

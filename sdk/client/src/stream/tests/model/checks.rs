@@ -1,9 +1,10 @@
 //! Invariants of the client in the model.
 
-use minerva_proto::{Frame, Hello, MessageNumber};
+use minerva_proto::{Hello, MessageNumber};
 
 use super::{MAX_IN_FLIGHT, Pipe, World};
 use crate::stream::{Role, Transport};
+use crate::wire::Frame;
 
 impl World {
     pub(super) fn check(&self) {
@@ -36,13 +37,13 @@ impl Pipe {
                     assert!(!is_new && !self.reset, "{frames:?}");
                     self.reset = true;
                 }
-                Frame::SeqNum(_) | Frame::String(_) => assert!(!self.reset, "{frames:?}"),
+                Frame::SeqNum(_) | Frame::Message(_) => assert!(!self.reset, "{frames:?}"),
                 Frame::Sack(_)
                 | Frame::StreamStatus(_)
-                | Frame::StreamCreated
+                | Frame::Created
                 | Frame::YouCloseIt
                 | Frame::Comment(_)
-                | Frame::TransportKill(_) => {}
+                | Frame::Kill(_) => {}
             }
         }
     }

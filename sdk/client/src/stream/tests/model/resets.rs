@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use minerva_proto::{Frame, Hello, KillReason, Reset, TransportNumber};
+use minerva_proto::{Hello, KillReason, Reset, TransportNumber};
 
 use super::{Reads, World};
 use crate::error::Ended;
 use crate::stream::End;
+use crate::wire::Frame;
 
 impl World {
     /// Resets the stream and runs without faults until the client has the confirmation.
@@ -72,7 +73,7 @@ impl World {
             return false;
         }
         let reason = self.reset.clone().filter(|_| reads.resets).map(Frame::Reset);
-        let kill = Frame::TransportKill(KillReason::StreamAttachFailure);
+        let kill = Frame::Kill(KillReason::StreamAttachFailure);
         self.refuse(number, reason.unwrap_or(kill));
         true
     }
