@@ -79,6 +79,23 @@ test('channels that open together share a request, and a later one joins them', 
   assert.equal(schedule.timeout(due), Infinity);
 });
 
+test('frames of a channel that arrive together are reported together', () => {
+  const schedule = new MuxSchedule();
+  for (const channel of [0, 1]) schedule.open(channel, 'http-stream', '', hello(`${channel}`), 0);
+  const [opened] = schedule.drain(GATHER_TIME);
+  assert(opened?.do === 'fetch');
+  // A buffering proxy passes a response at its end.
+  for (const [channel, line] of [[0, 'C\n'], [1, 'C\n'], [0, 'beat^\n'], [0, '|-1T\n']] as const) {
+    schedule.onData(opened.request, channel, line);
+  }
+  assert.deepEqual(schedule.drain(50), [
+    { do: 'frames', channel: 0, frames: ['C', 'beat^', '|-1T'] },
+    { do: 'frames', channel: 1, frames: ['C'] },
+  ]);
+  schedule.onData(opened.request, 1, 'beat^\n');
+  assert.deepEqual(schedule.drain(60), [{ do: 'frames', channel: 1, frames: ['beat^'] }]);
+});
+
 test('one upload at a time, unless it stalls', () => {
   const schedule = new MuxSchedule();
   for (const channel of [0, 1, 2]) {

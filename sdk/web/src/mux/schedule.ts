@@ -30,8 +30,10 @@ export const MAX_CHARACTERS = 200_000;
 export type MuxOutput =
   | { readonly do: 'fetch'; readonly request: number; readonly mode: Mode; readonly parts: readonly Part[] }
   | { readonly do: 'abort'; readonly request: number }
-  | { readonly do: 'frames'; readonly channel: number; readonly frames: readonly string[] }
+  | { readonly do: 'frames'; readonly channel: number; readonly frames: string[] }
   | { readonly do: 'end'; readonly channel: number; readonly status: number; readonly wait: number };
+
+type Frames = Extract<MuxOutput, { readonly do: 'frames' }>;
 
 interface Channel {
   readonly number: number;
@@ -91,7 +93,11 @@ export class MuxSchedule {
     const frames = channel.lines.push(data);
     if (frames.length > 0) {
       channel.answered = true;
-      this.#outputs.push({ do: 'frames', channel: number, frames });
+      // Frames that arrive together are reported together: if the last one ends the transport, a proxy held the first.
+      const isOwn = (output: MuxOutput): output is Frames => output.do === 'frames' && output.channel === number;
+      const pending = this.#outputs.find(isOwn);
+      if (pending) pending.frames.push(...frames);
+      else this.#outputs.push({ do: 'frames', channel: number, frames });
     }
     if (!channel.lines.corrupt) return;
     channel.request.stale = true;

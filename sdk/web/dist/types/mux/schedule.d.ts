@@ -24,7 +24,7 @@ export type MuxOutput = {
 } | {
     readonly do: 'frames';
     readonly channel: number;
-    readonly frames: readonly string[];
+    readonly frames: string[];
 } | {
     readonly do: 'end';
     readonly channel: number;
