@@ -12,10 +12,13 @@ pub const CLIENT_JS: &str = "/_minerva/client.js";
 const SHARED_JS: &str = "/_minerva/shared.js";
 /// Path of the shared worker of the web client.
 const WORKER_JS: &str = "/_minerva/worker.js";
+/// Path of the module of the web client for transports over the shared worker.
+const MUX_MJS: &str = "/_minerva/mux.mjs";
 /// The web client as built from `sdk/web`; a test there compares the file with a fresh build.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
 const WORKER: &[u8] = include_bytes!("../../sdk/web/dist/worker.js");
+const MUX: &[u8] = include_bytes!("../../sdk/web/dist/mux.mjs");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -34,12 +37,13 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// The web client, its module for shared tabs and its shared worker.
+    /// The web client, its module for shared tabs, and its shared worker with the module for tabs.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
         none.with(CLIENT_JS, JAVASCRIPT, CLIENT)
             .with(SHARED_JS, JAVASCRIPT, SHARED)
             .with(WORKER_JS, JAVASCRIPT, WORKER)
+            .with(MUX_MJS, JAVASCRIPT, MUX)
     }
 
     /// Adds a page, or replaces the page at the same path.
@@ -80,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_web_client_is_always_served() {
-        for path in [CLIENT_JS, SHARED_JS, WORKER_JS] {
+        for path in [CLIENT_JS, SHARED_JS, WORKER_JS, MUX_MJS] {
             assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
         }
     }

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Scripts served from dist/, independent of the build embedded in the edge. */
-const SCRIPTS = ['client.js', 'shared.js', 'worker.js'];
+const SCRIPTS = ['client.js', 'shared.js', 'worker.js', 'mux.mjs'];
 const BUILD = Object.fromEntries(SCRIPTS.map((name) => [`/_minerva/${name}`, `../../sdk/web/dist/${name}`]));
 
 export class FaultProxy {

@@ -18,6 +18,12 @@ const BUILT_CLIENT = {
   setup: ({ onResolve }) => onResolve({ filter: /^\.\/client\.js$/ }, () => ({ path: './client.mjs', external: true })),
 };
 
+/** The client loads the tab side of multiplexed HTTP, on few pages only, as a module beside its own script. */
+const BUILT_MUX = {
+  name: 'built mux',
+  setup: ({ onResolve }) => onResolve({ filter: /\/mux\/tab\.js$/ }, () => ({ path: './mux.mjs', external: true })),
+};
+
 /** Property names used only inside src/, which the build may shorten. */
 const INTERNAL = new RegExp(`^(${readFileSync('scripts/internal.txt', 'utf8').trim().split(/\s+/).join('|')})$`);
 
@@ -36,6 +42,7 @@ for (const [name, entry, format] of [
   ['client.mjs', 'src/client.ts', 'esm'],
   ['shared.js', 'src/shared.ts', 'iife'],
   ['worker.js', 'src/worker.ts', 'iife'],
+  ['mux.mjs', 'src/mux/tab.ts', 'esm'],
   ['react.mjs', 'src/react.ts', 'esm'],
 ]) {
   const { outputFiles } = await build({
@@ -43,13 +50,16 @@ for (const [name, entry, format] of [
     bundle: true,
     minify: true,
     write: false,
-    format,
+    // esbuild would replace the dynamic import of a classic script by helpers.
+    format: 'esm',
+    ...(format === 'iife' ? { banner: { js: '"use strict";(()=>{' }, footer: { js: '})();' } } : {}),
     target: 'es2022',
     legalComments: 'none',
     mangleProps: INTERNAL,
     outfile: join('dist', name),
     // Edges serve the classic scripts, without maps.
-    sourcemap: format === 'esm' ? 'linked' : false,
+    sourcemap: format === 'esm' && name !== 'mux.mjs' ? 'linked' : false,
+    plugins: [BUILT_MUX],
     ...(name === 'react.mjs' ? { external: ['react'], plugins: [BUILT_CLIENT] } : {}),
   });
   for (const { path, text } of outputFiles) {

@@ -241,8 +241,9 @@ test('a transport waits 300 ms for the worker, and an HTTP stream is offered the
   await sleep(200);
   assert.deepEqual(log.splice(0), ['fetch']);
   open('upload');
+  await sleep(0);
   port.onmessage({ data: 'pong' });
-  const passed = { open: 2, kind: 'upload', url, body: 'hello\n' };
+  const passed = { open: 1, kind: 'upload', url, body: 'hello\n' };
   assert.deepEqual(log.splice(0), [passed, ['http-stream', [], null]]);
   await sleep(400);
   assert.deepEqual(log.splice(0), []);
