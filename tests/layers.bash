@@ -14,7 +14,7 @@ declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [page
   [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [pressure]=60
   [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
-  [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=900 [compose]=3600 [autobahn]=300)
+  [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=1500 [compose]=3600 [autobahn]=300)
 
 short_format() { cargo fmt --all --check; }
 
@@ -320,7 +320,12 @@ short_browsers() {
   npm test
 }
 
-long_browsers() { for _ in {1..5}; do (short_browsers); done; }
+# Also 16 bad networks in both browsers, with measurements in a table.
+long_browsers() {
+  for _ in 1 2; do (SWITCH_SECONDS=120 short_browsers); done
+  cd tests/browsers
+  MINERVA_BIN=../../target/release/minerva NETWORKS_SECONDS=80 node --test --test-reporter=spec networks.test.mjs
+}
 
 # Skipped without a Docker engine.
 short_compose() {

@@ -1,4 +1,4 @@
-// Starts an edge, a core on redb and the echo service as processes that tests can kill and restart.
+// Starts an edge, a core on redb and an application service as processes that tests can kill and restart.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,8 +55,12 @@ class Process {
   }
 }
 
+/** The application service that sends every message back. */
+const ECHO = { name: 'examples/echo', options: [] };
+
 export class Deployment {
-  static async start() {
+  /** Starts all processes; `app` is an example of the application SDK that serves `default`. */
+  static async start(app = ECHO) {
     const deployment = new Deployment();
     deployment.dir = mkdtempSync(join(tmpdir(), 'minerva-deployment-'));
     const ports = await Promise.all(Array.from({ length: 5 }, freePort));
@@ -66,7 +70,7 @@ export class Deployment {
     const coreOptions = ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${deployment.dir}`];
     deployment.core = new Process('minerva-core', coreOptions, /ready/);
     deployment.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin], /ready/);
-    deployment.app = new Process('examples/echo', ['--api', `http://${api}`], /serving/);
+    deployment.app = new Process(app.name, ['--api', `http://${api}`, ...app.options], /serving/);
     await deployment.core.run();
     await deployment.edge.run();
     await deployment.app.run();

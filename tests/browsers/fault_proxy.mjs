@@ -1,22 +1,25 @@
-// Fault-injecting proxy between browser and edge: refuses, hangs, mutes or cuts WebSockets, buffers responses, and cuts
-// connections at a fixed age. The proxy also serves test pages, so that pages and edge share one origin, and counts
-// connections and requests.
+// Fault-injecting HTTP proxy between browser and edge: treats WebSockets as websocket_faults.mjs describes, buffers
+// responses, answers as a captive portal, and cuts connections at a fixed age. The proxy also serves test pages, so that
+// pages and edge share one origin, and counts connections and requests.
 import { createHash } from 'node:crypto';
 import { createServer, request as forward } from 'node:http';
 import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { answerUpgrade, HANDSHAKE_FAULTS, relayUpgrade } from './websocket_faults.mjs';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Scripts served from dist/, independent of the build embedded in the edge. */
 const SCRIPTS = ['client.js', 'shared.js', 'worker.js', 'mux.mjs'];
+const LOGIN_PAGE = '<!doctype html><title>Log in</title><form method=post><button>Accept</button></form>';
 const BUILD = Object.fromEntries(SCRIPTS.map((name) => [`/_minerva/${name}`, `../../sdk/web/dist/${name}`]));
 
 export class FaultProxy {
-  /** Handling of WebSockets: `pass`, `refuse`, `hang` (no response) or `mute` (opens but discards client data). */
+  /** Handling of WebSockets: `pass`, or a fault of websocket_faults.mjs. */
   websocket = 'pass';
-  /** Buffers responses until their end. */
-  buffer = false;
+  /** Bytes of a response that are buffered: 0 for none, Infinity for the whole response. */
+  buffer = 0;
+  /** Answers every request and WebSocket with a login page, as a captive portal does. */
+  portal = false;
   /** Refuses the scripts of shared workers. */
   refuseWorkers = false;
   /** Delay in ms of the scripts of shared workers. */
@@ -43,7 +46,8 @@ export class FaultProxy {
     const proxy = new FaultProxy();
     proxy.port = port;
     proxy.#pages = pages;
-    proxy.#server = createServer((request, response) => proxy.#onRequest(request, response));
+    // As nginx; the default of 5 s would close idle connections of pages.
+    proxy.#server = createServer({ keepAliveTimeout: 75_000 }, (request, response) => proxy.#onRequest(request, response));
     proxy.#server.on('upgrade', (request, socket, head) => proxy.#onUpgrade(request, socket, head));
     proxy.#server.on('connection', (socket) => proxy.#onConnection(socket));
     await new Promise((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
@@ -53,7 +57,7 @@ export class FaultProxy {
 
   /** Removes all faults and resets the counts. */
   clear() {
-    Object.assign(this, { websocket: 'pass', buffer: false, hold: false, refuseWorkers: false, workerDelay: 0 });
+    Object.assign(this, { websocket: 'pass', buffer: 0, portal: false, hold: false, refuseWorkers: false, workerDelay: 0 });
     Object.assign(this, { cutWebSocketAfter: Infinity, cutHttpAfter: Infinity });
     Object.assign(this, { posts: [], paths: [], upgrades: 0, mostConnections: 0 });
   }
@@ -82,6 +86,7 @@ export class FaultProxy {
 
   #onRequest(request, response) {
     const path = request.url.split(/[?#]/)[0];
+    if (this.portal) return void response.setHeader('content-type', 'text/html').end(LOGIN_PAGE);
     const isWorker = request.headers['sec-fetch-dest'] === 'sharedworker';
     if (isWorker && this.refuseWorkers) return void response.writeHead(404).end();
     if (isWorker && this.workerDelay) return void setTimeout(() => this.#script(path, response), this.workerDelay);
@@ -109,11 +114,22 @@ export class FaultProxy {
   #pass(answer, response) {
     const held = [];
     const { buffer } = this;
-    if (!buffer) response.writeHead(answer.statusCode, answer.headers).flushHeaders();
-    answer.on('data', (piece) => (buffer ? held.push(piece) : response.write(piece)));
+    const writeHead = () => response.headersSent || response.writeHead(answer.statusCode, answer.headers);
+    const flush = () => {
+      writeHead();
+      response.write(Buffer.concat(held.splice(0)));
+    };
+    if (buffer === 0) {
+      writeHead();
+      response.flushHeaders();
+    }
+    answer.on('data', (piece) => {
+      held.push(piece);
+      if (held.reduce((sum, { length }) => sum + length, 0) >= buffer) flush();
+    });
     answer.on('end', () => {
-      if (buffer) response.writeHead(answer.statusCode, answer.headers);
-      response.end(Buffer.concat(held));
+      flush();
+      response.end();
     });
     answer.on('error', () => response.destroy());
     answer.on('aborted', () => response.destroy());
@@ -124,26 +140,12 @@ export class FaultProxy {
     this.#open -= 1;
     socket.upgraded = true;
     if (request.url === '/echo') return this.#echo(request, socket);
-    if (this.websocket === 'refuse') return void socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n');
-    if (this.websocket === 'hang') return;
-    const mute = this.websocket === 'mute';
-    const upstream = connect(this.port, '127.0.0.1');
+    const how = this.portal ? 'page' : this.websocket;
+    if (HANDSHAKE_FAULTS.includes(how)) return answerUpgrade(how, socket);
+    const { close, upstream } = relayUpgrade(how, { request, socket, head, port: this.port });
     this.#sockets.add(upstream);
-    upstream.setNoDelay(true);
-    socket.setNoDelay(true);
-    const lines = [`${request.method} ${request.url} HTTP/1.1`];
-    for (let i = 0; i < request.rawHeaders.length; i += 2) lines.push(`${request.rawHeaders[i]}: ${request.rawHeaders[i + 1]}`);
-    upstream.write(`${lines.join('\r\n')}\r\n\r\n`);
-    upstream.write(head);
-    socket.on('data', (piece) => mute || upstream.write(piece));
-    upstream.on('data', (piece) => socket.write(piece));
-    const both = () => {
-      socket.destroy();
-      upstream.destroy();
-      this.#sockets.delete(upstream);
-    };
-    for (const each of [socket, upstream]) each.on('close', both).on('error', both);
-    if (this.cutWebSocketAfter < Infinity) setTimeout(both, this.cutWebSocketAfter).unref();
+    upstream.on('close', () => this.#sockets.delete(upstream));
+    if (this.cutWebSocketAfter < Infinity) setTimeout(close, this.cutWebSocketAfter).unref();
   }
 
   /** A bare WebSocket echo of short texts, as the reference of the latency test. */

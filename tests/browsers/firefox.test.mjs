@@ -50,9 +50,9 @@ for (const kind of KINDS) {
 }
 
 for (const [websocket, buffer, kind] of [
-  ['refuse', false, 'http-stream'],
-  ['hang', false, 'http-stream'],
-  ['refuse', true, 'long-poll'],
+  ['refuse', 0, 'http-stream'],
+  ['hang', 0, 'http-stream'],
+  ['refuse', Infinity, 'long-poll'],
 ]) {
   test(`Firefox: WebSocket ${websocket}${buffer ? ', a buffering proxy' : ''}`, () => withEchoPage(async (echo) => {
     Object.assign(proxy, { websocket, buffer });

@@ -1,5 +1,5 @@
 // The client in Chromium behind faulty networks, against an edge and a core as processes: messages arrive exactly once
-// and in order in both directions.
+// and in order in both directions. The file networks.test.mjs has further networks, with measurements.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { FaultProxy } from './fault_proxy.mjs';
 import { PAGES, onEchoPage } from './echo_page.mjs';
 
 /** Duration in s of the test that switches transports continuously; 120 in the long form. */
-const SWITCH_SECONDS = Number(process.env.SWITCH_SECONDS ?? 30);
+const SWITCH_SECONDS = Number(process.env.SWITCH_SECONDS ?? 15);
 
 let deployment;
 let proxy;
@@ -43,28 +43,15 @@ for (const kind of KINDS) {
   }));
 }
 
-test('WebSocket refused', () => withEchoPage(async (echo) => {
-  proxy.websocket = 'refuse';
+test('WebSocket: mute', () => withEchoPage(async (echo) => {
+  proxy.websocket = 'mute';
   await echo.start();
   await echo.sendEvery();
-  await echo.until((n) => n.received >= 100);
+  await echo.until((n) => n.received >= 200);
   const { transport, first, reconnects } = await echo.expectAll();
   assert.deepEqual([transport, reconnects], ['http-stream', 0]);
   assert(first <= 3000, `${first} ms to the first message`);
 }));
-
-for (const how of ['hang', 'mute']) {
-  test(`WebSocket: ${how}`, () => withEchoPage(async (echo) => {
-    proxy.websocket = how;
-    await echo.start();
-    await echo.sendEvery();
-    await echo.until((n) => n.received >= 200);
-    const { transport, first, reconnects } = await echo.expectAll();
-    assert.deepEqual([transport, reconnects], ['http-stream', 0]);
-    assert(first <= 3000, `${first} ms to the first message`);
-    console.log(`WebSocket ${how}: ${Math.round(first)} ms to the first message`);
-  }));
-}
 
 test('a shared worker that starts slowly: HTTP begins without it and moves to it', () => withEchoPage(async (echo) => {
   Object.assign(proxy, { websocket: 'mute', workerDelay: 2500 });
@@ -82,30 +69,6 @@ test('a shared worker that starts slowly: HTTP begins without it and moves to it
   assert(proxy.paths.length > direct + 10, 'later requests have connections of their own');
 }));
 
-for (const how of ['refuse', 'hang']) {
-  test(`a buffering proxy, and WebSocket: ${how}`, () => withEchoPage(async (echo) => {
-    Object.assign(proxy, { websocket: how, buffer: true });
-    await echo.start();
-    await echo.sendEvery();
-    await echo.until((n) => n.received >= 200);
-    const { transport, first } = await echo.expectAll();
-    assert.equal(transport, 'long-poll');
-    assert(first <= 5000, `${first} ms to the first message`);
-    console.log(`buffering proxy, WebSocket ${how}: ${Math.round(first)} ms to the first message`);
-  }));
-}
-
-test('WebSocket cut after 10 s: from the third on, the client replaces it before the cut', () => withEchoPage(async (echo) => {
-  proxy.cutWebSocketAfter = 10_000;
-  await echo.start();
-  await echo.sendEvery();
-  const { reconnects } = await echo.until((n) => n.reconnects >= 2, 40_000);
-  await sleep(12_000);
-  const numbers = await echo.expectAll();
-  assert.equal(numbers.reconnects, reconnects, JSON.stringify(numbers.changes));
-  assert.equal(numbers.transport, 'websocket');
-}));
-
 test('an established WebSocket is blocked: the stream moves on', () => withEchoPage(async (echo) => {
   await echo.start();
   await echo.sendEvery();
@@ -117,21 +80,6 @@ test('an established WebSocket is blocked: the stream moves on', () => withEchoP
   assert(Date.now() - since < 8000, `${Date.now() - since} ms`);
   proxy.websocket = 'pass';
   await echo.until((n) => n.transport === 'websocket');
-  await echo.expectAll();
-}));
-
-test('offline for 30 s', () => withEchoPage(async (echo, context) => {
-  await echo.start();
-  await echo.sendEvery(100);
-  await echo.until((n) => n.received >= 10);
-  await context.setOffline(true);
-  proxy.cutAll();
-  await echo.until((n) => n.state === 'reconnecting');
-  await sleep(30_000);
-  await context.setOffline(false);
-  const since = Date.now();
-  await echo.until((n) => n.state === 'open' && n.received === n.sent);
-  assert(Date.now() - since < 5000, `${Date.now() - since} ms after it was online`);
   await echo.expectAll();
 }));
 

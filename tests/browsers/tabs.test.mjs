@@ -26,7 +26,7 @@ beforeEach(() => proxy.clear());
 
 for (const fault of ['no WebSocket', 'no WebSocket and buffered responses']) {
   test(`20 tabs with streams of their own: ${fault}`, { timeout: 120_000 }, async () => {
-    Object.assign(proxy, { websocket: 'refuse', buffer: fault.includes('buffered') });
+    Object.assign(proxy, { websocket: 'refuse', buffer: fault.includes('buffered') ? Infinity : 0 });
     const context = await browser.newContext();
     const tabs = [];
     for (let i = 0; i < 20; i += 1) {
