@@ -275,7 +275,7 @@ pub mod app_event {
             }
             machine.acknowledge(number, event);
         }
-        let sent = machine.send(number, Bytes::from_static(b"answer"));
+        let sent = machine.send(number, "answer".into());
         let next = machine.next_send(number);
         assert!(sent.is_none() || next.is_some(), "a send to a stream that is not held");
     }

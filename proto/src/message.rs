@@ -135,6 +135,13 @@ impl PartialEq<&str> for Message {
     }
 }
 
+/// Compares with a text message.
+impl PartialEq<String> for Message {
+    fn eq(&self, text: &String) -> bool {
+        *self == **text
+    }
+}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind() {

@@ -28,6 +28,15 @@ impl Utf8Bytes {
         Self(ByteString::from_static(text))
     }
 
+    /// A part of this text, without a copy.
+    ///
+    /// # Panics
+    /// If `part` is no part of this text.
+    #[must_use]
+    pub fn shared(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
+    }
+
     /// The bytes of the text.
     pub fn as_bytes(&self) -> &Bytes {
         self.0.as_bytes()

@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::{
-    AckedUnsentError, Frame, Framing, FramingError, Freed, KillReason, MessageNumber, QanFrame,
-    ReceiveWindow, Received, Reset, Sack, SendQueue, WindowLimits, WindowOverflowError,
+    AckedUnsentError, Frame, Framing, FramingError, Freed, KillReason, Message, MessageNumber,
+    QanFrame, ReceiveWindow, Received, Reset, Sack, SendQueue, WindowLimits, WindowOverflowError,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +26,10 @@ fn bytes(text: &Value) -> Bytes {
 
 fn text(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
+}
+
+fn message_of(value: &Value) -> Message {
+    text(&bytes(value)).into()
 }
 
 fn number(value: &Value) -> u64 {
@@ -177,7 +181,7 @@ fn qan_frames_encode_and_decode() {
     for entry in entries("qan") {
         let decoded = &entry["decoded"];
         let n = || number(&decoded["number"]);
-        let body = || bytes(&decoded["body"]);
+        let body = || message_of(&decoded["body"]);
         let expected = match decoded["type"].as_str().unwrap() {
             "question" => QanFrame::Question { number: n(), body: body() },
             "okay" => QanFrame::Okay { number: n(), body: body() },
@@ -187,10 +191,11 @@ fn qan_frames_encode_and_decode() {
             "notify" => QanFrame::Notify { body: body() },
             other => panic!("no such frame: {other}"),
         };
-        assert_eq!(QanFrame::parse(&bytes(&entry["bytes"])).as_ref(), Ok(&expected), "{entry}");
-        assert_eq!(expected.encode(), bytes(&entry["bytes"]), "{entry}");
+        let message = message_of(&entry["bytes"]);
+        assert_eq!(QanFrame::parse(&message).as_ref(), Ok(&expected), "{entry}");
+        assert_eq!(expected.encode(), message, "{entry}");
     }
     for wrong in entries("qan_invalid") {
-        assert!(QanFrame::parse(&bytes(&wrong)).is_err(), "{wrong}");
+        assert!(QanFrame::parse(&message_of(&wrong)).is_err(), "{wrong}");
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::{
-    Eeds, Frame, Framing, Hello, KillReason, MAX_NUMBER, MessageNumber, QanFrame, Reset, Sack,
-    StreamId, TransportNumber,
+    Eeds, Frame, Framing, Hello, KillReason, MAX_NUMBER, Message, MessageNumber, QanFrame, Reset,
+    Sack, StreamId, TransportNumber,
 };
 
 /// splitmix64.
@@ -140,7 +140,8 @@ fn qan_frames_are_encoded_as_before() {
     let mut random = Random(3);
     let mut hash = Hash::NEW;
     for _ in 0..5_000 {
-        let (number, body) = (random.number(), Bytes::from(random.text(&printable(), 50)));
+        let (number, text) = (random.number(), random.text(&printable(), 50));
+        let body = Message::from(text);
         let frame = match random.below(6) {
             0 => QanFrame::Question { number, body },
             1 => QanFrame::Okay { number, body },
@@ -149,7 +150,7 @@ fn qan_frames_are_encoded_as_before() {
             4 => QanFrame::Cancel { number },
             _ => QanFrame::Notify { body },
         };
-        hash.add(&frame.encode());
+        hash.add(frame.encode().as_bytes());
     }
     assert_eq!(hash.0, 0x82b8_d663_9122_6700, "{:#018x}", hash.0);
 }

@@ -69,8 +69,11 @@ impl Ledger {
     async fn serve(self: Arc<Self>, mut stream: AppStream) -> anyhow::Result<()> {
         while let Some(next) = stream.next_event().await {
             let Event::Message { event, message, .. } = next else { continue };
-            let message = String::from_utf8_lossy(&message).into_owned();
-            match self.on_message(&stream, event, &message).await {
+            let Some(text) = message.as_text() else {
+                stream.reset("not text")?;
+                continue;
+            };
+            match self.on_message(&stream, event, text).await {
                 // The stream is over; `next_event` returns the end.
                 Err(error) if error.is::<SendError>() => {}
                 done => done?,

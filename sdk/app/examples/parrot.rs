@@ -1,11 +1,11 @@
 //! The parrot: answers every message with a copy that carries the event number. `examples/` has the same
 //! program in Python and TypeScript, which do by hand the work of the SDK.
 //!
-//! `N:MESSAGE` is the answer to event N. `reset:REASON` ends the stream, `burst:N` is answered by N messages,
+//! `N:MESSAGE` is the answer to event N; a binary message is answered by the same bytes. `reset:REASON` ends the stream, `burst:N` is answered by N messages,
 //! and a client with the credentials `refuse:REASON` is refused.
 
 use clap::Parser;
-use minerva_app::{AppStream, Event, EventNumber, SendError, Service};
+use minerva_app::{AppStream, Event, EventNumber, Message, SendError, Service};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest burst, in messages.
@@ -60,9 +60,7 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
     }
     while let Some(next) = stream.next_event().await {
         let Event::Message { event, message, .. } = next else { continue };
-        // Messages are bytes 0x20-0x7E, and so text.
-        let message = String::from_utf8_lossy(&message).into_owned();
-        match answer(&stream, event, &message).await {
+        match answer(&stream, event, message).await {
             // The stream is over; `next_event` returns the end.
             Ok(()) | Err(SendError::Over) => {}
             Err(error) => return Err(error.into()),
@@ -71,15 +69,18 @@ async fn serve(mut stream: AppStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn answer(stream: &AppStream, event: EventNumber, message: &str) -> Result<(), SendError> {
-    if let Some(reason) = message.strip_prefix("reset:") {
+async fn answer(stream: &AppStream, event: EventNumber, message: Message) -> Result<(), SendError> {
+    let Message::Text(text) = message else {
+        return stream.answer(event, message).await;
+    };
+    if let Some(reason) = text.strip_prefix("reset:") {
         // An invalid reason is replaced.
         if stream.reset(reason).is_err() {
             stream.reset("no reason").ok();
         }
         return Ok(());
     }
-    match message.strip_prefix("burst:").and_then(|count| count.parse().ok()) {
+    match text.strip_prefix("burst:").and_then(|count| count.parse().ok()) {
         // `send` waits for a slow client. The next `next_event` acknowledges this event, so a burst
         // interrupted by a crash is repeated from the start. An app that must not repeat messages sends a
         // single answer, or stores the progress.
@@ -89,6 +90,6 @@ async fn answer(stream: &AppStream, event: EventNumber, message: &str) -> Result
             }
             Ok(())
         }
-        Some(_) | None => stream.answer(event, format!("{event}:{message}")).await,
+        Some(_) | None => stream.answer(event, format!("{event}:{text}")).await,
     }
 }

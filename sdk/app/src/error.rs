@@ -60,13 +60,11 @@ pub enum StartError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The message contains a byte outside of 0x20-0x7E.
-    #[error("byte {byte:#04x} at position {position}: a message has bytes 0x20-0x7E only")]
-    Byte {
-        /// Value of the first such byte.
-        byte: u8,
-        /// Offset of that byte.
-        position: usize,
+    /// The client accepts text of the bytes 0x20-0x7E only: see [`Accepts`](crate::Accepts).
+    #[error("{}: the client accepts text of the bytes 0x20-0x7E only", unsupported(*.position))]
+    Unsupported {
+        /// Offset of the first other byte in a text message; `None` for a binary message.
+        position: Option<usize>,
     },
     /// The message is too long.
     #[error("a message of {length} bytes exceeds the limit of {max}")]
@@ -82,6 +80,10 @@ pub enum SendError {
     /// This instance has finished the stream.
     #[error("the stream is finished and accepts no more messages")]
     Finished,
+}
+
+fn unsupported(position: Option<usize>) -> String {
+    position.map_or_else(|| "a binary message".to_owned(), |at| format!("other text at byte {at}"))
 }
 
 /// A message was not queued at once. See [`Sender`](crate::Sender) for an example.

@@ -1,9 +1,8 @@
 //! The public types of stream events: messages, transport changes and the end. Decoded from the contract's
 //! types; used by all other modules.
 
-use bytes::Bytes;
 use minerva_proto::app;
-use minerva_proto::{EventNumber, TransportKind, TransportNumber};
+use minerva_proto::{EventNumber, Message, TransportKind, TransportNumber};
 
 /// An event of a stream, returned by [`AppStream::next_event`](crate::AppStream::next_event).
 ///
@@ -30,8 +29,8 @@ pub enum Event {
         /// Number of the event; the first message of a stream is event 1, and each further message counts up
         /// by one.
         event: EventNumber,
-        /// The payload: bytes 0x20-0x7E.
-        message: Bytes,
+        /// The message, text or binary.
+        message: Message,
         /// Deliveries of this message, this one included; more than 1 after the death of an instance that had the
         /// message. `None` with a core of release 0.1. See [`AppStream::attempts`](crate::AppStream::attempts).
         attempts: Option<u32>,

@@ -6,6 +6,8 @@ use minerva_proto::app::Started;
 use minerva_proto::stream_id::StreamIdError;
 use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, TransportKind};
 
+use crate::accepts::Accepts;
+
 /// The properties of a stream when assigned.
 #[derive(Clone, PartialEq)]
 pub(crate) struct StreamInfo {
@@ -25,6 +27,7 @@ pub(crate) struct StreamInfo {
     pub(crate) started_at: SystemTime,
     pub(crate) label: Option<String>,
     pub(crate) groups: Vec<String>,
+    pub(crate) accepts: Accepts,
 }
 
 impl StreamInfo {
@@ -46,6 +49,7 @@ impl StreamInfo {
             started_at: SystemTime::UNIX_EPOCH + since_1970,
             label: Some(started.label.clone()).filter(|label| !label.is_empty()),
             groups: started.groups.clone(),
+            accepts: Accepts::from_proto(started.accepts()),
         })
     }
 }

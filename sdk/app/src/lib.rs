@@ -72,7 +72,9 @@
 //! the gRPC calls: the `driver` keeps a `connector` per address, which makes one `call` after the other.
 #![warn(missing_docs)]
 
+mod accepts;
 mod clock;
+mod contents;
 mod error;
 mod event;
 mod info;
@@ -88,11 +90,12 @@ mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use accepts::Accepts;
 pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};
 pub use event::{Ended, EndedBy, Event, TransportChange};
 pub use minerva_proto::{
-    EventNumber, MessageNumber, ServiceName, ServiceNameError, StreamId, StreamNumber,
-    TransportKind, TransportNumber,
+    EventNumber, InvalidTextError, Message, MessageKind, MessageNumber, ServiceName,
+    ServiceNameError, StreamId, StreamNumber, TransportKind, TransportNumber, Utf8Bytes,
 };
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, JsonError, Receiver, Sender};

@@ -1,6 +1,9 @@
 //! QAN: questions, answers and notifications over the messages of a stream, the same in both directions.
 //! Optional.
 //!
+//! A body is text or binary, as the message that carries the body. Binary bodies, and text outside of 0x20-0x7E, need a
+//! client that accepts them: see [`Accepts`](crate::Accepts).
+//!
 //! [`Qan`] takes a stream and serves a [`Handler`]. [`Peer`] sends questions and notifications to the client.
 //!
 //! A stream survives the death of this process: the next one answers the questions that were open, and those that were
@@ -21,16 +24,14 @@
 //! `--ack-timeout` of the cores) must be above 60 s. Shorter ones move or end streams whose questions take long.
 //!
 //! ```no_run
-//! use bytes::Bytes;
 //! use minerva_app::qan::{Handler, HandlerError, Peer, Qan};
-//! use minerva_app::{AppStream, Ended};
+//! use minerva_app::{AppStream, Ended, Message};
 //!
 //! struct Adder;
 //!
 //! impl Handler for Adder {
-//!     async fn question(&self, peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
-//!         let text = String::from_utf8_lossy(&body);
-//!         let Some((a, b)) = text.split_once('+') else {
+//!     async fn question(&self, peer: &Peer, body: Message) -> Result<Message, HandlerError> {
+//!         let Some((a, b)) = body.as_text().and_then(|text| text.split_once('+')) else {
 //!             return Err(HandlerError::Known("send a sum".into()));
 //!         };
 //!         peer.notify("adding").await?;
@@ -61,12 +62,11 @@ use std::collections::HashMap;
 use std::future::{Future, Ready, pending, ready};
 use std::panic::AssertUnwindSafe;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use minerva_proto::EventNumber;
 use minerva_proto::qan::QanFrame;
+use minerva_proto::{EventNumber, Message, Utf8Bytes};
 use tokio::time::{Instant, sleep_until};
 
 use self::unanswered::Unanswered;
@@ -91,11 +91,11 @@ pub trait Handler: Send + Sync {
     fn question(
         &self,
         peer: &Peer,
-        body: Bytes,
-    ) -> impl Future<Output = Result<Bytes, HandlerError>> + Send;
+        body: Message,
+    ) -> impl Future<Output = Result<Message, HandlerError>> + Send;
 
     /// Handles a notification; ignored by default. See the [module](self) for an example of a handler.
-    fn notification(&self, peer: &Peer, body: Bytes) -> impl Future<Output = ()> + Send {
+    fn notification(&self, peer: &Peer, body: Message) -> impl Future<Output = ()> + Send {
         let _ = (peer, body);
         async {}
     }
@@ -117,7 +117,7 @@ pub struct Qan {
 /// A message of the client.
 struct Delivery {
     event: EventNumber,
-    message: Bytes,
+    message: Message,
     /// A process that has died had the message before.
     is_repeated: bool,
 }
@@ -255,7 +255,7 @@ impl Qan {
     fn on_question<'a>(
         &mut self,
         number: u64,
-        body: Bytes,
+        body: Message,
         handler: &'a impl Handler,
         peer: &'a Peer,
         handled: usize,
@@ -301,7 +301,7 @@ impl Qan {
         }
     }
 
-    fn on_answer(&mut self, number: u64, answer: Result<Bytes, QuestionError>) {
+    fn on_answer(&mut self, number: u64, answer: Result<Message, QuestionError>) {
         if self.peer.on_answer(number, answer).is_err() {
             self.protocol_error(&format!("Received an answer with invalid qid: {number}"));
         }
@@ -326,7 +326,7 @@ impl Drop for Qan {
     }
 }
 
-async fn run_question(handler: &impl Handler, peer: &Peer, number: u64, body: Bytes) -> QanFrame {
+async fn run_question(handler: &impl Handler, peer: &Peer, number: u64, body: Message) -> QanFrame {
     let answer = async { handler.question(peer, body).await };
     let stream = || peer.sender().id().short_hash();
     match AssertUnwindSafe(answer).catch_unwind().await {
@@ -343,7 +343,7 @@ async fn run_question(handler: &impl Handler, peer: &Peer, number: u64, body: By
     }
 }
 
-async fn run_notification(handler: &impl Handler, peer: &Peer, body: Bytes) -> HandlerOutput {
+async fn run_notification(handler: &impl Handler, peer: &Peer, body: Message) -> HandlerOutput {
     let taken = async { handler.notification(peer, body).await };
     if AssertUnwindSafe(taken).catch_unwind().await.is_err() {
         let stream = peer.sender().id().short_hash();
@@ -367,5 +367,5 @@ async fn until(deadline: Option<Instant>) -> Instant {
 }
 
 fn unknown_error(number: u64, body: &'static str) -> QanFrame {
-    QanFrame::UnknownError { number, body: Bytes::from_static(body.as_bytes()) }
+    QanFrame::UnknownError { number, body: Utf8Bytes::from_static(body).into() }
 }

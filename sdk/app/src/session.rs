@@ -34,13 +34,13 @@ pub(crate) use settings::TooManyGroupsError;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use minerva_proto::app::{Command, Held, SetLimits, command};
-use minerva_proto::{EventNumber, MAX_MESSAGE, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber, StreamNumber};
 
 use self::calls::Calls;
 use self::stream::Stream;
 use self::tombstones::Tombstones;
+use crate::error::SendError;
 use crate::event::{Ended, Event};
 use crate::info::StreamInfo;
 
@@ -134,9 +134,9 @@ impl Session {
         self.calls.is_registered(call)
     }
 
-    /// Longest message for this stream, in bytes.
-    pub(crate) fn max_message(&self, number: StreamNumber) -> usize {
-        self.streams.get(&number).map_or(MAX_MESSAGE, Stream::max_message)
+    /// Checks whether the core and the client of a stream accept a message.
+    pub(crate) fn check(&self, number: StreamNumber, message: &Message) -> Result<(), SendError> {
+        self.streams.get(&number).map_or(Ok(()), |stream| stream.check(message))
     }
 
     /// Takes commands for a call: about `budget` bytes, more if a single message is longer, none if no
@@ -199,11 +199,11 @@ impl Session {
         self.change(number, |stream| stream.acknowledge(event));
     }
 
-    /// Queues a message and returns its number. The caller has checked the bytes and the length.
+    /// Queues a message and returns its number. The caller has [checked](Self::check) the message.
     pub(crate) fn send(
         &mut self,
         number: StreamNumber,
-        message: Bytes,
+        message: Message,
         respect_pause: bool,
     ) -> Result<MessageNumber, QueueError> {
         self.change(number, |stream| stream.send(message, respect_pause))
@@ -215,7 +215,7 @@ impl Session {
         &mut self,
         number: StreamNumber,
         event: EventNumber,
-        message: Bytes,
+        message: Message,
     ) -> Result<MessageNumber, QueueError> {
         self.change(number, |stream| stream.answer(event, message)).unwrap_or(Err(QueueError::Over))
     }
@@ -351,7 +351,8 @@ fn cost(command: &Command) -> usize {
     const EACH: usize = 32;
     match &command.command {
         Some(command::Command::Send(send)) => {
-            EACH + send.messages.iter().map(|message| message.len() + 4).sum::<usize>()
+            let messages: usize = send.messages.iter().map(|message| message.len() + 4).sum();
+            EACH + messages + send.contents.iter().map(crate::contents::cost).sum::<usize>()
         }
         Some(_) | None => EACH,
     }

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use minerva_proto::app::{Command, Held, event};
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber, StreamNumber};
 
 use crate::event::Ended;
 pub use crate::event::Event;
@@ -154,7 +153,7 @@ impl Machine {
     }
 
     /// Queues a message; `None` if the outbox has no room or the stream has ended.
-    pub fn send(&mut self, number: StreamNumber, message: Bytes) -> Option<MessageNumber> {
+    pub fn send(&mut self, number: StreamNumber, message: Message) -> Option<MessageNumber> {
         self.session.send(number, message, true).ok()
     }
 

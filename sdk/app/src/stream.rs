@@ -15,9 +15,9 @@ pub(crate) use receiver::Supervisor;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, TransportKind};
+use minerva_proto::{EventNumber, Message, MessageNumber, StreamId, StreamNumber, TransportKind};
 
+use crate::accepts::Accepts;
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::{Ended, Event};
 use crate::service::shared::Shared;
@@ -147,8 +147,25 @@ impl AppStream {
         &self.cell().info.groups
     }
 
+    /// Returns the messages that the client accepts. Other ones are not sent: see [`SendError::Unsupported`].
+    ///
+    /// ```no_run
+    /// # async fn example(stream: minerva_app::AppStream, png: Vec<u8>) -> Result<(), minerva_app::SendError> {
+    /// use minerva_app::Accepts;
+    ///
+    /// match stream.accepts() {
+    ///     Accepts::TextAndBinary => stream.send(png).await?,
+    ///     Accepts::AsciiText => stream.send("your client shows no pictures").await?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn accepts(&self) -> Accepts {
+        self.cell().info.accepts
+    }
+
     /// Waits for the next message. See [`Receiver::recv`], also for an example.
-    pub async fn recv(&mut self) -> Option<Bytes> {
+    pub async fn recv(&mut self) -> Option<Message> {
         self.receiver.recv().await
     }
 
@@ -171,7 +188,7 @@ impl AppStream {
     ///
     /// # Errors
     /// Those of [`Sender::send`].
-    pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         self.sender.send(message).await
     }
 
@@ -182,7 +199,7 @@ impl AppStream {
     pub async fn answer(
         &self,
         event: impl Into<EventNumber>,
-        message: impl Into<Bytes>,
+        message: impl Into<Message>,
     ) -> Result<(), SendError> {
         self.sender.answer(event, message).await
     }
@@ -191,7 +208,7 @@ impl AppStream {
     ///
     /// # Errors
     /// Those of [`Sender::try_send`].
-    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.sender.try_send(message)
     }
 

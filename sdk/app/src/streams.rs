@@ -16,13 +16,14 @@ use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
     self, GetRequest, JoinRequest, LeaveRequest, ResetRequest, SendManyRequest, SendRequest,
 };
-use minerva_proto::{MAX_REASON, StreamId, StreamNumber, is_message_allowed};
+use minerva_proto::{MAX_REASON, Message, StreamId, StreamNumber, is_message_allowed};
 
 use self::core_request::{CoreRequest, CoreResponse};
 pub use self::error::StreamsError;
 pub use self::group_send::GroupSend;
 pub use self::results::{Backlog, GroupSendResult, Pause, SendOutcome, SendResult, StreamState};
 use self::scatter_gather::ScatterGather;
+use crate::contents::Contents;
 use crate::error::StartError;
 use crate::random;
 use crate::service::Addresses;
@@ -135,7 +136,7 @@ impl Streams {
     ///
     /// # Errors
     /// If a stream selected by number or id took nothing, or a message is invalid.
-    pub async fn send<S: Into<Bytes>>(
+    pub async fn send<S: Into<Message>>(
         &self,
         to: impl Into<Target>,
         messages: impl IntoIterator<Item = S>,
@@ -149,18 +150,15 @@ impl Streams {
     ///
     /// # Errors
     /// Those of [`Self::send`].
-    pub async fn send_once<S: Into<Bytes>>(
+    pub async fn send_once<S: Into<Message>>(
         &self,
         to: impl Into<Target>,
         messages: impl IntoIterator<Item = S>,
         key: impl Into<Bytes>,
     ) -> Result<Vec<SendResult>, StreamsError> {
-        let request = SendRequest {
-            target: Some(to.into().0),
-            messages: messages.into_iter().map(Into::into).collect(),
-            idempotency_key: key.into(),
-            contents: Vec::new(),
-        };
+        let Contents { messages, contents } = contents(messages);
+        let (target, idempotency_key) = (Some(to.into().0), key.into());
+        let request = SendRequest { target, messages, idempotency_key, contents };
         let responses = self.request(&request).await?;
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
     }
@@ -184,7 +182,7 @@ impl Streams {
     /// # Errors
     /// If a message is invalid; or if, until the timeout, cores are unreachable, a partition has no owner or
     /// moves during each attempt.
-    pub async fn send_many<S: Into<Bytes>>(
+    pub async fn send_many<S: Into<Message>>(
         &self,
         streams: impl IntoIterator<Item = impl Into<StreamNumber>>,
         messages: impl IntoIterator<Item = S>,
@@ -197,18 +195,15 @@ impl Streams {
     ///
     /// # Errors
     /// Those of [`Self::send_many`].
-    pub async fn send_many_once<S: Into<Bytes>>(
+    pub async fn send_many_once<S: Into<Message>>(
         &self,
         streams: impl IntoIterator<Item = impl Into<StreamNumber>>,
         messages: impl IntoIterator<Item = S>,
         key: impl Into<Bytes>,
     ) -> Result<Vec<SendResult>, StreamsError> {
-        let request = SendManyRequest {
-            streams: streams.into_iter().map(|number| number.into().0).collect(),
-            messages: messages.into_iter().map(Into::into).collect(),
-            idempotency_key: key.into(),
-            contents: Vec::new(),
-        };
+        let Contents { messages, contents } = contents(messages);
+        let streams = streams.into_iter().map(|number| number.into().0).collect();
+        let request = SendManyRequest { streams, messages, idempotency_key: key.into(), contents };
         let responses = self.request(&request).await?;
         Ok(results::merge(responses.into_iter().flat_map(|response| response.results)))
     }
@@ -219,7 +214,7 @@ impl Streams {
     /// If a message is invalid; or if, until the timeout, cores are unreachable, a partition has no owner or
     /// moves during each attempt. Some streams may have taken the messages then; a retry with
     /// [`Self::send_to_group_once`] reaches each stream once.
-    pub async fn send_to_group<S: Into<Bytes>>(
+    pub async fn send_to_group<S: Into<Message>>(
         &self,
         service: impl Into<String>,
         group: impl Into<String>,
@@ -243,7 +238,7 @@ impl Streams {
     ///
     /// # Errors
     /// Those of [`Self::send_to_group`].
-    pub async fn send_to_group_once<S: Into<Bytes>>(
+    pub async fn send_to_group_once<S: Into<Message>>(
         &self,
         service: impl Into<String>,
         group: impl Into<String>,
@@ -353,6 +348,12 @@ impl Streams {
     {
         self.cores.request(request, self.timeout).await
     }
+}
+
+/// The messages as fields of a request.
+fn contents<S: Into<Message>>(messages: impl IntoIterator<Item = S>) -> Contents {
+    let messages: Vec<Message> = messages.into_iter().map(Into::into).collect();
+    Contents::for_any_core(&messages)
 }
 
 /// Returns a unique idempotency key.

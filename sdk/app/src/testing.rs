@@ -98,6 +98,7 @@
 //! The kit reports failures by panicking: a wait beyond [`Kit::timeout`], an invalid argument, or an app that
 //! breaks the contract of the core, which this SDK prevents.
 
+mod buffer;
 mod client;
 mod core;
 mod state;

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_app::{AppStream, Receiver, SendError, Sender, Service};
+use minerva_app::{AppStream, Message, Receiver, SendError, Sender, Service};
 
-use crate::message::Direction;
+use crate::message::{self, Direction};
 use crate::random::Random;
 use crate::traffic::{Sink, Source, StreamHalf, TrafficConfig, consume, produce};
 
@@ -64,12 +64,12 @@ async fn attend(stream: AppStream, traffic: Arc<TrafficConfig>) -> Result<(), Se
 
 impl Sink for Sender {
     async fn put(&mut self, message: Bytes) -> bool {
-        self.send(message).await.is_ok()
+        self.send(message::text(&message)).await.is_ok()
     }
 }
 
 impl Source for Receiver {
     async fn take(&mut self) -> Option<Bytes> {
-        self.recv().await
+        self.recv().await.map(Message::into_bytes)
     }
 }

@@ -115,7 +115,7 @@ impl Work {
             match happened {
                 Event::Message { event, message, .. } => {
                     let event = event.0;
-                    let message = message.to_vec();
+                    let message = message.as_bytes().to_vec();
                     self.log(Entry::Handled { instance, stream: number, event, message })?;
                     if event > next {
                         self.answer(number, event, next, &stream).await?;
@@ -150,7 +150,7 @@ impl Work {
         }
         let answer = message::write(Direction::S2c, number, event - 1, self.length);
         // If the stream has ended, the end arrives as an event.
-        let _ = stream.send(answer).await;
+        let _ = stream.send(message::text(&answer)).await;
         Ok(())
     }
 

@@ -92,7 +92,8 @@ impl Work {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !*self.stop.borrow() {
             ticks.tick().await;
-            sender.send(message::write(Direction::S2c, stream, next, length)).await?;
+            let message = message::write(Direction::S2c, stream, next, length);
+            sender.send(message::text(&message)).await?;
             next += 1;
         }
         sender.durable().await?;
@@ -103,7 +104,7 @@ impl Work {
     async fn consume(&self, stream: usize, mut receiver: Receiver) -> anyhow::Result<()> {
         while let Some(event) = receiver.next_event().await {
             if let Event::Message { event, message, .. } = event {
-                self.journal.take(stream, event.0, &message)?;
+                self.journal.take(stream, event.0, message.as_bytes())?;
                 if event.0.is_multiple_of(ACKNOWLEDGED) {
                     receiver.acknowledge(event);
                 }

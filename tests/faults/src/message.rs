@@ -40,6 +40,11 @@ pub(crate) enum Length {
     Exactly(usize),
 }
 
+/// A message of these tests, which is text of the bytes 0x20-0x7E, for the application SDK.
+pub(crate) fn text(message: &[u8]) -> minerva_app::Message {
+    String::from_utf8_lossy(message).into_owned().into()
+}
+
 /// The message with a number.
 pub(crate) fn write(direction: Direction, stream: usize, number: u64, length: Length) -> Bytes {
     let mut text = format!("{direction}:{stream}:{number}:").into_bytes();

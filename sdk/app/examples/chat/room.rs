@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use minerva_app::{AppStream, SendError, Sender, Service, StreamNumber, TrySendError};
+use minerva_app::{AppStream, SendError, Sender, Service, StreamNumber, TrySendError, Utf8Bytes};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -44,7 +44,7 @@ async fn attend(stream: AppStream, rooms: Arc<Mutex<Rooms>>) -> Result<(), SendE
     loop {
         tokio::select! {
             encoded = messages.recv() => match encoded {
-                Some(encoded) => client.on_message(&encoded).await?,
+                Some(encoded) => client.on_message(encoded.as_bytes()).await?,
                 None => return Ok(()),
             },
             () = missed.notified() => client.send_missed().await?,
@@ -296,14 +296,14 @@ impl Room {
 impl Member {
     /// Sends a message about the room, or counts a missed one. Missed messages are reported before any later
     /// message about the room, so the position of the gap is visible.
-    fn send(&mut self, encoded: bytes::Bytes) {
+    fn send(&mut self, encoded: Utf8Bytes) {
         if self.missed > 0 || self.sender.try_send(encoded).is_err() {
             self.missed += 1;
             self.wake.notify_one();
         }
     }
 
-    fn send_missed(&mut self, names: bytes::Bytes) {
+    fn send_missed(&mut self, names: Utf8Bytes) {
         if self.missed == 0 {
             return;
         }
@@ -317,8 +317,9 @@ impl Member {
     }
 }
 
-/// Encodes a message as JSON, with characters outside of 0x20-0x7E written as `\uXXXX`.
-fn encode(message: &Value) -> bytes::Bytes {
+/// Encodes a message once for all members, with characters outside of 0x20-0x7E written as `\uXXXX`: clients of each
+/// version accept such text.
+fn encode(message: &Value) -> Utf8Bytes {
     let json = message.to_string();
     let mut encoded = String::with_capacity(json.len());
     for character in json.chars() {

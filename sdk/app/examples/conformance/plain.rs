@@ -23,8 +23,8 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
         match event {
             Event::Message { message, .. } => {
                 memory.messages += 1;
-                let message = String::from_utf8_lossy(&message);
-                if let Err(error) = execute(&message, &mut memory, &sender, fates) {
+                let text = message.as_text().unwrap_or_default();
+                if let Err(error) = execute(text, &mut memory, &sender, fates) {
                     tracing::warn!(stream = %sender.id(), %error, "a command failed");
                 }
             }

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use bytes::Bytes;
+use minerva_app::Message;
 use minerva_app::qan::{Handler, HandlerError, Peer, QuestionError};
 use tokio::time::{sleep, timeout};
 
@@ -14,9 +14,9 @@ const CANCEL_AFTER: Duration = Duration::from_millis(50);
 pub(super) struct Application;
 
 impl Handler for Application {
-    async fn question(&self, peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
-        let text = String::from_utf8_lossy(&body).into_owned();
-        let (command, argument) = text.split_once(':').unwrap_or((&text, ""));
+    async fn question(&self, peer: &Peer, body: Message) -> Result<Message, HandlerError> {
+        let text = body.as_text().unwrap_or_default();
+        let (command, argument) = text.split_once(':').unwrap_or((text, ""));
         let argument = argument.to_owned();
         match command {
             "echo" => Ok(argument.into()),
@@ -40,11 +40,11 @@ impl Handler for Application {
                 tokio::spawn(ask(peer.clone(), argument, Some(CANCEL_AFTER)));
                 Ok("asked".into())
             }
-            _ => Ok(Bytes::new()),
+            _ => Ok("".into()),
         }
     }
 
-    async fn notification(&self, peer: &Peer, body: Bytes) {
+    async fn notification(&self, peer: &Peer, body: Message) {
         if let Err(HandlerError::Unknown(error)) = self.question(peer, body).await {
             tracing::warn!(stream = %peer.sender().id(), %error, "a notification failed");
         }
@@ -62,8 +62,8 @@ async fn ask(peer: Peer, body: String, cancel_after: Option<Duration>) {
         Some(Err(QuestionError::Known(body))) => ("known", body),
         Some(Err(QuestionError::Unknown(body))) => ("unknown", body),
         Some(Err(_)) => return,
-        None => ("cancelled", Bytes::new()),
+        None => ("cancelled", Message::from("")),
     };
     // Fails if the stream is over by now.
-    let _ = peer.notify(format!("{outcome}:{}", String::from_utf8_lossy(&body))).await;
+    let _ = peer.notify(format!("{outcome}:{}", body.as_text().unwrap_or_default())).await;
 }

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use minerva_app::{AppStream, Event, Receiver, Sender, StreamNumber, Streams};
+use minerva_app::{Accepts, AppStream, Event, Receiver, Sender, StreamNumber, Streams};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -38,12 +38,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Connects a stream to a separate backend connection until both have ended.
     pub(crate) async fn serve(&self, stream: AppStream) {
-        let is_resumed = stream.is_resumed();
+        let (is_resumed, accepts) = (stream.is_resumed(), stream.accepts());
         let (mut receiver, sender) = stream.split();
         let end = if is_resumed {
             EndReason::Restarted
         } else {
-            self.connect_and_relay(&mut receiver, &sender).await
+            self.connect_and_relay(&mut receiver, &sender, accepts).await
         };
         tracing::debug!(stream = %sender.id(), ?end, "a connection is over");
         if let Some((reason, application_level)) = end.reason() {
@@ -57,12 +57,17 @@ impl Gateway {
         }
     }
 
-    async fn connect_and_relay(&self, receiver: &mut Receiver, sender: &Sender) -> EndReason {
+    async fn connect_and_relay(
+        &self,
+        receiver: &mut Receiver,
+        sender: &Sender,
+        accepts: Accepts,
+    ) -> EndReason {
         let Ok(_slot) = self.slots.try_acquire() else { return EndReason::TooMany };
         sender.set_outbox(OUTBOX_LIMITS.0, OUTBOX_LIMITS.1);
         let relayed = async {
             match self.connect().await {
-                Ok(backend) => self.relay(receiver, sender, backend).await,
+                Ok(backend) => self.relay(receiver, sender, accepts, backend).await,
                 Err(end) => end,
             }
         };
@@ -88,10 +93,11 @@ impl Gateway {
         &self,
         receiver: &mut Receiver,
         sender: &Sender,
+        accepts: Accepts,
         mut backend: TcpStream,
     ) -> EndReason {
         let (read, write) = backend.split();
-        let mut from_backend = pin!(from_backend(read, sender));
+        let mut from_backend = pin!(from_backend(read, sender, accepts));
         let end = select! {
             end = &mut from_backend => return end,
             end = to_backend(receiver, write, self.stall_timeout) => end,
@@ -141,13 +147,14 @@ impl Gateway {
 }
 
 /// Reads only while the stream has room: `send` waits for a slow client.
-async fn from_backend(mut backend: ReadHalf<'_>, sender: &Sender) -> EndReason {
+async fn from_backend(mut backend: ReadHalf<'_>, sender: &Sender, accepts: Accepts) -> EndReason {
     let mut buffer = vec![0; MAX_SEGMENT];
     loop {
         match backend.read(&mut buffer).await {
             Ok(0) => return EndReason::Closed,
             Ok(count) => {
-                if sender.send(segment::encode(&buffer[..count])).await.is_err() {
+                let segment = segment::encode(&buffer[..count], accepts);
+                if sender.send(segment).await.is_err() {
                     return EndReason::Over;
                 }
             }
@@ -163,7 +170,7 @@ async fn to_backend(
     stall: Duration,
 ) -> EndReason {
     while let Some(message) = receiver.recv().await {
-        let bytes = match segment::decode(&message) {
+        let bytes = match segment::decode(message) {
             Ok(bytes) => bytes,
             Err(invalid) => return EndReason::InvalidSegment(invalid),
         };

@@ -25,7 +25,8 @@ const EXIT_CONFIG: u8 = 64;
 
 /// Connects each stream of a service to a TCP connection to a backend.
 ///
-/// Messages are base64 in both directions, of at most 48 KiB each. Clients never choose the backend.
+/// Messages are binary in both directions, or base64 for clients that accept text only, of at most 48 KiB each. Clients
+/// never choose the backend.
 #[derive(Parser)]
 struct Config {
     /// Address of the backend.

@@ -1,6 +1,6 @@
 //! Errors of QAN: of the handler of a question, and of a question to the client.
 
-use bytes::Bytes;
+use minerva_proto::Message;
 
 use crate::error::SendError;
 
@@ -8,7 +8,7 @@ use crate::error::SendError;
 #[derive(Debug)]
 pub enum HandlerError {
     /// An error that the client understands: the body is sent.
-    Known(Bytes),
+    Known(Message),
     /// Any other error: logged, and sent as `Uncaught exception`.
     Unknown(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -25,11 +25,11 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
 #[non_exhaustive]
 pub enum QuestionError {
     /// The client answered with an error to be understood by the app.
-    #[error("known error: {}", String::from_utf8_lossy(.0))]
-    Known(Bytes),
+    #[error("known error: {}", display(.0))]
+    Known(Message),
     /// The client answered with any other error.
-    #[error("unknown error: {}", String::from_utf8_lossy(.0))]
-    Unknown(Bytes),
+    #[error("unknown error: {}", display(.0))]
+    Unknown(Message),
     /// The stream is over, or the QAN layer was dropped.
     #[error("the stream is over")]
     Over,
@@ -39,6 +39,10 @@ pub enum QuestionError {
     /// The question was not sent.
     #[error(transparent)]
     Send(SendError),
+}
+
+fn display(body: &Message) -> &str {
+    body.as_text().unwrap_or("a binary body")
 }
 
 impl From<SendError> for QuestionError {

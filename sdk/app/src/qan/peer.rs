@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use minerva_proto::MessageNumber;
 use minerva_proto::qan::QanFrame;
+use minerva_proto::{Message, MessageNumber};
 use tokio::sync::oneshot;
 
 use super::error::QuestionError;
@@ -33,7 +32,7 @@ impl Peer {
     /// # Errors
     /// [`QuestionError::Known`] and [`QuestionError::Unknown`] come from the client; with the others no
     /// answer will come.
-    pub async fn ask(&self, body: impl Into<Bytes>) -> Result<Bytes, QuestionError> {
+    pub async fn ask(&self, body: impl Into<Message>) -> Result<Message, QuestionError> {
         let body = body.into();
         let (number, answer) = loop {
             // Created before the attempt, so no wake-up is lost in between.
@@ -55,7 +54,7 @@ impl Peer {
     /// Queues a question; `None` without room.
     fn try_ask(
         &self,
-        body: &Bytes,
+        body: &Message,
     ) -> Result<Option<(u64, oneshot::Receiver<Answer>)>, QuestionError> {
         let mut pending = self.pending();
         let (number, answer) = pending.begin()?;
@@ -79,7 +78,7 @@ impl Peer {
     ///
     /// # Errors
     /// Those of [`Sender::send`].
-    pub async fn notify(&self, body: impl Into<Bytes>) -> Result<(), SendError> {
+    pub async fn notify(&self, body: impl Into<Message>) -> Result<(), SendError> {
         self.sender.send(QanFrame::Notify { body: body.into() }.encode()).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use minerva_proto::Message;
 use tokio::sync::oneshot;
 
 use super::error::QuestionError;
@@ -11,7 +11,7 @@ use super::error::QuestionError;
 pub(super) const MAX_PENDING: usize = 1000;
 
 /// The outcome of a question.
-pub(super) type Answer = Result<Bytes, QuestionError>;
+pub(super) type Answer = Result<Message, QuestionError>;
 
 /// The open questions of one stream.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn okay() -> Answer {
-        Ok(Bytes::from_static(b"a"))
+        Ok("a".into())
     }
 
     #[test]

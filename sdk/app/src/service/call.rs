@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use minerva_proto::StreamNumber;
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{
     self, Command, Held, Register, SendRefusedReason, ServeRequest, ServeResponse, command, event,
 };
-use minerva_proto::{Features, StreamNumber};
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
@@ -20,6 +20,7 @@ use super::context::Context;
 use super::core_locks::CoreLock;
 use super::session_call::SessionCall;
 use super::shared::Shared;
+use crate::contents::FEATURES;
 use crate::session::ContractError;
 
 /// Deadline of the answer to a registration.
@@ -117,7 +118,7 @@ fn registration(
         held_streams: held_streams.into_iter().map(|number| number.0).collect(),
         held,
         max_version: app::VERSION,
-        features: Features::APP.names(),
+        features: FEATURES.names(),
     };
     ServeRequest { commands: vec![Command { command: Some(command::Command::Register(register)) }] }
 }
@@ -202,7 +203,7 @@ fn log_invalid(event: &event::Event) {
     let (stream, detail) = if let event::Event::CommandRefused(refused) = event {
         (refused.stream, &refused.detail)
     } else if let event::Event::SendRefused(refused) = event
-        && refused.reason() == SendRefusedReason::Invalid
+        && matches!(refused.reason(), SendRefusedReason::Invalid | SendRefusedReason::Unsupported)
     {
         (refused.stream, &refused.detail)
     } else {

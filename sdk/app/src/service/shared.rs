@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber, StreamNumber};
 use tokio::sync::{Notify, watch};
 
 use super::phase::Phase;
 use super::stream_cell::StreamCell;
+use crate::error::SendError;
 use crate::session::{CallId, QueueError, Read, Session, Signal};
 
 /// Shared by the calls, the service and all streams.
@@ -133,7 +133,7 @@ impl Shared {
     pub(crate) fn send(
         &self,
         cell: &StreamCell,
-        message: Bytes,
+        message: Message,
         respect_pause: bool,
     ) -> Result<MessageNumber, QueueError> {
         if self.phase() == Phase::Stopped {
@@ -147,7 +147,7 @@ impl Shared {
         &self,
         cell: &StreamCell,
         event: EventNumber,
-        message: Bytes,
+        message: Message,
     ) -> Result<MessageNumber, QueueError> {
         if self.phase() == Phase::Stopped {
             return Err(QueueError::Over);
@@ -156,8 +156,9 @@ impl Shared {
             .unwrap_or(Err(QueueError::Over))
     }
 
-    pub(crate) fn max_message(&self, cell: &StreamCell) -> usize {
-        self.lock().session.max_message(cell.info.number)
+    /// Checks whether the core and the client accept a message.
+    pub(crate) fn check(&self, cell: &StreamCell, message: &Message) -> Result<(), SendError> {
+        self.lock().session.check(cell.info.number, message)
     }
 
     pub(crate) fn is_ready(&self, cell: &StreamCell) -> Result<(), QueueError> {

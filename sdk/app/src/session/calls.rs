@@ -38,12 +38,15 @@ pub(super) struct CoreTraits {
     pub(super) has_finish: bool,
     /// Whether the core answers Sync.
     pub(super) has_sync: bool,
+    /// Whether messages have kinds.
+    pub(super) has_kinds: bool,
 }
 
 impl Default for CoreTraits {
     fn default() -> Self {
         let (max_message, outbox_messages) = (MAX_MESSAGE, u32::MAX);
-        Self { max_message, outbox_messages, has_finish: false, has_sync: false }
+        let (has_finish, has_sync, has_kinds) = (false, false, false);
+        Self { max_message, outbox_messages, has_finish, has_sync, has_kinds }
     }
 }
 
@@ -96,6 +99,7 @@ impl Calls {
                 outbox_messages: registered.outbox_messages,
                 has_finish: features.contains(Feature::Finish),
                 has_sync: features.contains(Feature::Sync),
+                has_kinds: features.contains(Feature::MessageKinds),
             };
         }
     }

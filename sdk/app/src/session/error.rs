@@ -24,6 +24,8 @@ pub(crate) enum ContractError {
     StreamId,
     #[error("a send number outside of the queued range")]
     Number,
+    #[error("a message without content, or a text that is not UTF-8")]
+    Content,
     #[error("a partition was claimed under an older epoch than that of a lost call")]
     StaleEpoch,
 }

@@ -8,6 +8,7 @@ use super::error::ContractError;
 use super::incoming::Run;
 use super::stream::{Attachment, ResumeOutcome, Stream};
 use super::{Session, Signal};
+use crate::contents::Contents;
 use crate::event::{Ended, TransportChange};
 use crate::info::{StreamInfo, known};
 
@@ -136,7 +137,9 @@ impl Session {
             return self.check_known(call, number);
         };
         let (first, tag) = (EventNumber(messages.first_event), ClaimTag(messages.tag));
-        let run = Run { first, messages: messages.messages, attempts: known(messages.attempts) };
+        let contents = Contents { messages: messages.messages, contents: messages.contents };
+        let contents = contents.into_messages().map_err(|_| ContractError::Content)?;
+        let run = Run { first, messages: contents, attempts: known(messages.attempts) };
         if stream.on_messages(run, tag, window)? {
             signals.push(Signal::Readable(number));
         }

@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{EventNumber, MAX_MESSAGE};
+use minerva_proto::{EventNumber, MAX_MESSAGE, Message};
 
 use super::error::ContractError;
 use crate::event::{Ended, Event, TransportChange};
@@ -20,7 +19,7 @@ const MAX_MESSAGES: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) first: EventNumber,
-    pub(super) messages: Vec<Bytes>,
+    pub(super) messages: Vec<Message>,
     /// Deliveries of these messages; `None` if unknown.
     pub(super) attempts: Option<u32>,
 }

@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use minerva_proto::Sack;
 use minerva_proto::app::{Send, SendRefused, SendRefusedReason, SendState};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::window::SendQueue;
-use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber, StreamNumber};
 
 use super::error::ContractError;
+use crate::contents::Contents;
 
 /// Most bytes of messages in one Send, unless a single message is longer. Small enough that streams take
 /// turns within a request.
@@ -22,7 +22,7 @@ const MAX_SEND_MESSAGES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// The unconfirmed messages. The base of the queue is the number confirmed by the core.
-    queue: SendQueue,
+    queue: SendQueue<Message>,
     /// Number of the first message not sent on this attachment; between the base and the end of `queue`.
     sent: MessageNumber,
     /// Bytes of the messages from the base to `sent`.
@@ -96,9 +96,9 @@ impl Outgoing {
         self.queue.is_empty()
     }
 
-    /// Whether a message longer than `max` bytes is queued.
-    pub(super) fn has_longer_than(&self, max: usize) -> bool {
-        self.queue.iter_from(self.queue.base()).any(|(_, message)| message.len() > max)
+    /// The queued messages.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.queue.iter_from(self.queue.base()).map(|(_, message)| message)
     }
 
     /// Whether a message below `limit` can be sent now.
@@ -124,7 +124,7 @@ impl Outgoing {
     }
 
     /// Queues a message and returns its number. The caller has checked [`Self::has_room`].
-    pub(super) fn push(&mut self, message: Bytes) -> MessageNumber {
+    pub(super) fn push(&mut self, message: Message) -> MessageNumber {
         self.queue.push(message)
     }
 
@@ -133,12 +133,13 @@ impl Outgoing {
         *self = Self::starting_at(self.next(), None);
     }
 
-    /// Takes the next Send of messages below `limit`, within the credit. `acknowledge` maps the end of the
+    /// Takes the next Send of messages below `limit`, within the credit, for a core with or without kinds of messages. `acknowledge` maps the end of the
     /// Send to the event that the Send acknowledges.
     pub(super) fn take(
         &mut self,
         stream: StreamNumber,
         limit: MessageNumber,
+        has_kinds: bool,
         acknowledge: impl FnOnce(MessageNumber) -> Option<EventNumber>,
     ) -> Option<Send> {
         let messages = self.next_batch(limit);
@@ -149,22 +150,18 @@ impl Outgoing {
         let end = first + messages.len() as u64;
         let acknowledge = acknowledge(end);
         self.sent = end;
-        self.sent_bytes += messages.iter().map(Bytes::len).sum::<usize>();
+        self.sent_bytes += messages.iter().map(Message::len).sum::<usize>();
         let acknowledges = acknowledge.is_some();
         self.in_flight.push_back(InFlight { first, end, acknowledges, will_be_refused: false });
         let (stream, first) = (stream.0, first.0);
-        Some(Send {
-            stream,
-            first,
-            messages,
-            acknowledge: acknowledge.map(|event| event.0),
-            contents: Vec::new(),
-        })
+        let acknowledge = acknowledge.map(|event| event.0);
+        let Contents { messages, contents } = Contents::new(messages, has_kinds);
+        Some(Send { stream, first, messages, acknowledge, contents })
     }
 
     /// Selects messages for one Send. A message that starts within the credit and exceeds the credit travels alone:
     /// the core accepts a single message, but may refuse a longer batch.
-    fn next_batch(&self, limit: MessageNumber) -> Vec<Bytes> {
+    fn next_batch(&self, limit: MessageNumber) -> Vec<Message> {
         let mut messages = Vec::new();
         let (mut bytes, mut offset, mut count) = (0, self.sent_bytes, self.sent_count());
         for (_, message) in self.queue.iter_from(self.sent).take_while(|(n, _)| *n < limit) {

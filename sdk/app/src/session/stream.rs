@@ -8,11 +8,11 @@
 mod commands_out;
 mod finish;
 mod lost_numbers;
+mod unacceptable;
 
-use bytes::Bytes;
-use minerva_proto::app::{SendRefused, SendRefusedReason, SendState, Started};
+use minerva_proto::app::{SendState, Started};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, EventNumber, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, EventNumber, Message, MessageNumber, StreamNumber};
 
 use self::finish::PendingFinish;
 use self::lost_numbers::send_tag;
@@ -23,14 +23,11 @@ use super::event_tags::{EventTags, differ};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::settings::Settings;
+use crate::accepts::Accepts;
 use crate::event::{Ended, Event, TransportChange};
 
 /// Reset reason if the core lost confirmed messages, and end reason if the core lost the stream.
 const STATE_LOST: &str = "state lost";
-/// Reset reason if the stream moves to a core with a lower message limit than a queued message.
-const TOO_LONG: &str = "message too long";
-/// Reason of the reset after the core has refused a send as invalid, which this SDK's own checks should prevent.
-const INVALID_MESSAGE: &str = "invalid message";
 
 /// The state of one stream.
 #[derive(Debug)]
@@ -61,6 +58,8 @@ pub(super) struct Stream {
     attachment: Option<Attachment>,
     /// Limits and features of the current or last core.
     core: CoreTraits,
+    /// The messages that the client accepts, as far as the core can deliver them.
+    accepts: Accepts,
     /// The reader is gone: events are acknowledged unread.
     abandoned: bool,
     /// All events below are acknowledged by the handler; at most `incoming.expected()`.
@@ -127,6 +126,7 @@ impl Stream {
             answers: Answers::default(),
             attachment: Some(Attachment { call, epoch: started.epoch }),
             core,
+            accepts: Accepts::from_proto(started.accepts()),
             abandoned: false,
             handled: next_event,
             barrier: MessageNumber(0),
@@ -198,7 +198,7 @@ impl Stream {
         }
         self.detach();
         self.attachment = Some(Attachment { call, epoch: started.epoch });
-        self.core = core;
+        (self.core, self.accepts) = (core, Accepts::from_proto(started.accepts()));
         if let Some(finish) = self.finish.as_mut().filter(|_| started.finishing) {
             finish.sent = true;
         }
@@ -210,9 +210,7 @@ impl Stream {
             self.send_tag = send_tag(started.send_state.as_ref());
             self.outgoing.resume(next_send, started.send_state.as_ref());
             self.answers.free(self.outgoing.confirmed());
-            if self.outgoing.has_longer_than(core.max_message) {
-                self.discard_sends_and_reset(TOO_LONG);
-            }
+            self.reset_if_unacceptable();
         } else {
             self.discard_sends_and_reset(STATE_LOST);
         }
@@ -258,28 +256,6 @@ impl Stream {
         Ok(())
     }
 
-    pub(super) fn on_refused(&mut self, refused: &SendRefused) -> Result<(), ContractError> {
-        if self.ended.is_some() || self.is_reset() {
-            // The acknowledgement is sent again, without messages.
-            self.ack_sent = EventNumber(0);
-            return Ok(());
-        }
-        if refused.reason() == SendRefusedReason::Ended {
-            self.closing = true;
-            self.ack_sent = EventNumber(0);
-            return Ok(());
-        }
-        if refused.reason() == SendRefusedReason::Invalid {
-            self.ack_sent = EventNumber(0);
-            self.discard_sends_and_reset(INVALID_MESSAGE);
-            return Ok(());
-        }
-        if self.outgoing.refuse(refused)? {
-            self.ack_sent = EventNumber(0);
-        }
-        Ok(())
-    }
-
     /// Takes the next event for the handler.
     pub(super) fn read(&mut self) -> Option<Event> {
         self.incoming.pop()
@@ -301,7 +277,7 @@ impl Stream {
 
     pub(super) fn send(
         &mut self,
-        message: Bytes,
+        message: Message,
         respect_pause: bool,
     ) -> Result<MessageNumber, QueueError> {
         if self.is_over() {
@@ -320,7 +296,7 @@ impl Stream {
     pub(super) fn answer(
         &mut self,
         event: EventNumber,
-        message: Bytes,
+        message: Message,
     ) -> Result<MessageNumber, QueueError> {
         let number = self.send(message, true)?;
         self.answers.push(number, event);
@@ -335,10 +311,6 @@ impl Stream {
 
     pub(super) fn has_room(&self, respect_pause: bool) -> bool {
         self.outgoing.has_room() && !(respect_pause && self.outgoing.is_paused())
-    }
-
-    pub(super) fn max_message(&self) -> usize {
-        self.core.max_message
     }
 
     pub(super) fn next_send(&self) -> MessageNumber {

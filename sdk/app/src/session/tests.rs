@@ -5,16 +5,18 @@
 mod claim_tags;
 mod ends;
 mod finish;
+mod kinds;
 mod model_core;
 mod one_call;
 mod reattachment;
 mod several_cores;
 
 use bytes::Bytes;
+use minerva_proto::MAX_MESSAGE;
 use minerva_proto::app::{Messages, Started, command, event};
 use proptest::prelude::*;
 
-use self::model_core::{ID, Model, STREAM};
+use self::model_core::{ID, Model, STREAM, kind_by_number};
 use super::*;
 
 /// One random step.
@@ -111,9 +113,9 @@ struct World {
     model: Model,
     session: OneCall,
     /// Messages read by the handler.
-    read: Vec<Bytes>,
+    read: Vec<Message>,
     /// Messages sent by the handler.
-    sent: Vec<Bytes>,
+    sent: Vec<Message>,
     /// The event in the hands of the handler.
     unfinished: Option<EventNumber>,
     /// Per event, the number of messages that must be durable before the acknowledgement.
@@ -221,7 +223,8 @@ impl World {
 
     fn handler_answers(&mut self) {
         let Some(event) = self.unfinished.filter(|&event| event > EventNumber(0)) else { return };
-        let message = Bytes::from(format!("{} answers {event}", self.sent.len()));
+        let message =
+            kind_by_number(self.sent.len(), format!("{} answers {event}", self.sent.len()));
         if self.session.answer(STREAM, event, message.clone()).is_ok() {
             self.unfinished = None;
             self.answers.insert(self.sent.len(), event);
@@ -231,7 +234,8 @@ impl World {
     }
 
     fn handler_sends(&mut self, length: usize, respect_pause: bool) {
-        let message = Bytes::from(format!("{}{}", self.sent.len(), "x".repeat(length)));
+        let message = format!("{}{}", self.sent.len(), "x".repeat(length));
+        let message = kind_by_number(self.sent.len(), message);
         if self.session.send(STREAM, message.clone(), respect_pause).is_ok() {
             self.sent.push(message);
         }

@@ -36,7 +36,7 @@ impl Receiver {
     /// error, and acknowledged like every other message. See [`AppStream::send_json`] for an example.
     pub async fn recv_json<T: DeserializeOwned>(&mut self) -> Option<Result<T, serde_json::Error>> {
         let message = self.recv().await?;
-        Some(serde_json::from_slice(&message))
+        Some(serde_json::from_slice(message.as_bytes()))
     }
 }
 

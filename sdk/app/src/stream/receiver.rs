@@ -4,8 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use minerva_proto::EventNumber;
+use minerva_proto::{EventNumber, Message};
 
 use crate::event::Event;
 use crate::service::phase::Phase;
@@ -27,7 +26,7 @@ const FAILED: &str = "the application failed";
 /// reason `the application failed` and `application_level` false.
 ///
 /// ```no_run
-/// # fn store(_event: minerva_app::EventNumber, _message: &[u8]) {}
+/// # fn store(_event: minerva_app::EventNumber, _message: &minerva_app::Message) {}
 /// # async fn example(stream: minerva_app::AppStream) {
 /// use minerva_app::Event;
 ///
@@ -62,7 +61,7 @@ impl Receiver {
 
     /// Waits for the next message; `None` when the stream is over or the service is stopped. Cancel safe: no
     /// message is lost. See [`AppStream`](crate::AppStream) for an example.
-    pub async fn recv(&mut self) -> Option<Bytes> {
+    pub async fn recv(&mut self) -> Option<Message> {
         loop {
             match self.next_event().await? {
                 Event::Message { message, .. } => return Some(message),

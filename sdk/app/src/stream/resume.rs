@@ -1,7 +1,6 @@
 //! Answers of several messages over a death of the process: the parts that were sent before are not sent again.
 
-use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber};
 
 use super::AppStream;
 use crate::error::SendError;
@@ -40,7 +39,7 @@ impl AppStream {
     ///
     /// # Errors
     /// Those of [`Self::answer`].
-    pub async fn answer_parts<S: Into<Bytes>>(
+    pub async fn answer_parts<S: Into<Message>>(
         &self,
         event: impl Into<EventNumber>,
         first: impl Into<MessageNumber>,

@@ -5,10 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_proto::app::SetLimits;
 use minerva_proto::labels::{is_group, is_label};
-use minerva_proto::{EventNumber, MAX_REASON, StreamId, StreamNumber, is_message_allowed};
+use minerva_proto::{EventNumber, MAX_REASON, Message, StreamId, StreamNumber, is_message_allowed};
 use tokio::sync::futures::Notified;
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
@@ -78,7 +77,7 @@ impl Sender {
     ///
     /// # Errors
     /// If the message is invalid, or the stream is over.
-    pub async fn send(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = self.checked(message.into())?;
         self.wait(|| self.shared.send(&self.cell, message.clone(), true).map(drop)).await
     }
@@ -106,7 +105,7 @@ impl Sender {
     pub async fn answer(
         &self,
         event: impl Into<EventNumber>,
-        message: impl Into<Bytes>,
+        message: impl Into<Message>,
     ) -> Result<(), SendError> {
         let (event, message) = (event.into(), self.checked(message.into())?);
         let answer = || self.shared.answer(&self.cell, event, message.clone()).map(drop);
@@ -119,12 +118,12 @@ impl Sender {
     /// # Errors
     /// [`TrySendError::Full`] if the outbox is full, otherwise those of [`Self::send`]. Nothing was sent
     /// then.
-    pub fn try_send(&self, message: impl Into<Bytes>) -> Result<(), TrySendError> {
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         self.queue(message.into(), false)
     }
 
     /// Queues a message at once, unless the stream is paused.
-    pub(crate) fn try_send_unpaused(&self, message: Bytes) -> Result<(), TrySendError> {
+    pub(crate) fn try_send_unpaused(&self, message: Message) -> Result<(), TrySendError> {
         self.queue(message, true)
     }
 
@@ -138,7 +137,7 @@ impl Sender {
         self.shared.wait_for_phase(Phase::Stopped).await;
     }
 
-    fn queue(&self, message: Bytes, respect_pause: bool) -> Result<(), TrySendError> {
+    fn queue(&self, message: Message, respect_pause: bool) -> Result<(), TrySendError> {
         let message = self.checked(message)?;
         match self.shared.send(&self.cell, message, respect_pause) {
             Ok(_) => Ok(()),
@@ -292,17 +291,9 @@ impl Sender {
         self.shared.configure(&self.cell, |session, number| session.set_limits(number, limits));
     }
 
-    fn checked(&self, message: Bytes) -> Result<Bytes, SendError> {
-        let max = self.shared.max_message(&self.cell);
-        if message.len() > max {
-            return Err(SendError::Length { length: message.len(), max });
-        }
-        if !is_message_allowed(&message) {
-            let outside = |byte: &u8| !matches!(byte, 0x20..=0x7E);
-            let position = message.iter().position(outside).unwrap_or_default();
-            let byte = message.get(position).copied().unwrap_or_default();
-            return Err(SendError::Byte { byte, position });
-        }
+    /// Checks a message, so that an unacceptable one gets no number.
+    fn checked(&self, message: Message) -> Result<Message, SendError> {
+        self.shared.check(&self.cell, &message)?;
         Ok(message)
     }
 

@@ -38,6 +38,9 @@ pub enum StreamsError {
         /// Capacity in messages.
         messages: u64,
     },
+    /// The client of the stream does not accept a message: see [`Accepts`](crate::Accepts).
+    #[error("the client does not accept a message: it accepts text of the bytes 0x20-0x7E only")]
+    Unsupported,
     /// The stream is in the maximal number of groups.
     #[error("the stream is in too many groups")]
     TooManyGroups,
@@ -93,6 +96,7 @@ impl From<Status> for StreamsError {
             "OUTBOX_FULL" => {
                 Self::Full { bytes: limit("outbox_bytes"), messages: limit("outbox_messages") }
             }
+            "MESSAGE_UNSUPPORTED" => Self::Unsupported,
             "TOO_MANY_GROUPS" => Self::TooManyGroups,
             _ if is_transient(status.code()) => Self::Unavailable(status.message().to_owned()),
             _ => Self::Refused(format!("{}: {}", status.code(), status.message())),

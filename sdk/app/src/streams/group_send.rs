@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
-use minerva_proto::StreamNumber;
 use minerva_proto::app::{SendToGroupRequest, SendToGroupResponse};
+use minerva_proto::{Message, StreamNumber};
 use tokio::time::{Instant, sleep};
 
 use super::{GroupSendResult, SendOutcome, Streams, StreamsError, key};
 use crate::clock;
+use crate::contents::Contents;
 
 /// Full streams per page and core.
 const PAGE: u32 = 10_000;
@@ -74,13 +75,13 @@ impl GroupSend {
     ///
     /// # Errors
     /// Those of [`Streams::send_to_group`].
-    pub async fn send<S: Into<Bytes>>(
+    pub async fn send<S: Into<Message>>(
         self,
         messages: impl IntoIterator<Item = S>,
     ) -> Result<GroupSendResult, StreamsError> {
         let deadline = clock::now() + self.wait;
         let key = self.key.clone().unwrap_or_else(key);
-        let messages: Vec<Bytes> = messages.into_iter().map(Into::into).collect();
+        let messages: Vec<Message> = messages.into_iter().map(Into::into).collect();
         let mut result = self.send_pages(&messages, &key).await?;
         let waited = self.wait_for_room(&messages, &key, deadline, &mut result).await;
         waited.map_err(|error| behind_first_page(error, &key))?;
@@ -94,19 +95,20 @@ impl GroupSend {
     /// Sends until all full streams are listed.
     async fn send_pages(
         &self,
-        messages: &[Bytes],
+        messages: &[Message],
         key: &Bytes,
     ) -> Result<GroupSendResult, StreamsError> {
         let mut pages = Pages::default();
+        let Contents { messages, contents } = Contents::for_any_core(messages);
         loop {
             let request = SendToGroupRequest {
                 service: self.service.clone(),
                 group: self.group.clone(),
-                messages: messages.to_vec(),
+                messages: messages.clone(),
                 idempotency_key: key.clone(),
                 after: pages.after.0,
                 page_size: PAGE,
-                contents: Vec::new(),
+                contents: contents.clone(),
             };
             let is_first = pages.members.is_none();
             let page = self.streams.request(&request).await;
@@ -121,7 +123,7 @@ impl GroupSend {
     /// Sends to the full streams again until all have taken the messages, or the deadline.
     async fn wait_for_room(
         &self,
-        messages: &[Bytes],
+        messages: &[Message],
         key: &Bytes,
         deadline: Instant,
         result: &mut GroupSendResult,
@@ -137,7 +139,7 @@ impl GroupSend {
                     match one.outcome {
                         SendOutcome::Full => full.push(one.stream),
                         SendOutcome::Taken => result.taken += 1,
-                        // The stream is no member any more, or another stream since a rollback of the store.
+                        // The stream is no member any more.
                         SendOutcome::Ended | SendOutcome::NotFound | SendOutcome::Unsupported => {}
                     }
                 }
@@ -185,15 +187,23 @@ struct Pages {
     full: BTreeSet<StreamNumber>,
     /// Full streams that no page lists, because a core has no pages.
     unlisted: u64,
-    /// Members of the group, counted by the first page.
+    /// Members of the group that accept the messages, counted by the first page.
     members: Option<u64>,
+    /// The listed streams that do not accept the messages, and the number of all, from the first page.
+    unsupported: BTreeSet<StreamNumber>,
+    unsupported_total: u64,
 }
 
 impl Pages {
     /// Adds the responses of all cores for one page. Returns whether the list is complete.
     fn add(&mut self, responses: Vec<SendToGroupResponse>) -> bool {
         let count = |response: &SendToGroupResponse| response.taken + response.full_total;
-        self.members.get_or_insert_with(|| responses.iter().map(count).sum());
+        if self.members.is_none() {
+            self.members = Some(responses.iter().map(count).sum());
+            let unsupported = responses.iter().flat_map(|response| &response.unsupported);
+            self.unsupported = unsupported.copied().map(StreamNumber).collect();
+            self.unsupported_total = responses.iter().map(|one| one.unsupported_total).sum();
+        }
         let is_cut = |response: &&SendToGroupResponse| {
             response.full_total > response.full.len() as u64 && !response.full.is_empty()
         };
@@ -225,6 +235,8 @@ impl Pages {
             taken,
             full: self.full.into_iter().collect(),
             full_count,
+            unsupported: self.unsupported.into_iter().collect(),
+            unsupported_count: self.unsupported_total,
             reset: Vec::new(),
         }
     }
@@ -235,19 +247,12 @@ mod tests {
     use super::*;
 
     fn response(taken: u64, full: &[u64], full_total: u64) -> SendToGroupResponse {
-        SendToGroupResponse {
-            taken,
-            full: full.to_vec(),
-            full_total,
-            coverage: None,
-            unsupported: Vec::new(),
-            unsupported_total: 0,
-        }
+        SendToGroupResponse { taken, full: full.to_vec(), full_total, ..Default::default() }
     }
 
     fn result(taken: u64, full: &[u64], full_count: u64) -> GroupSendResult {
         let full = full.iter().copied().map(StreamNumber).collect();
-        GroupSendResult { taken, full, full_count, reset: Vec::new() }
+        GroupSendResult { taken, full, full_count, ..GroupSendResult::default() }
     }
 
     #[test]

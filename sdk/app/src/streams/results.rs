@@ -32,7 +32,7 @@ pub enum SendOutcome {
     Ended,
     /// The stream does not exist.
     NotFound,
-    /// The client does not accept a message: with wire version 2 only text of bytes 0x20-0x7E.
+    /// The client does not accept a message; see [`Accepts`](crate::Accepts). No message is accepted.
     Unsupported,
 }
 
@@ -47,6 +47,11 @@ pub struct GroupSendResult {
     pub full: Vec<StreamNumber>,
     /// Number of all streams with a full outbox.
     pub full_count: u64,
+    /// Streams that took nothing because their clients do not accept a message, in ascending order: the first thousand of
+    /// each core. See [`Accepts`](crate::Accepts).
+    pub unsupported: Vec<StreamNumber>,
+    /// Number of all streams whose clients do not accept a message.
+    pub unsupported_count: u64,
     /// The streams of `full` that were ended by [`GroupSend::reset_slow`](crate::GroupSend::reset_slow).
     pub reset: Vec<StreamNumber>,
 }

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use minerva_proto::app::{self, Header, Started, TransportChanged};
 use minerva_proto::stream_id::StreamIdError;
 use minerva_proto::{
-    MAX_REASON, StreamId, StreamNumber, TransportKind, TransportNumber, is_message_allowed,
+    MAX_REASON, Message, StreamId, StreamNumber, TransportKind, TransportNumber, is_message_allowed,
 };
 
 use super::core::Core;
 use super::stream::Stream;
+use crate::accepts::Accepts;
 use crate::event::Ended;
 
 /// End reason of an idle stream.
@@ -103,6 +103,7 @@ impl Client {
         let started = Started {
             peer_address: "192.0.2.1".to_owned(),
             started_at_ms: STARTED_AT_MS,
+            accepts: app::Accepts::AsciiText.into(),
             ..Started::default()
         };
         Self { started, transport: TransportKind::WebSocket }
@@ -142,6 +143,29 @@ impl Client {
     pub fn started_at(mut self, time: SystemTime) -> Self {
         let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.started.started_at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Sets the messages that the client accepts and may send; [`Accepts::AsciiText`] by default.
+    ///
+    /// ```
+    /// use minerva_app::Accepts;
+    /// use minerva_app::testing::{Client, Kit};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let mut kit = Kit::new();
+    /// let mut service = kit.service("default");
+    /// let client = kit.connect(Client::new().accepts(Accepts::TextAndBinary));
+    /// client.send("caf\u{e9}").await;
+    /// let mut stream = service.accept().await.unwrap();
+    /// assert_eq!(stream.recv().await.unwrap(), "caf\u{e9}");
+    /// stream.send(vec![0, 0xff]).await.unwrap();
+    /// assert_eq!(client.recv().await.unwrap(), vec![0, 0xff].into());
+    /// # }
+    /// ```
+    pub fn accepts(mut self, accepts: Accepts) -> Self {
+        self.started.set_accepts(accepts.to_proto());
         self
     }
 
@@ -189,11 +213,14 @@ impl ClientStream {
     /// # Panics
     /// If the message is invalid. Like all methods here also if the app broke the contract, or the timeout
     /// expires.
-    pub async fn send(&self, message: impl Into<Bytes>) {
+    pub async fn send(&self, message: impl Into<Message>) {
         let message = message.into();
         let max = self.core.inspect(|state| state.limits.max_message);
         assert!(message.len() <= max, "a client's message is at most {max} bytes long");
-        assert!(is_message_allowed(&message), "a client's message is bytes 0x20-0x7E");
+        let accepts = self.core.inspect(|state| state.stream(self.number).accepts());
+        if let Err(problem) = accepts.check(&message) {
+            panic!("a client's message needs Client::accepts: {problem}");
+        }
         let take = self.core.wait_for("room for the client's message", self.timeout, |state| {
             let bounds = state.limits.inbox;
             let stream = state.stream(self.number);
@@ -208,7 +235,7 @@ impl ClientStream {
 
     /// Waits for the next message of the app; `None` if the stream has ended. See the [module](super) for an
     /// example.
-    pub async fn recv(&self) -> Option<Bytes> {
+    pub async fn recv(&self) -> Option<Message> {
         let recv = self.core.wait_for("a message for the client", self.timeout, |state| {
             let message = state.change(self.number, Stream::take_message).flatten();
             let is_over = state.stream(self.number).ended().is_some();
@@ -218,7 +245,7 @@ impl ClientStream {
     }
 
     /// Returns the next message of the app, if there is one. See [`ClientStream`] for an example.
-    pub fn try_recv(&self) -> Option<Bytes> {
+    pub fn try_recv(&self) -> Option<Message> {
         self.core.inspect(|_| ());
         self.core.change(|state| state.change(self.number, Stream::take_message).flatten())
     }

@@ -8,7 +8,8 @@ use minerva_proto::app::{
 };
 
 use super::stream::{self, Bounds, Stream};
-use minerva_proto::{EventNumber, Features, MessageNumber, StreamNumber, app};
+use crate::contents::FEATURES;
+use minerva_proto::{EventNumber, Feature, Features, MessageNumber, StreamNumber, app};
 
 use super::validate::{self, CommandError};
 
@@ -45,6 +46,8 @@ pub(super) struct State {
 struct AppCall {
     number: u64,
     window: usize,
+    /// Whether messages have kinds.
+    has_kinds: bool,
     /// Events not fetched by the app.
     events: Vec<event::Event>,
 }
@@ -81,7 +84,7 @@ impl State {
         let started = Started { stream: number.0, epoch: EPOCH, ..started };
         let mut stream = Stream::new(started, self.limits.outbox);
         if let Some(call) = &mut self.call {
-            stream.assign(call.window, &mut call.events);
+            stream.assign(call.window, call.has_kinds, &mut call.events);
         }
         self.streams.insert(number, stream);
     }
@@ -122,9 +125,10 @@ impl State {
             0 => DEFAULT_WINDOW,
             bytes => bytes as usize,
         };
+        let has_kinds = Features::from_names(&register.features).contains(Feature::MessageKinds);
         let mut events = vec![event::Event::Registered(self.registered())];
         for stream in self.streams.values_mut().filter(|stream| !stream.is_forgotten()) {
-            stream.assign(window, &mut events);
+            stream.assign(window, has_kinds, &mut events);
         }
         for &stream in &register.held_streams {
             if self.streams.get(&StreamNumber(stream)).is_none_or(Stream::is_forgotten) {
@@ -134,7 +138,7 @@ impl State {
         let streams_made = self.streams.len() as u64;
         let owned = PartitionOwned { partition: 0, epoch: EPOCH, streams_made };
         events.push(event::Event::PartitionOwned(owned));
-        self.call = Some(AppCall { number: self.calls, window, events });
+        self.call = Some(AppCall { number: self.calls, window, has_kinds, events });
         Ok(self.calls)
     }
 
@@ -146,7 +150,7 @@ impl State {
             max_message_bytes: wire(self.limits.max_message),
             core_id: CORE_ID.to_owned(),
             max_version: app::VERSION,
-            features: Features::APP.names(),
+            features: FEATURES.names(),
         }
     }
 

@@ -1,18 +1,20 @@
 //! One stream in the kit's core: the durable state, and the delivery on the open call. Pure; owned by
 //! `state`. Follows the rules of `app.proto`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use minerva_proto::app::{
     Ended, EndedBy, Finish, GroupRefused, Messages, Reset, Send, SendRefused, SendRefusedReason,
     SendState, SetLimits, Started, event,
 };
 
 use minerva_proto::labels::MAX_GROUPS;
-use minerva_proto::{EventNumber, MessageNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber};
 
+use super::buffer::Buffer;
 use super::validate::CommandError;
+use crate::accepts::Accepts;
+use crate::contents::Contents;
 
 /// Default reason of a finished stream.
 const FINISHED: &str = "finished";
@@ -48,17 +50,12 @@ pub(super) struct Stream {
     attempts: u32,
 }
 
-/// Queued messages.
-#[derive(Debug, Default)]
-struct Buffer {
-    messages: VecDeque<Bytes>,
-    bytes: usize,
-}
-
 /// Delivery state, lost with the call.
 #[derive(Debug)]
 struct Delivery {
     window: usize,
+    /// Whether messages have kinds.
+    has_kinds: bool,
     /// Next event to deliver.
     delivered: EventNumber,
     /// Bytes of delivered, unacknowledged messages.
@@ -91,7 +88,7 @@ impl Stream {
     }
 
     /// Queues a message of the client, unless the stream has ended.
-    pub(super) fn on_message(&mut self, message: Bytes, events: &mut Vec<event::Event>) {
+    pub(super) fn on_message(&mut self, message: Message, events: &mut Vec<event::Event>) {
         if self.ended.is_none() {
             self.inbox.push(message);
             self.deliver(events);
@@ -99,7 +96,7 @@ impl Stream {
     }
 
     /// Takes a message for the client.
-    pub(super) fn take_message(&mut self, events: &mut Vec<event::Event>) -> Option<Bytes> {
+    pub(super) fn take_message(&mut self, events: &mut Vec<event::Event>) -> Option<Message> {
         let message = self.outbox.pop()?;
         self.push_send_state(events);
         self.end_if_drained(events);
@@ -139,7 +136,17 @@ impl Stream {
         self.delivery.is_some()
     }
 
-    pub(super) fn assign(&mut self, window: usize, events: &mut Vec<event::Event>) {
+    /// The messages that the client accepts.
+    pub(super) fn accepts(&self) -> Accepts {
+        Accepts::from_proto(self.started.accepts())
+    }
+
+    pub(super) fn assign(
+        &mut self,
+        window: usize,
+        has_kinds: bool,
+        events: &mut Vec<event::Event>,
+    ) {
         self.attempts += 1;
         events.push(event::Event::Started(Started {
             resumed: self.was_assigned,
@@ -151,8 +158,8 @@ impl Stream {
             ..self.started.clone()
         }));
         self.was_assigned = true;
-        self.delivery =
-            Some(Delivery { window, delivered: self.next_event.max(EventNumber(1)), in_flight: 0 });
+        let delivered = self.next_event.max(EventNumber(1));
+        self.delivery = Some(Delivery { window, has_kinds, delivered, in_flight: 0 });
         self.deliver(events);
     }
 
@@ -190,9 +197,10 @@ impl Stream {
         {
             return Ok(());
         }
-        match self.classify(&send) {
+        let messages = self.checked_messages(&send)?;
+        match self.classify(send.first, &messages) {
             Ok(repeated) => {
-                for message in send.messages.into_iter().skip(repeated) {
+                for message in messages.into_iter().skip(repeated) {
                     self.outbox.push(message);
                     self.next_send = self.next_send.next();
                 }
@@ -266,19 +274,32 @@ impl Stream {
         }
     }
 
+    /// The messages of a Send, all of which the client accepts.
+    fn checked_messages(&self, send: &Send) -> Result<Vec<Message>, CommandError> {
+        let (messages, contents) = (send.messages.clone(), send.contents.clone());
+        let invalid = |problem: &str| CommandError::new("send.contents", problem);
+        let messages = Contents { messages, contents }.into_messages();
+        let messages = messages.map_err(|_| invalid("not UTF-8, or without content"))?;
+        let accepts = self.accepts();
+        match messages.iter().find_map(|message| accepts.check(message).err()) {
+            Some(problem) => Err(invalid(&problem.to_string())),
+            None => Ok(messages),
+        }
+    }
+
     /// Number of repeated messages in a Send, or the reason to refuse all.
-    fn classify(&self, send: &Send) -> Result<usize, SendRefusedReason> {
+    fn classify(&self, first: u64, messages: &[Message]) -> Result<usize, SendRefusedReason> {
         if self.ended.is_some() || self.finish.is_some() {
             return Err(SendRefusedReason::Ended);
         }
         let repeated = self
             .next_send
-            .checked_sub(MessageNumber(send.first))
+            .checked_sub(MessageNumber(first))
             .ok_or(SendRefusedReason::OutOfOrder)?;
         let repeated = usize::try_from(repeated).unwrap_or(usize::MAX);
-        let new = send.messages.get(repeated..).unwrap_or_default();
+        let new = messages.get(repeated..).unwrap_or_default();
         let Some((_, but_last)) = new.split_last() else { return Ok(repeated) };
-        let before_last: usize = but_last.iter().map(Bytes::len).sum();
+        let before_last: usize = but_last.iter().map(Message::len).sum();
         let room = self.room();
         let fits =
             new.len() <= room.messages_left as usize && before_last < room.bytes_left as usize;
@@ -337,33 +358,16 @@ impl Stream {
         if !messages.is_empty() {
             let is_first = first_event == first.0;
             let attempts = if is_first { self.attempts.max(1) } else { 1 };
-            events.push(event::Event::Messages(Messages {
-                stream,
-                first_event,
-                messages,
-                tag: 0,
-                attempts,
-                contents: Vec::new(),
-            }));
+            let Contents { messages, contents } = Contents::new(messages, delivery.has_kinds);
+            let tag = 0;
+            let run = Messages { stream, first_event, messages, tag, attempts, contents };
+            events.push(event::Event::Messages(run));
         }
         if let Some(ended) = self.ended.as_ref().filter(|ended| ended.event == delivery.delivered.0)
         {
             delivery.delivered = delivery.delivered.next();
             events.push(event::Event::Ended(ended.clone()));
         }
-    }
-}
-
-impl Buffer {
-    fn push(&mut self, message: Bytes) {
-        self.bytes += message.len();
-        self.messages.push_back(message);
-    }
-
-    fn pop(&mut self) -> Option<Bytes> {
-        let message = self.messages.pop_front()?;
-        self.bytes -= message.len();
-        Some(message)
     }
 }
 
@@ -379,7 +383,6 @@ pub(super) fn refused(
         first,
         reason,
         next_send,
-        detail: String::new(),
-        index: None,
+        ..SendRefused::default()
     })
 }

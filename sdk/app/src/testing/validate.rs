@@ -1,6 +1,7 @@
 //! The rules of `app.proto` for single commands. This SDK cannot break them: an error reveals a defect of the
 //! SDK, or a call made without the SDK.
 
+use minerva_proto::app::message::Content;
 use minerva_proto::app::{Register, Send, SetLimits, command};
 use minerva_proto::labels::{is_group, is_label};
 use minerva_proto::{MAX_REASON, ServiceName, is_message_allowed};
@@ -59,14 +60,19 @@ fn reason(field: &'static str, reason: &str) -> Result<(), CommandError> {
 
 fn send(send: &Send, max_message: usize) -> Result<(), CommandError> {
     for message in &send.messages {
-        rule(
-            "send.messages",
-            message.len() <= max_message,
-            "one is longer than the longest message",
-        )?;
+        length("send.messages", message.len(), max_message)?;
         rule("send.messages", is_message_allowed(message), "only bytes 0x20-0x7E are allowed")?;
     }
-    Ok(())
+    for content in send.contents.iter().filter_map(|message| message.content.as_ref()) {
+        let (Content::Text(bytes) | Content::Binary(bytes)) = content;
+        length("send.contents", bytes.len(), max_message)?;
+    }
+    let is_one_list = send.messages.is_empty() || send.contents.is_empty();
+    rule("send", is_one_list, "either messages or contents")
+}
+
+fn length(field: &'static str, length: usize, max: usize) -> Result<(), CommandError> {
+    rule(field, length <= max, "one is longer than the longest message")
 }
 
 fn limits(limits: &SetLimits) -> Result<(), CommandError> {

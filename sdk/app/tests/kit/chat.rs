@@ -32,7 +32,7 @@ fn ascii(json: &str) -> String {
 /// The next message for a client, without the time.
 async fn recv_json(client: &ClientStream) -> Value {
     let encoded = client.recv().await.unwrap();
-    let mut message: Value = serde_json::from_slice(&encoded).unwrap();
+    let mut message: Value = serde_json::from_slice(encoded.as_bytes()).unwrap();
     message.as_object_mut().unwrap().remove("at");
     message
 }

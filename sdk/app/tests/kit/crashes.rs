@@ -59,8 +59,7 @@ async fn crashes_lose_no_answer() {
     let receiving = async {
         let mut next = 0;
         while next < 200 {
-            let number: u32 =
-                str::from_utf8(&client.recv().await.unwrap()).unwrap().parse().unwrap();
+            let number: u32 = client.recv().await.unwrap().as_text().unwrap().parse().unwrap();
             // The answer to an unacknowledged message may be repeated.
             assert!(number <= next, "{number} instead of {next}");
             next = next.max(number + 1);

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use minerva_app::qan::{Handler, HandlerError, Peer, Qan, QuestionError};
-use minerva_app::{GroupError, SendError, Service};
+use minerva_app::{GroupError, Message, SendError, Service};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -15,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 struct Silent;
 
 impl Handler for Silent {
-    async fn question(&self, _peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
+    async fn question(&self, _peer: &Peer, body: Message) -> Result<Message, HandlerError> {
         Ok(body)
     }
 }

@@ -130,9 +130,7 @@ impl Call {
             stream,
             first_event,
             messages,
-            tag: 0,
-            attempts: 0,
-            contents: Vec::new(),
+            ..Messages::default()
         }))
         .await;
     }

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
+use minerva_app::Message;
 use minerva_app::qan::{Handler, HandlerError, Peer, Qan, QuestionError};
 use minerva_proto::app::{Messages, SendState, Started, command, event};
 use tokio::task::JoinHandle;
@@ -15,18 +16,18 @@ use crate::stream;
 struct Application;
 
 impl Handler for Application {
-    async fn question(&self, _peer: &Peer, body: Bytes) -> Result<Bytes, HandlerError> {
-        match &body[..] {
-            b"known" => Err(HandlerError::Known("sorry".into())),
-            b"fails" => Err(std::io::Error::other("secret").into()),
-            b"panics" => panic!("secret"),
-            b"invalid" => Ok("\n".into()),
-            b"hang" => pending().await,
+    async fn question(&self, _peer: &Peer, body: Message) -> Result<Message, HandlerError> {
+        match body.as_text().unwrap_or_default() {
+            "known" => Err(HandlerError::Known("sorry".into())),
+            "fails" => Err(std::io::Error::other("secret").into()),
+            "panics" => panic!("secret"),
+            "invalid" => Ok("\n".into()),
+            "hang" => pending().await,
             _ => Ok(body),
         }
     }
 
-    async fn notification(&self, peer: &Peer, body: Bytes) {
+    async fn notification(&self, peer: &Peer, body: Message) {
         assert_ne!(body, "panics");
         peer.notify(body).await.unwrap();
     }
@@ -85,7 +86,7 @@ async fn answers_reach_the_asking_task() {
         let asked = tokio::spawn(async move { asking.ask("how?").await });
         assert_eq!(call.sent(number - 1, 1).await, [format!("how?|{number}Q")]);
         call.messages(1, number, &[message]).await;
-        assert_eq!(asked.await.unwrap(), answer.map(Bytes::from));
+        assert_eq!(asked.await.unwrap(), answer.map(Message::from));
     }
 }
 
@@ -157,8 +158,7 @@ async fn resumed() -> (FakeCore, Call, Peer, JoinHandle<()>) {
 /// Delivers messages again, after the death of an instance.
 async fn redeliver(call: &Call, first_event: u64, messages: &[&'static str]) {
     let messages = messages.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
-    let messages =
-        Messages { stream: 1, first_event, messages, tag: 0, attempts: 2, contents: Vec::new() };
+    let messages = Messages { stream: 1, first_event, messages, attempts: 2, ..Default::default() };
     call.send_event(event::Event::Messages(messages)).await;
 }
 
@@ -199,7 +199,7 @@ async fn answers_to_a_dead_process_are_ignored() {
     let asked = tokio::spawn(async move { peer.ask("how?").await });
     assert_eq!(call.sent(2, 1).await, ["how?|3Q"], "a number that no earlier process has used");
     call.messages(1, 5, &["well|3K"]).await;
-    assert_eq!(asked.await.unwrap(), Ok(Bytes::from("well")));
+    assert_eq!(asked.await.unwrap(), Ok("well".into()));
 }
 
 #[tokio::test]
@@ -247,6 +247,6 @@ async fn a_waiting_question_blocks_no_other() {
     let asked = tokio::spawn(async move { asking.ask("second").await });
     assert_eq!(call.sent(0, 1).await, ["second|1Q"]);
     call.messages(1, 1, &["a|1K"]).await;
-    assert_eq!(asked.await.unwrap(), Ok(Bytes::from("a")));
+    assert_eq!(asked.await.unwrap(), Ok("a".into()));
     drop(waiting);
 }

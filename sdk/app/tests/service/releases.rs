@@ -2,6 +2,7 @@
 
 use minerva_app::Event;
 use minerva_proto::app::{self, Messages, SendRefused, Started, command, event};
+use minerva_proto::{Feature, Features};
 use prost::Message as _;
 
 use crate::fake_core::{FakeCore, started};
@@ -19,7 +20,8 @@ async fn the_registration_lists_version_and_features() {
     // `registered` answers as release 0.1 does.
     let (_call, register) = core.registered().await;
     assert_eq!(register.max_version, 1);
-    assert_eq!(register.features, minerva_proto::Features::APP.names());
+    let features = Features::APP.with(Feature::MessageKinds);
+    assert_eq!(register.features, features.names());
 }
 
 #[tokio::test]
@@ -27,21 +29,15 @@ async fn unknown_events_are_counted_and_skipped() {
     let (_core, mut call, mut service) = service().await;
     let handle = service.handle();
     let start = with_added_field(&encode(event::Event::Started(Started { ..started(1) })));
-    let messages = Messages {
-        stream: 1,
-        first_event: 1,
-        messages: vec!["x".into()],
-        tag: 0,
-        attempts: 0,
-        contents: Vec::new(),
-    };
+    let messages =
+        Messages { stream: 1, first_event: 1, messages: vec!["x".into()], ..Default::default() };
     let messages = encode(event::Event::Messages(messages));
     call.send_raw(list(&[later(), start, Vec::new(), later(), messages])).await;
     let mut stream = service.accept().await.unwrap();
     let Some(Event::Message { event, message, .. }) = stream.next_event().await else {
         panic!("no message");
     };
-    assert_eq!((event.0, message.as_ref()), (1, &b"x"[..]));
+    assert_eq!((event.0, message.as_text()), (1, Some("x")));
     stream.acknowledge(event);
     call.acknowledged(1).await;
     assert_eq!(handle.unknown_events(), 3);

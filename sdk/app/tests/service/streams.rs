@@ -114,7 +114,9 @@ async fn durable_when_confirmed() {
 async fn invalid_messages_are_refused() {
     let (_core, mut call, _service, stream) = stream().await;
     let error = stream.send("caf\u{e9}").await.unwrap_err();
-    assert_eq!(error, SendError::Byte { byte: 0xc3, position: 3 });
+    assert_eq!(error, SendError::Unsupported { position: Some(3) });
+    let error = stream.send(vec![b'a']).await.unwrap_err();
+    assert_eq!(error, SendError::Unsupported { position: None });
     assert!(stream.try_send("\x1f").is_err());
     assert!(stream.try_send("\x7f").is_err());
     let max = (1 << 20) - 1;

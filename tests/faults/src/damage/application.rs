@@ -6,7 +6,7 @@ use minerva_app::{AppStream, Event};
 
 use super::history::{History, echo, listed, probe};
 use crate::app::{self, RunId};
-use crate::message::Direction;
+use crate::message::{self, Direction};
 
 /// The application's view of a stream in a round.
 #[derive(Debug, Clone, Default)]
@@ -76,9 +76,9 @@ impl Application {
                         self.update(number, |seen| seen.wrong = Some(wrong));
                     }
                     expected = event.0 + 1;
-                    if self.check(number, event.0 - 1, &message) {
+                    if self.check(number, event.0 - 1, message.as_bytes()) {
                         // If the stream has ended, the end arrives as an event.
-                        let _ = stream.send(echo(self.round, number)).await;
+                        let _ = stream.send(message::text(&echo(self.round, number))).await;
                     }
                 }
                 Event::Ended { ended, .. } => {

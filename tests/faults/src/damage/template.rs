@@ -14,7 +14,7 @@ use super::history::{History, listed, stream_id};
 use super::servers::Servers;
 use super::wire::{Frame, Hello, Wire};
 use crate::app::{self, RunId};
-use crate::message::Direction;
+use crate::message::{self, Direction};
 
 /// Messages that the application sends while no client is connected.
 const UNDELIVERED: u64 = 2;
@@ -120,7 +120,7 @@ async fn attend(mut stream: AppStream, shared: Arc<Shared>) -> anyhow::Result<()
     let partition = u32::from(stream.number().partition());
     while let Some(happened) = stream.next_event().await {
         let Event::Message { event, .. } = happened else { continue };
-        stream.send(listed(Direction::S2c, number, event.0 - 1)).await?;
+        stream.send(message::text(&listed(Direction::S2c, number, event.0 - 1))).await?;
         if event.0 <= handled {
             stream.acknowledge(event);
         }
@@ -130,7 +130,7 @@ async fn attend(mut stream: AppStream, shared: Arc<Shared>) -> anyhow::Result<()
     }
     shared.detached.subscribe().wait_for(|detached| *detached).await?;
     for more in c2s..c2s + UNDELIVERED {
-        stream.send(listed(Direction::S2c, number, more)).await?;
+        stream.send(message::text(&listed(Direction::S2c, number, more))).await?;
     }
     stream.durable().await?;
     let history =

@@ -3,8 +3,7 @@
 
 use std::process::ExitCode;
 
-use bytes::Bytes;
-use minerva_app::{AppStream, SendError, Service};
+use minerva_app::{AppStream, Message, SendError, Service};
 
 use super::acts::{FLOOD, SERVICE};
 
@@ -23,12 +22,12 @@ pub(crate) struct Config {
 pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let service = Service::connect(config.api.as_str()).name(SERVICE).start().await?;
     println!("ready");
-    let message = Bytes::from(vec![b'x'; MESSAGE]);
+    let message = Message::from("x".repeat(MESSAGE));
     service.run(move |stream| attend(stream, message.clone())).await;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn attend(stream: AppStream, message: Bytes) -> Result<(), SendError> {
+async fn attend(stream: AppStream, message: Message) -> Result<(), SendError> {
     let is_flooded = stream.credentials() == FLOOD;
     let (mut receiver, sender) = stream.split();
     let receiving = async { while receiver.recv().await.is_some() {} };

@@ -1,7 +1,7 @@
 //! A turn of a handler: reads events in order, reports them to the checker, answers and acknowledges.
 
 use minerva_app::simulation::{Event as StreamEvent, Read};
-use minerva_app::{Ended, EndedBy as SdkEndedBy};
+use minerva_app::{Ended, EndedBy as SdkEndedBy, Message};
 use minerva_proto::StreamNumber;
 
 use super::App;
@@ -54,7 +54,13 @@ impl App {
         let Some(handler) = self.handlers.get_mut(&stream) else { return };
         match event {
             StreamEvent::Message { event, message, .. } => {
-                checker.on_app_message(handler.client, stream, handler.instance, event, &message);
+                checker.on_app_message(
+                    handler.client,
+                    stream,
+                    handler.instance,
+                    event,
+                    message.as_bytes(),
+                );
                 handler.answering = Some(event);
                 self.answer(stream, net);
             }
@@ -80,7 +86,7 @@ impl App {
             while let Some(next) = self.machine.next_send(stream)
                 && next.0 < event.0.min(self.total)
             {
-                if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
+                if self.machine.send(stream, sent(handler.client, next.0)).is_none() {
                     net.trace.record(
                         net.now,
                         "app outbox full",
@@ -108,7 +114,7 @@ impl App {
         for _ in 0..net.random.between(1, 6) {
             match self.machine.next_send(stream) {
                 Some(next) if next.0 < self.total => {
-                    if self.machine.send(stream, s2c_message(handler.client, next.0)).is_none() {
+                    if self.machine.send(stream, sent(handler.client, next.0)).is_none() {
                         return;
                     }
                 }
@@ -138,4 +144,9 @@ fn observed(ended: Ended) -> End {
         SdkEndedBy::Core | _ => EndedBy::Core,
     };
     End { reason: ended.reason, application_level: ended.application_level, by }
+}
+
+/// A message of the app, as the session sends it.
+fn sent(client: usize, number: u64) -> Message {
+    String::from_utf8_lossy(&s2c_message(client, number)).into_owned().into()
 }

@@ -40,7 +40,7 @@ impl Stream {
         }
         let (pending_ack, barrier) = (self.pending_ack(), self.barrier);
         let (limit, answers) = (self.sends_below(), &self.answers);
-        let send = self.outgoing.take(self.number, limit, |end| {
+        let send = self.outgoing.take(self.number, limit, self.core.has_kinds, |end| {
             let all = pending_ack.filter(|_| barrier <= end);
             let below = all.max(answers.acknowledged_at(end).min(pending_ack))?;
             below.previous()

@@ -15,8 +15,7 @@ fn messages(first_event: u64, messages: &[&'static str], tag: u64) -> event::Eve
         first_event,
         messages,
         tag,
-        attempts: 0,
-        contents: Vec::new(),
+        ..Messages::default()
     })
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-use minerva_proto::StreamNumber;
 use minerva_proto::app::{
     Command, Ended, EndedBy, Messages, Registered, Released, Send, SendRefused, SendRefusedReason,
     SendState, Started, command, event::Event,
 };
+use minerva_proto::{Feature, Features, Message, StreamNumber, app};
+
+use crate::contents::Contents;
 
 pub(super) const STREAM: StreamNumber = StreamNumber(9);
 pub(super) const ID: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -18,12 +19,17 @@ const WINDOW: usize = 4;
 pub(super) const OUTBOX_MESSAGES: usize = 8;
 pub(super) const OUTBOX_BYTES: usize = 100;
 
+/// A message whose kind depends on the number.
+pub(super) fn kind_by_number(number: usize, content: String) -> Message {
+    if number.is_multiple_of(2) { content.into() } else { content.into_bytes().into() }
+}
+
 #[derive(Debug)]
 pub(super) struct Model {
     /// All messages of the client: message `n` is event `n + 1`.
-    pub(super) client_sent: Vec<Bytes>,
+    pub(super) client_sent: Vec<Message>,
     /// All messages taken from the session.
-    pub(super) taken: Vec<Bytes>,
+    pub(super) taken: Vec<Message>,
     /// Number of taken messages that the client has received.
     client_took: usize,
     /// Events below are acknowledged.
@@ -75,6 +81,7 @@ impl Model {
             outbox_bytes: OUTBOX_BYTES as u32,
             outbox_messages: OUTBOX_MESSAGES as u32,
             max_message_bytes: 1000,
+            features: Features::NONE.with(Feature::MessageKinds).names(),
             ..Registered::default()
         }));
     }
@@ -99,6 +106,7 @@ impl Model {
             next_event: self.acknowledged,
             next_send: self.taken.len() as u64,
             send_state: Some(self.state()),
+            accepts: app::Accepts::TextAndBinary.into(),
             ..Started::default()
         }));
         self.started = true;
@@ -111,7 +119,8 @@ impl Model {
 
     pub(super) fn client_sends(&mut self) {
         if !self.ended {
-            let message = Bytes::from(self.client_sent.len().to_string());
+            let number = self.client_sent.len();
+            let message = kind_by_number(number, number.to_string());
             self.client_sent.push(message);
         }
     }
@@ -154,14 +163,14 @@ impl Model {
     }
 
     fn push_messages(&mut self, first: u64, end: u64) {
-        let messages = self.client_sent[first as usize - 1..end as usize - 1].to_vec();
+        let contents = self.client_sent[first as usize - 1..end as usize - 1].to_vec();
+        let contents = Contents::new(contents, true).contents;
         self.events.push_back(Event::Messages(Messages {
             stream: STREAM.0,
             first_event: first,
-            messages,
-            tag: 0,
+            contents,
             attempts: 1,
-            contents: Vec::new(),
+            ..Messages::default()
         }));
     }
 
@@ -206,7 +215,9 @@ impl Model {
     }
 
     fn take_send(&mut self, send: Send) -> Option<u64> {
-        assert!(!send.messages.is_empty());
+        assert!(send.messages.is_empty() && !send.contents.is_empty());
+        let (messages, contents) = (send.messages, send.contents);
+        let messages = Contents { messages, contents }.into_messages().unwrap();
         if self.ended {
             self.refuse(send.first, SendRefusedReason::Ended);
             return None;
@@ -217,8 +228,8 @@ impl Model {
             return None;
         }
         let known = (next - send.first) as usize;
-        let new = send.messages.get(known..).unwrap_or_default();
-        let bytes: usize = new.iter().map(Bytes::len).sum();
+        let new = messages.get(known..).unwrap_or_default();
+        let bytes: usize = new.iter().map(Message::len).sum();
         let state = self.state();
         let fits = bytes <= state.bytes_left as usize || (new.len() == 1 && state.bytes_left > 0);
         if !new.is_empty() && (!fits || new.len() > state.messages_left as usize) {
@@ -233,14 +244,12 @@ impl Model {
 
     fn refuse(&mut self, first: u64, reason: SendRefusedReason) {
         let next_send = self.taken.len() as u64;
-        let (stream, reason_number) = (STREAM.0, reason.into());
         let refused = SendRefused {
-            stream,
+            stream: STREAM.0,
             first,
-            reason: reason_number,
+            reason: reason.into(),
             next_send,
-            detail: String::new(),
-            index: None,
+            ..SendRefused::default()
         };
         self.events.push_back(Event::SendRefused(refused));
         if reason == SendRefusedReason::ResourceExhausted {
@@ -254,7 +263,7 @@ impl Model {
         let held = &self.taken[self.client_took..];
         let others = if self.ended { 0 } else { self.used_by_others };
         let messages = held.len() + others;
-        let bytes: usize = held.iter().map(Bytes::len).sum();
+        let bytes: usize = held.iter().map(Message::len).sum();
         SendState {
             stream: STREAM.0,
             next_send: self.taken.len() as u64,

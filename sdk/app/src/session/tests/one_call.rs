@@ -72,10 +72,10 @@ pub(super) fn send(
     session: &mut OneCall,
     message: &'static str,
 ) -> Result<MessageNumber, QueueError> {
-    session.send(STREAM, Bytes::from_static(message.as_bytes()), false)
+    session.send(STREAM, message.into(), false)
 }
 
-fn read_messages(session: &mut OneCall) -> Vec<Bytes> {
+fn read_messages(session: &mut OneCall) -> Vec<Message> {
     let mut read = Vec::new();
     while let Read::Event(Event::Message { message, .. }) = session.read(STREAM) {
         read.push(message);
@@ -137,7 +137,7 @@ fn each_answer_carries_the_acknowledgement_of_its_event_only() {
     let mut session = session(5, 100);
     apply(&mut session, messages(1, &["a", "b"]));
     for event in [1, 2] {
-        session.answer(STREAM, EventNumber(event), Bytes::from_static(b"xxxx")).unwrap();
+        session.answer(STREAM, EventNumber(event), "xxxx".into()).unwrap();
     }
     let sent = commands(&mut session);
     let [command::Command::Send(first), command::Command::Send(second)] = &sent[..] else {
@@ -150,7 +150,7 @@ fn each_answer_carries_the_acknowledgement_of_its_event_only() {
 fn an_answer_waits_for_the_delivery_of_its_event() {
     let mut session = session(100, 100);
     apply(&mut session, messages(1, &["a"]));
-    session.answer(STREAM, EventNumber(1), Bytes::from_static(b"x")).unwrap();
+    session.answer(STREAM, EventNumber(1), "x".into()).unwrap();
     assert_eq!(commands(&mut session).len(), 1);
     // Lost with the call. The event has not been delivered on the new call.
     register(&mut session);
@@ -198,7 +198,7 @@ fn a_refused_send_discards_acknowledgements_of_later_sends() {
     send(&mut session, "x").unwrap();
     assert_eq!(commands(&mut session).len(), 1);
     apply(&mut session, messages(1, &["a"]));
-    session.answer(STREAM, EventNumber(1), Bytes::from_static(b"y")).unwrap();
+    session.answer(STREAM, EventNumber(1), "y".into()).unwrap();
     let [command::Command::Send(sent)] = &commands(&mut session)[..] else { panic!() };
     assert_eq!((sent.first, sent.acknowledge), (1, Some(1)));
     // The first Send is refused. The answer is sent again before the second refusal arrives.
@@ -233,7 +233,7 @@ fn a_paused_stream_accepts_only_sends_that_ignore_the_pause() {
     let mut session = session(100, 100);
     let paused = SendState { paused: true, ..state(0, 100, 100) };
     apply(&mut session, event::Event::SendState(paused));
-    assert_eq!(session.send(STREAM, Bytes::new(), true), Err(QueueError::NoRoom));
+    assert_eq!(session.send(STREAM, "".into(), true), Err(QueueError::NoRoom));
     assert_eq!(session.is_ready(STREAM), Err(QueueError::NoRoom));
     assert_eq!(send(&mut session, "x"), Ok(MessageNumber(0)));
 }
@@ -340,14 +340,8 @@ fn exceeding_the_window_is_a_contract_violation() {
     let mut outcomes = Vec::new();
     for event in 1..=4 {
         let messages = vec![half.clone()];
-        let messages = Messages {
-            stream: STREAM.0,
-            first_event: event,
-            messages,
-            tag: 0,
-            attempts: 0,
-            contents: Vec::new(),
-        };
+        let messages =
+            Messages { stream: STREAM.0, first_event: event, messages, ..Messages::default() };
         let messages = event::Event::Messages(messages);
         outcomes.push(session.on_event(messages, &mut Vec::new()));
     }
@@ -375,7 +369,7 @@ fn streams_take_turns() {
     apply(&mut session, event::Event::Started(other));
     for number in [STREAM, StreamNumber(10)] {
         for _ in 0..3 {
-            session.send(number, Bytes::from(vec![b'x'; 100_000]), false).unwrap();
+            session.send(number, "x".repeat(100_000).into(), false).unwrap();
         }
     }
     let mut order = Vec::new();

@@ -54,14 +54,12 @@ fn messages(first_event: u64) -> event::Event {
         stream: STREAM.0,
         first_event,
         messages,
-        tag: 0,
-        attempts: 0,
-        contents: Vec::new(),
+        ..Messages::default()
     })
 }
 
 fn send(session: &mut Session) {
-    session.send(STREAM, Bytes::from_static(b"x"), false).unwrap();
+    session.send(STREAM, "x".into(), false).unwrap();
 }
 
 /// Number of commands ready for each call.
@@ -110,7 +108,7 @@ fn no_command_is_sent_after_partition_left() {
     leave(&mut session, b, 0);
     assert!(!session.has_commands(a));
     send(&mut session);
-    session.send(StreamNumber::new(1, 1), Bytes::new(), false).unwrap();
+    session.send(StreamNumber::new(1, 1), "".into(), false).unwrap();
     assert_eq!(commands(&mut session, [a, b]), [1, 0]);
     assert_eq!(apply(&mut session, a, messages(1)), []);
     assert_eq!(session.begin().1, [STREAM]);
@@ -213,16 +211,23 @@ fn the_release_of_a_stream_without_handles_is_silent() {
     assert!(session.streams.is_empty());
 }
 
+fn max_message(session: &Session) -> usize {
+    match session.check(STREAM, &"x".repeat(1000).into()) {
+        Err(SendError::Length { length: 1000, max }) => max,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_message_limit_is_that_of_the_attached_core() {
     for (max, resets) in [(2, true), (3, false), (4, false)] {
         let mut session = Session::new(1000);
         let (a, b) = (call(&mut session, 500).0, call(&mut session, max).0);
         start(&mut session, a, STREAM, 1);
-        assert_eq!(session.max_message(STREAM), 500);
-        session.send(STREAM, Bytes::from_static(b"xxx"), false).unwrap();
+        assert_eq!(max_message(&session), 500);
+        session.send(STREAM, "xxx".into(), false).unwrap();
         start(&mut session, b, STREAM, 2);
-        assert_eq!(session.max_message(STREAM), max as usize);
+        assert_eq!(max_message(&session), max as usize);
         let commands = session.take_commands(b, 1000);
         let [Command { command: Some(command) }] = &commands[..] else { panic!("{commands:?}") };
         assert_eq!(matches!(command, command::Command::Reset(_)), resets, "{max}");

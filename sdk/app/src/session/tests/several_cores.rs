@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use minerva_proto::app::{PartitionLeft, PartitionOwned, SendState};
 
 use super::*;
+use crate::contents::Contents;
 
 const CORES: usize = 3;
 
@@ -170,15 +171,10 @@ impl Cores {
         let core = &mut self.cores[core];
         let (sent_events, next_send) = core.sent_events;
         if core.call.is_some() && core.believes && sent_events > 0 {
-            let messages = self.world.model.client_sent[..sent_events].to_vec();
-            let messages = Messages {
-                stream: STREAM.0,
-                first_event: 1,
-                messages,
-                tag: 0,
-                attempts: 0,
-                contents: Vec::new(),
-            };
+            let contents = self.world.model.client_sent[..sent_events].to_vec();
+            let contents = Contents::new(contents, true).contents;
+            let (stream, first_event) = (STREAM.0, 1);
+            let messages = Messages { stream, first_event, contents, ..Messages::default() };
             core.events.push_back(event::Event::Messages(messages));
             let (bytes_left, messages_left) = (7, 7);
             let state = SendState {
