@@ -140,7 +140,7 @@ export class StreamMachine {
     const transport = this.#transports.find(key);
     if (!transport) return;
     const { attached, sacks } = transport;
-    this.#policy.onFrames(transport, frames.some((frame) => frame.endsWith('T')), now);
+    this.#policy.onFrames(transport, now);
     for (const raw of frames) {
       const frame = decodeFrame(raw);
       if (!frame) this.#onRefused(transport, DAMAGED, now);

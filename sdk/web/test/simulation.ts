@@ -327,9 +327,10 @@ export class Simulation {
     if (connection.closed) return;
     connection.closed = true;
     this.#connections.delete(connection.key);
-    if (connection.response.length > 0) {
-      this.client.recvFrames(connection.key, connection.response, this.now);
-    }
+    // The browser reads the buffered response of an HTTP stream in several pieces.
+    const isStream = connection.kind === 'http-stream';
+    const pieces = isStream ? connection.response.map((frame) => [frame]) : [connection.response];
+    for (const piece of pieces) if (piece.length > 0) this.client.recvFrames(connection.key, piece, this.now);
     this.client.onClosed(connection.key, outcome, this.now);
   }
 }

@@ -57,6 +57,7 @@ export class TransportFactory {
       progress: false,
       hasSent: false,
       mayCreate: false,
+      lateAt: Infinity,
       resetSent: false,
       asksReason: false,
       probing: false,

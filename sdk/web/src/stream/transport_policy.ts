@@ -21,6 +21,8 @@ export const RESPONSE_TIMEOUT = 1_500;
 const MAX_RESPONSE_TIMEOUT = 12_000;
 /** Time in ms after which a long-poll follows an unproven HTTP stream, which delays messages of a buffering proxy. */
 const STREAM_PROBE_TIME = 100;
+/** Least duration in ms of the response of a late HTTP stream; a response that arrives at once, at its end, was buffered. */
+const MIN_RESPONSE_TIME = 25;
 /** SACK timeout in ms on a WebSocket that may be deaf, and the SACKs with progress that end this suspicion. */
 const PROBATION_TIMEOUT = 1_500;
 const PROBATION_SACKS = 3;
@@ -141,14 +143,15 @@ export class TransportPolicy {
     return Math.max(1, Math.floor(Math.min(MAX_POLL_TIME, this.lifetimes.maxAge('long-poll') / 1000)));
   }
 
-  /** Records received frames; `closes` is true if they announce the end of the transport. */
-  onFrames(transport: Transport, closes: boolean, now: number): void {
+  /** Records received frames. */
+  onFrames(transport: Transport, now: number): void {
     const { primary, predecessor } = this.transports;
     const first = !transport.attached;
     Object.assign(transport, { attached: true, lastReceivedAt: now });
     if (transport.suspect) Object.assign(transport, { suspect: false, replaceReason: '' });
     if (transport.kind === 'upload' || transport === this.transports.candidate) return;
-    if (first) this.#onFirst(transport, closes, now);
+    if (first && transport === predecessor) transport.lateAt = now + MIN_RESPONSE_TIME;
+    else if (first || now >= transport.lateAt) this.#onWorking(transport, now);
     if (transport === primary && first && predecessor) {
       predecessor.deadline = Math.min(predecessor.deadline, now + LINGER_TIME);
     }
@@ -209,12 +212,11 @@ export class TransportPolicy {
     return this.transports.healthyKind ?? (this.polling ? 'long-poll' : null);
   }
 
-  #onFirst(transport: Transport, closes: boolean, now: number): void {
+  #onWorking(transport: Transport, now: number): void {
     const { primary, predecessor } = this.transports;
+    transport.lateAt = Infinity;
     const silent = transport === primary && predecessor && !predecessor.attached ? [predecessor.kind as Kind] : [];
     if (transport === predecessor) {
-      // A response that arrives only at its end was buffered on the way.
-      if (closes) return;
       if (transport.probing) this.#streamTimeout = this.#responseTimeout;
       else this.#responseTimeout = Math.min(MAX_RESPONSE_TIMEOUT, this.#responseTimeout * 2);
     }

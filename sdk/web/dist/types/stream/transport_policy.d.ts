@@ -42,8 +42,8 @@ export declare class TransportPolicy {
     deadlines(): number[];
     /** Time in seconds for which the server may hold a long-poll. */
     get maxPollTime(): number;
-    /** Records received frames; `closes` is true if they announce the end of the transport. */
-    onFrames(transport: Transport, closes: boolean, now: number): void;
+    /** Records received frames. */
+    onFrames(transport: Transport, now: number): void;
     /** Records that the server or the network closed a transport. */
     onRemoteClose(transport: Transport, outcome: TransportOutcome, now: number): void;
     /** Records the end of the primary, unless its predecessor takes over. */

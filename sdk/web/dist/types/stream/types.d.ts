@@ -130,6 +130,8 @@ export interface Transport {
     hasSent: boolean;
     /** The hello asked for the creation of the stream and is unanswered. */
     mayCreate: boolean;
+    /** Time from which further frames show that a late response is not buffered; Infinity if there is no doubt. */
+    lateAt: number;
     /** The reset was written. */
     resetSent: boolean;
     /**
