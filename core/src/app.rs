@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use minerva_proto::Feature;
 use minerva_proto::app::app_service_server::AppService;
 use minerva_proto::app::command::Command as Kind;
 use minerva_proto::app::{Command, Event, Registered, ServeRequest, ServeResponse, event};
@@ -110,6 +111,7 @@ impl ServeCall {
                     instance_id: registration.instance_id,
                     window: registration.window,
                     load: Arc::new(AtomicUsize::new(0)),
+                    has_kinds: registration.features.contains(Feature::MessageKinds),
                     has_returned: !registration.held.is_empty(),
                     suspect: SuspectSlot::default(),
                     outputs,

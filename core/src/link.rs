@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use minerva_proto::Feature;
 use minerva_proto::link::greeting::{self, EdgeGreeting};
 use minerva_proto::link::pb::link_service_server::LinkService;
 use minerva_proto::link::pb::{self, RelayRequest, RelayResponse};
@@ -19,6 +18,7 @@ use minerva_proto::link::{
     Attach, Batch, CloseCause, CoreFrame, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
     decode, unknown,
 };
+use minerva_proto::{ClientProtocol, Feature};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -76,6 +76,7 @@ impl LinkService for LinkServer {
             refusals: Refusals::new(id, self.metrics.clone()),
             refused_edges: self.refused_edges.clone(),
             metrics: self.metrics.clone(),
+            wire_version: self.wire_version,
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
         let (partitions, hash) = (self.partitions.count(), self.partitions.hash());
@@ -103,6 +104,8 @@ struct Link {
     refusals: Refusals,
     refused_edges: RefusedEdges,
     metrics: Metrics,
+    /// Newest version of the wire protocol that clients may use.
+    wire_version: u32,
 }
 
 /// State of a transport on this link.
@@ -110,7 +113,7 @@ struct Link {
 enum Attachment {
     /// Attached, by way of this partition.
     To(u32),
-    /// Closed for an invalid frame. Later frames are ignored up to the Detach.
+    /// Closed for an invalid frame or the version. Later frames are ignored up to the Detach.
     Refused,
 }
 
@@ -198,6 +201,11 @@ impl Link {
         if self.transports.contains_key(&transport) {
             let problem = "is attached already";
             return Err(LinkFrameError::new(Some(transport), "attach.transport", problem));
+        }
+        if attach.protocol != ClientProtocol::V2 && self.wire_version < 3 {
+            self.transports.insert(transport, Attachment::Refused);
+            self.handle.outputs.send(CoreFrame::close(transport, CloseCause::WrongVersion));
+            return Ok(());
         }
         let partition = self.partitions.of_id(&attach.stream_id);
         self.transports.insert(transport, Attachment::To(partition));

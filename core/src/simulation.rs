@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_proto::StreamNumber;
 use minerva_proto::app;
 use minerva_proto::link::CoreFrame;
 use minerva_proto::link::pb::RelayResponse;
+use minerva_proto::{Features, StreamNumber};
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -33,6 +33,8 @@ pub struct Registration {
     pub instance_id: Arc<str>,
     /// Unacknowledged bytes in flight to the instance, per stream.
     pub window: usize,
+    /// Features in use.
+    pub features: Features,
     /// The streams that the instance already holds.
     pub held: Vec<HeldStream>,
 }
@@ -73,8 +75,8 @@ pub fn relay_response(outputs: Vec<CoreFrame>) -> RelayResponse {
 /// The text of the validation error.
 pub fn registration(register: app::Register) -> Result<Registration, String> {
     let read = from_app::registration(register).map_err(|invalid| invalid.to_string())?;
-    let from_app::Registration { service, instance_id, window, held } = read;
-    Ok(Registration { service, instance_id, window, held })
+    let from_app::Registration { service, instance_id, window, features, held } = read;
+    Ok(Registration { service, instance_id, window, features, held })
 }
 
 /// Converts and validates a command. Returns the stream number and the mail for the partition.

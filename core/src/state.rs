@@ -18,15 +18,15 @@ pub use attributes::{Attributes, OutboxLimits};
 pub use checkpoint_summary::CheckpointSummary;
 pub(crate) use checkpoint_summary::{GROUPS, StoredSnapshots, group};
 pub(crate) use facts::STATE_LOST;
-pub use facts::{Ended, EndedBy, Origin, SendState};
+pub use facts::{Ended, EndedBy, Origin, SendState, StreamProtocol};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
 #[cfg(feature = "fuzzing")]
 pub use record::fuzzing;
 pub use record::{
     BlobContext, DamagedStreams, DecodeError, DecodedEntry, Meta, Push, Record, STORED_VERSION,
-    Snapshot, StoreRollback, UnwrittenMessages, VersionInForce, decode_entry, encode_entry,
-    sealed_epoch,
+    Snapshot, StoreRollback, StoredTombstone, UnwrittenMessages, VersionInForce, decode_entry,
+    encode_entry, sealed_epoch,
 };
 pub use stream_state::{Admission, InconsistentError, StreamState};
 pub use tag_history::{CreatedTags, NextNumbers, TagHistory};

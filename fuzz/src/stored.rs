@@ -7,10 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_core::state::{
     Attributes, BlobContext, CreatedTags, Ended, EndedBy, Meta, Origin, OutboxLimits, Push, Record,
-    STORED_VERSION, Snapshot, StoreRollback, StreamState, TagHistory, UnwrittenMessages,
-    decode_entry, encode_entry, fuzzing,
+    STORED_VERSION, Snapshot, StoreRollback, StoredTombstone, StreamProtocol, StreamState,
+    TagHistory, UnwrittenMessages, decode_entry, encode_entry, fuzzing,
 };
-use minerva_proto::{ClaimTag, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportKind};
+use minerva_proto::{
+    ClaimTag, KeyHash, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportKind,
+};
 
 /// The position of all inputs.
 const PARTITION: u32 = 7;
@@ -191,7 +193,13 @@ pub mod meta {
     pub fn seeds() -> Vec<Vec<u8>> {
         let from = vec![(StreamNumber(1), MessageNumber(7)), (StreamNumber(3), MessageNumber(0))];
         let unwritten = Some(UnwrittenMessages { epoch: 4, from });
-        let tombstones = vec![("default".into(), crate::hello::id(), true)];
+        let tombstone = |key| StoredTombstone {
+            service: "default".into(),
+            id: crate::hello::id(),
+            is_lost: true,
+            key,
+        };
+        let tombstones = vec![tombstone(None), tombstone(Some(KeyHash([7; 16])))];
         let rollback = StoreRollback { streams_made: 2, remaining_ms: 1000, tombstones, unwritten };
         let mut created_tags = CreatedTags::default();
         created_tags.note(2, ClaimTag(1));
@@ -220,6 +228,7 @@ fn origin() -> Arc<Origin> {
         peer_address: "192.0.2.1".to_owned(),
         kind: Some(TransportKind::HttpStream),
         started_at_ms: 5,
+        protocol: StreamProtocol::V3 { key: KeyHash([7; 16]) },
     })
 }
 

@@ -91,11 +91,15 @@ pub enum Mutation {
     ForgetMoves,
     /// Core: a heartbeat reports the newest stored version in place of the permitted one.
     ReportNewest,
+    /// Core: of a resume key only the first byte is compared.
+    ComparePrefix,
+    /// Core: recovery restores binary messages as text.
+    FlipKind,
 }
 
 impl Mutation {
     /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -139,6 +143,8 @@ impl Mutation {
         Self::FinishDropsTail,
         Self::ForgetMoves,
         Self::ReportNewest,
+        Self::ComparePrefix,
+        Self::FlipKind,
     ];
 }
 

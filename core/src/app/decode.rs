@@ -7,7 +7,7 @@ use minerva_proto::app::{
     Acknowledge, Command, Finish, Held, JoinGroup, LeaveGroup, Register, Reset, Send, SetLabel,
     SetLimits, Sync,
 };
-use minerva_proto::{ClaimTag, EventNumber, MAX_NUMBER, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, EventNumber, Features, MAX_NUMBER, MessageNumber, StreamNumber};
 
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
 use crate::partition::{AttributeChange, HeldStream, Mail, SessionId};
@@ -26,6 +26,8 @@ pub(crate) struct Registration {
     pub(crate) service: Arc<str>,
     pub(crate) instance_id: Arc<str>,
     pub(crate) window: usize,
+    /// Features in use.
+    pub(crate) features: Features,
     pub(crate) held: Vec<HeldStream>,
 }
 
@@ -42,7 +44,8 @@ pub(crate) fn registration(register: Register) -> Result<Registration, FieldErro
     // With tags first: of two entries with one number the first counts.
     let numbers = register.held_streams.into_iter().map(|number| StreamNumber(number).into());
     let held = register.held.into_iter().map(held).chain(numbers).collect();
-    Ok(Registration { service, instance_id: id.into(), window, held })
+    let features = Features::from_names(&register.features) & Features::APP;
+    Ok(Registration { service, instance_id: id.into(), window, features, held })
 }
 
 fn held(held: Held) -> HeldStream {

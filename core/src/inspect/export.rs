@@ -34,7 +34,7 @@ pub(super) async fn export(
     }
     print(&format!(
         "{files} blobs of partition {partition} are in {}\n\
-         The files contain messages, stream ids and credentials: pass them on only to people who may read these.\n",
+         The files contain messages, stream ids, credentials and hashes of resume keys: pass them on only to people who may read these.\n",
         out.display()
     ));
     Ok(())

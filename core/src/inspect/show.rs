@@ -79,13 +79,14 @@ fn describe(number: StreamNumber, state: &StreamState) -> String {
     );
     let attributes = state.attributes();
     format!(
-        "stream {number} ({}), partition {}, service {:?}: {status}\n  \
+        "stream {number} ({}), partition {}, service {:?}, protocol {}: {status}\n  \
          instance {:?}, idle limit {} ms, label {:?}, groups {}\n  \
-         c2s: next message {}, inbox from event {} to {}, {} messages, {} bytes\n  \
-         s2c: first unacknowledged message {}, next {}, outbox {} messages, {} bytes\n",
+         c2s: next message {}, inbox from event {} to {}, {} messages ({} binary), {} bytes\n  \
+         s2c: first unacknowledged message {}, next {}, outbox {} messages ({} binary), {} bytes\n",
         short_hash(state),
         number.partition(),
         state.service(),
+        if state.origin().protocol.has_kinds() { 3 } else { 2 },
         state.instance().map_or("none", |instance| instance),
         state.max_idle_ms(),
         attributes.label.as_deref().unwrap_or("none"),
@@ -94,10 +95,12 @@ fn describe(number: StreamNumber, state: &StreamState) -> String {
         inbox.base(),
         inbox.next(),
         inbox.messages(),
+        inbox.iter().filter(|message| message.is_binary()).count(),
         inbox.bytes(),
         outbox.base(),
         outbox.next(),
         outbox.iter_from(outbox.base()).count(),
+        outbox.iter_from(outbox.base()).filter(|(_, message)| message.is_binary()).count(),
         outbox.bytes(),
     )
 }

@@ -93,8 +93,8 @@ async fn show_prints_neither_messages_nor_ids() {
         (text.into_inner(), result)
     };
     let (text, _) = shown(show::Filter { stream: None, hash: None }).await;
-    assert!(text.contains("stream 7 (") && text.contains("open"), "{text}");
-    assert!(text.contains("next 1, outbox 1 messages, 14 bytes"), "{text}");
+    assert!(text.contains("stream 7 (") && text.contains("protocol 2: open"), "{text}");
+    assert!(text.contains("next 1, outbox 1 messages (0 binary), 14 bytes"), "{text}");
     assert!(!text.contains("secret") && !text.contains(hello_origin().id.as_str()), "{text}");
     let hash = hello_origin().id.short_hash().to_string();
     let (same, _) = shown(show::Filter { stream: Some(NUMBER), hash: Some(hash) }).await;

@@ -7,6 +7,7 @@
 //! Pure bookkeeping of one partition. The streams and their sessions are notified by the caller.
 
 mod isolation;
+mod needed_instance;
 mod recent_deaths;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use minerva_proto::StreamNumber;
-use minerva_proto::mutation::{self, Mutation};
 
 use self::isolation::{BATCH, Probation, Suspect, batch_offset};
 use self::recent_deaths::RecentDeaths;
@@ -23,6 +23,7 @@ use crate::stream::{Millis, SessionId};
 
 pub use self::isolation::SuspectSlot;
 pub(super) use self::isolation::{ISOLATED, Suspicion, spread_ms};
+pub(super) use self::needed_instance::NeededInstance;
 
 /// The sessions of a partition with their streams, and the streams without a session.
 #[derive(Default)]
@@ -47,7 +48,7 @@ struct SessionStreams {
 }
 
 struct Waiting {
-    service: Arc<str>,
+    needed: NeededInstance,
     /// The last assigned instance.
     instance_id: Option<Arc<str>>,
     /// Until then the stream is reserved for that instance, or for a session that reports to hold the stream.
@@ -87,9 +88,10 @@ impl Assignment {
         self.waiting.len()
     }
 
-    /// Returns true if a service has a session.
-    pub(super) fn is_served(&self, service: &str) -> bool {
-        self.sessions.values().any(|session| *session.handle.service == *service)
+    /// Returns true if a service has a session, with `has_kinds` one that serves streams of version 3.
+    pub(super) fn is_served(&self, service: &str, has_kinds: bool) -> bool {
+        let mut handles = self.sessions.values().map(|session| &session.handle);
+        handles.any(|handle| *handle.service == *service && (handle.has_kinds || !has_kinds))
     }
 
     /// Returns true if a service has, or has had, an instance.
@@ -110,14 +112,14 @@ impl Assignment {
     pub(super) fn add(
         &mut self,
         stream: StreamNumber,
-        service: Arc<str>,
+        needed: NeededInstance,
         instance: Option<(Arc<str>, Millis)>,
     ) -> Option<&SessionHandle> {
         if instance.is_some() {
-            self.note_service(&service);
+            self.note_service(&needed.service);
         }
         let (instance_id, grace) = instance.unzip();
-        self.wait(stream, Waiting { service, instance_id, grace, free_at: grace, suspect: None });
+        self.wait(stream, Waiting { needed, instance_id, grace, free_at: grace, suspect: None });
         if grace.is_none() { self.assign(stream) } else { None }
     }
 
@@ -136,10 +138,10 @@ impl Assignment {
     pub(super) fn move_from(
         &mut self,
         stream: StreamNumber,
+        needed: &NeededInstance,
         from: SessionId,
     ) -> Option<SessionHandle> {
-        let service = self.session(from)?.service.clone();
-        let other = self.least_loaded(&service, Some(from))?;
+        let other = self.least_loaded(needed, Some(from))?;
         let other = self.session(other)?.clone();
         self.remove(stream, Some(from));
         self.assign_to(stream, other.id);
@@ -165,12 +167,12 @@ impl Assignment {
                 || waiting.free_at.is_some_and(|at| at <= now)
                 || held_set.contains(stream)
                 || waiting.instance_id.as_ref() == Some(&handle.instance_id);
-            (waiting.service == handle.service && is_eligible).then_some(*stream)
+            (waiting.needed.is_served_by(&handle) && is_eligible).then_some(*stream)
         };
         let eligible: BTreeSet<StreamNumber> = self.waiting.iter().filter_map(gets).collect();
         let released = held_set.difference(&eligible).copied().collect();
         self.deaths.on_joined(&handle);
-        self.free_after_join(&handle.service, &eligible);
+        self.free_after_join(&handle, &eligible);
         let assigned = self.first_batch(eligible, &held_set, now);
         self.sessions.insert(id, SessionStreams { handle, streams: BTreeSet::new() });
         for &stream in &assigned {
@@ -216,7 +218,7 @@ impl Assignment {
     pub(super) fn suspect(&mut self, stream: StreamNumber, suspicion: Suspicion, ms: u64) {
         let Some(waiting) = self.waiting.get(&stream) else { return };
         let (free_at, grace) = (waiting.free_at, waiting.grace);
-        let had_other = self.is_served(&waiting.service);
+        let had_other = self.least_loaded(&waiting.needed, None).is_some();
         let suspect = Suspect::new(suspicion, had_other);
         let is_spread = suspect.is_isolated() && !suspicion.has_failed;
         let spread = if is_spread { spread_ms(stream) } else { 0 };
@@ -246,19 +248,26 @@ impl Assignment {
     }
 
     /// Removes a session. Returns the streams, which wait for the instance, and move in batches.
-    pub(super) fn leave(&mut self, id: SessionId, grace: Grace) -> BTreeSet<StreamNumber> {
+    pub(super) fn leave(
+        &mut self,
+        id: SessionId,
+        grace: Grace,
+        has_kinds: impl Fn(StreamNumber) -> bool,
+    ) -> BTreeSet<StreamNumber> {
         let Some(session) = self.sessions.remove(&id) else { return BTreeSet::new() };
         self.probation.leave(id);
         let SessionHandle { service, instance_id, load, .. } = session.handle;
-        let has_others = self.is_served(&service);
+        let has_others = [false, true].map(|has_kinds| self.is_served(&service, has_kinds));
         for (index, &stream) in session.streams.iter().enumerate() {
             load.fetch_sub(1, Ordering::Relaxed);
-            let (service, instance_id) = (service.clone(), Some(instance_id.clone()));
+            let needed = NeededInstance { service: service.clone(), has_kinds: has_kinds(stream) };
+            let (instance_id, has_others) =
+                (Some(instance_id.clone()), has_others[usize::from(needed.has_kinds)]);
             let offset = batch_offset(index);
             let free_at = grace.with_others.after(offset);
             let grace = if has_others { free_at } else { grace.longest.after(offset) };
             let (grace, free_at) = (Some(grace), Some(free_at));
-            self.wait(stream, Waiting { service, instance_id, grace, free_at, suspect: None });
+            self.wait(stream, Waiting { needed, instance_id, grace, free_at, suspect: None });
         }
         session.streams
     }
@@ -270,9 +279,9 @@ impl Assignment {
     }
 
     /// Shortens the grace time of other streams of a service, which now has an instance.
-    fn free_after_join(&mut self, service: &Arc<str>, eligible: &BTreeSet<StreamNumber>) {
+    fn free_after_join(&mut self, handle: &SessionHandle, eligible: &BTreeSet<StreamNumber>) {
         let is_concerned = |(stream, waiting): (&StreamNumber, &Waiting)| {
-            let free_at = waiting.free_at.filter(|_| waiting.service == *service)?;
+            let free_at = waiting.free_at.filter(|_| waiting.needed.is_served_by(handle))?;
             let is_earlier = waiting.grace.is_some_and(|grace| free_at < grace);
             (is_earlier && !eligible.contains(stream)).then_some((*stream, free_at))
         };
@@ -316,10 +325,10 @@ impl Assignment {
         let waiting = self.waiting.get_mut(&stream)?;
         let Some(suspect) = &mut waiting.suspect else { return self.assign(stream) };
         suspect.on_due(now);
-        let (suspect, service) = (*suspect, waiting.service.clone());
-        let session = &self.sessions.get(&self.least_loaded(&service, None)?)?.handle;
+        let (suspect, needed) = (*suspect, waiting.needed.clone());
+        let session = &self.sessions.get(&self.least_loaded(&needed, None)?)?.handle;
         let (id, slot) = (session.id, session.suspect.clone());
-        let is_last = self.least_loaded(&service, Some(id)).is_none();
+        let is_last = self.least_loaded(&needed, Some(id)).is_none();
         if is_last && suspect.spares_last_instance(now) {
             self.reschedule(stream, suspect.retry(now));
             return None;
@@ -334,16 +343,19 @@ impl Assignment {
 
     /// Assigns a waiting stream to the least loaded session of the service.
     fn assign(&mut self, stream: StreamNumber) -> Option<&SessionHandle> {
-        let id = self.least_loaded(&self.waiting.get(&stream)?.service, None)?;
+        let id = self.least_loaded(&self.waiting.get(&stream)?.needed, None)?;
         self.assign_to(stream, id);
         self.session(id)
     }
 
-    /// The least loaded session of a service; one without a suspect in delivery comes first.
-    fn least_loaded(&self, service: &str, except: Option<SessionId>) -> Option<SessionId> {
+    /// The least loaded session that can serve a stream; one without a suspect in delivery comes first.
+    fn least_loaded(
+        &self,
+        needed: &NeededInstance,
+        except: Option<SessionId>,
+    ) -> Option<SessionId> {
         let serves = |session: &&SessionStreams| {
-            Some(session.handle.id) != except
-                && (*session.handle.service == *service || mutation::is(Mutation::MixServices))
+            Some(session.handle.id) != except && needed.is_served_by(&session.handle)
         };
         let rank = |session: &&SessionStreams| {
             let handle = &session.handle;

@@ -54,6 +54,8 @@ pub struct SessionHandle {
     pub window: usize,
     /// Streams assigned to the session by all partitions; the least loaded session gets the next stream.
     pub load: Arc<AtomicUsize>,
+    /// The instance supports messages of all kinds, the feature `message-kinds`, and serves streams of version 3.
+    pub has_kinds: bool,
     /// Whether the instance holds streams from an earlier session.
     pub has_returned: bool,
     /// The suspect streams in delivery at the instance; shared by all partitions.

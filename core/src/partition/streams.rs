@@ -16,6 +16,7 @@ mod loss_report;
 mod memory;
 mod push_batch;
 mod reassignment;
+mod resume_key;
 mod service_selection;
 mod shedding;
 mod silence;
@@ -42,7 +43,7 @@ use self::loss_report::LossReport;
 use self::push_batch::PushBatch;
 use self::service_selection::ServiceSelection;
 use self::tombstones::{StreamKey, Tombstones};
-use super::assignment::Assignment;
+use super::assignment::{Assignment, NeededInstance};
 use super::counters::{Counters, add, subtract};
 use super::mailbox::LinkHandle;
 use super::recovery::is_placeholder;
@@ -95,8 +96,9 @@ pub(super) struct PartitionStreams {
     created_tags: CreatedTags,
     /// Tag of the owner's claim.
     tag: ClaimTag,
-    /// Whether the finish of a stream may be stored.
+    /// Whether the finish of a stream, and streams of version 3, may be stored.
     stores_finish: bool,
+    stores_kinds: bool,
     known_claims: KnownClaims,
     losses: LossReport,
     tombstones: Tombstones,
@@ -151,6 +153,7 @@ impl PartitionStreams {
             created_tags: meta.created_tags.clone(),
             tag: ClaimTag::UNKNOWN,
             stores_finish: false,
+            stores_kinds: false,
             known_claims: KnownClaims::default(),
             losses: LossReport::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
@@ -185,9 +188,8 @@ impl PartitionStreams {
         if !mutation::is(Mutation::ForgetIds) {
             self.by_id.insert((origin.service.clone(), origin.id.clone()), number);
         }
-        let grace = now.after(self.app_grace_ms);
-        let instance = state.instance().map(|instance| (instance.clone(), grace));
-        let service = state.service().clone();
+        let instance =
+            state.instance().map(|instance| (instance.clone(), now.after(self.app_grace_ms)));
         if !mutation::is(Mutation::ForgetGroups) {
             self.index.add(number, &state);
         }
@@ -195,7 +197,7 @@ impl PartitionStreams {
         if is_placeholder(stream.state()) {
             self.placeholders.insert(number);
         } else if !self.selection.offer(&mut stream) {
-            self.assignment.add(number, service, instance);
+            self.assignment.add(number, NeededInstance::of(stream.state()), instance);
         }
         self.deadlines.set(number, stream.next_deadline(&self.limits));
         let stream = self.budgets.restored(stream);
@@ -204,7 +206,6 @@ impl PartitionStreams {
         add(&self.counters.streams, 1);
     }
 
-    /// Number of streams.
     pub(super) fn len(&self) -> usize {
         self.streams.len()
     }
@@ -216,7 +217,8 @@ impl PartitionStreams {
 
     /// Sets the context under which the next records are made.
     pub(super) fn set_context(&mut self, context: &BlobContext) {
-        (self.tag, self.stores_finish) = (context.tag, context.has_finishing());
+        self.tag = context.tag;
+        (self.stores_finish, self.stores_kinds) = (context.has_finishing(), context.has_kinds());
     }
 
     /// Sets the end of the log that the claim of this owner has found.
@@ -252,7 +254,6 @@ impl PartitionStreams {
         meta
     }
 
-    /// Numbers of all streams.
     pub(super) fn numbers(&self) -> BTreeSet<StreamNumber> {
         self.streams.keys().copied().collect()
     }

@@ -21,6 +21,7 @@ mod memory;
 mod push_batch;
 mod quarantine;
 mod redelivery;
+mod resume_key;
 mod rewrite_after_rollback;
 mod rollback;
 mod service_selection;
@@ -36,7 +37,7 @@ pub(in crate::partition) use harness::hello;
 
 use minerva_proto::TransportKind;
 
-use crate::state::Origin;
+use crate::state::{Origin, StreamProtocol};
 
 /// The origin of a test stream.
 pub(crate) fn hello_origin() -> Arc<Origin> {
@@ -48,6 +49,7 @@ pub(crate) fn hello_origin() -> Arc<Origin> {
         peer_address: String::new(),
         kind: Some(TransportKind::Tcp),
         started_at_ms: 1,
+        protocol: StreamProtocol::V2,
     };
     origin.into()
 }

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use minerva_proto::{MessageNumber, Payload, Reset, StreamId, TransportKind};
+use minerva_proto::{
+    ClientProtocol, KeyHash, MessageNumber, Payload, Reset, StreamId, TransportKind,
+};
 
 /// Reset reason of a stream for which the store lost acknowledged writes.
 pub(crate) const STATE_LOST: &str = "state lost";
@@ -26,13 +28,51 @@ pub struct Origin {
     pub kind: Option<TransportKind>,
     /// Creation time in milliseconds since 1970.
     pub started_at_ms: u64,
+    /// Version of the wire protocol.
+    pub protocol: StreamProtocol,
+}
+
+/// The version of the wire protocol of a stream, for life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamProtocol {
+    /// Version 2: text of bytes 0x20-0x7E; the stream id proves the ownership.
+    #[default]
+    V2,
+    /// Version 3: text and binary messages. Stored from version 5 on.
+    V3 {
+        /// Hash of the resume key, which proves the ownership.
+        key: KeyHash,
+    },
+}
+
+impl StreamProtocol {
+    /// The version and the key of the hello that creates a stream.
+    pub fn of_hello(protocol: &ClientProtocol) -> Self {
+        match protocol {
+            ClientProtocol::V2 => Self::V2,
+            ClientProtocol::V3(proof) => Self::V3 { key: proof.key },
+        }
+    }
+
+    /// Hash of the resume key; `None` in version 2.
+    pub fn key(&self) -> Option<KeyHash> {
+        match self {
+            Self::V2 => None,
+            Self::V3 { key } => Some(*key),
+        }
+    }
+
+    /// Whether messages may be binary or have other bytes than 0x20-0x7E.
+    pub fn has_kinds(&self) -> bool {
+        *self != Self::V2
+    }
 }
 
 impl Origin {
     /// Upper bound of the stored size in bytes, without the service.
     pub(crate) fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
-        self.credentials.len() + self.peer_address.len() + headers.sum::<usize>() + 120
+        self.credentials.len() + self.peer_address.len() + headers.sum::<usize>() + 144
     }
 }
 

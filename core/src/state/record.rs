@@ -26,11 +26,16 @@ use super::facts::{Ended, Origin};
 use super::message_bytes::unshared;
 
 pub use entry::{DamagedStreams, DecodedEntry, decode_entry, encode_entry};
-pub use meta::{Meta, StoreRollback, UnwrittenMessages};
+pub use meta::{Meta, StoreRollback, StoredTombstone, UnwrittenMessages};
 pub use seal::sealed_epoch;
 pub use snapshot::Snapshot;
 pub use stored::DecodeError;
 pub use version::{BlobContext, STORED_VERSION, VersionInForce};
+
+/// Whether one of the messages is binary, or text of other bytes than 0x20-0x7E.
+fn has_kinds<'a>(messages: impl IntoIterator<Item = &'a Payload>) -> bool {
+    !messages.into_iter().all(Payload::is_ascii_text)
+}
 
 /// A change of the state of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +154,25 @@ impl Record {
             | Self::Acknowledged { .. }
             | Self::Ended(_)
             | Self::LimitsSet { .. } => 0,
+        }
+    }
+
+    /// Whether the record belongs to a stream of version 3 alone: the creation, or messages that version 2 has not.
+    pub(super) fn has_kinds(&self) -> bool {
+        match self {
+            Self::Opened { origin, .. } => origin.protocol.has_kinds(),
+            Self::Received { messages, .. } | Self::Sent { messages } => has_kinds(messages),
+            Self::Pushed(push) => has_kinds(&push.messages),
+            Self::Assigned { .. }
+            | Self::ServiceSelected { .. }
+            | Self::Sacked(_)
+            | Self::Acknowledged { .. }
+            | Self::Ended(_)
+            | Self::LimitsSet { .. }
+            | Self::Labelled { .. }
+            | Self::JoinedGroup { .. }
+            | Self::LeftGroup { .. }
+            | Self::Finishing { .. } => false,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Used by `StreamState::restore`. The memory is bounded even for a snapshot without a checksum.
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{EventNumber, Payload, ReceiveWindow};
+use minerva_proto::{EventNumber, MessageKind, Payload, ReceiveWindow};
 
 use super::inbox::Inbox;
 use super::message_bytes::unshared;
@@ -34,6 +34,22 @@ pub(super) fn mutate(snapshot: &mut Snapshot) {
     }
     if mutation::is(Mutation::ForgetKeys) {
         snapshot.attributes.keys.clear();
+    }
+    if mutation::is(Mutation::FlipKind) {
+        let outbox = snapshot.outbox.iter_mut().map(|(_, message)| message);
+        snapshot.inbox.iter_mut().chain(outbox).for_each(|message| {
+            *message = with_other_kind(message);
+        });
+    }
+}
+
+/// A message of the other kind, unless version 2 has the message or the bytes are not UTF-8.
+fn with_other_kind(message: &Payload) -> Payload {
+    let bytes = message.bytes().clone();
+    match message.kind() {
+        MessageKind::Text if message.is_ascii_text() => message.clone(),
+        MessageKind::Text => Payload::binary(bytes),
+        MessageKind::Binary => Payload::text(bytes).unwrap_or_else(|_| message.clone()),
     }
 }
 

@@ -42,7 +42,11 @@ impl Stream {
         if self.transports.find(key).is_none() {
             return;
         }
-        if !batch.runs.iter().flat_map(|run| &run.messages).all(Payload::is_ascii_text) {
+        // The link has checked that text is UTF-8.
+        let has_kinds = self.state.origin().protocol.has_kinds();
+        if !has_kinds
+            && !batch.runs.iter().flat_map(|run| &run.messages).all(Payload::is_ascii_text)
+        {
             let reason = "batch.runs: version 2 has no bytes outside 0x20-0x7E".to_owned();
             self.close_bare(key, CloseCause::Refused { reason }, turn);
             return;

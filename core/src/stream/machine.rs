@@ -17,7 +17,7 @@ use super::subprotocol::Services;
 use super::transports::Transports;
 use super::turn::Turn;
 use super::{Millis, SessionId, TransportChange};
-use crate::state::{Origin, Record, StreamState};
+use crate::state::{Origin, Record, StreamProtocol, StreamState};
 
 /// Transport changes that wait for the application; older ones are dropped. More than a correct client makes.
 pub const MAX_TRANSPORT_CHANGES: usize = 16;
@@ -73,6 +73,7 @@ impl Stream {
             peer_address: attach.caller.peer_address.clone(),
             kind: attach.kind,
             started_at_ms,
+            protocol: StreamProtocol::of_hello(&attach.protocol),
         };
         let state = StreamState::new(origin.into(), turn.limits.max_idle_ms(), turn.tag);
         turn.effects.record(number, state.opening_record());

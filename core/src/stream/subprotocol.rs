@@ -1,8 +1,11 @@
-//! The first message of a client as the selection of a service: `subprotocol:NAME`.
+//! The first message of a client as the selection of a service: the text `subprotocol:NAME`. A binary message selects
+//! nothing.
 //!
 //! Pure. Used by the stream machine; the partition decides which services a client may select.
 
 use std::sync::Arc;
+
+use minerva_proto::Payload;
 
 /// Prefix of a message that selects a service.
 const PREFIX: &[u8] = b"subprotocol:";
@@ -27,8 +30,8 @@ pub(super) enum Selection {
 }
 
 /// Reads the first message of a client that requested a service and may select one of `services`.
-pub(super) fn select(first: &[u8], services: &Services, requested: &Arc<str>) -> Selection {
-    let Some(name) = first.strip_prefix(PREFIX) else {
+pub(super) fn select(first: &Payload, services: &Services, requested: &Arc<str>) -> Selection {
+    let Some(name) = first.strip_prefix(PREFIX).filter(|_| !first.is_binary()) else {
         return if services.contains(requested) {
             Selection::Requested
         } else {
@@ -38,7 +41,9 @@ pub(super) fn select(first: &[u8], services: &Services, requested: &Arc<str>) ->
     if let Some(service) = services.iter().find(|service| service.as_bytes() == name) {
         return Selection::Selected(service.clone());
     }
-    let name = std::str::from_utf8(name).ok().filter(|name| (1..=MAX_NAME).contains(&name.len()));
+    // A reset has no other bytes in its reason.
+    let is_shown = first.is_ascii_text() && (1..=MAX_NAME).contains(&name.len());
+    let name = std::str::from_utf8(name).ok().filter(|_| is_shown);
     Selection::Refused(
         name.map_or_else(|| NOT_ALLOWED.to_owned(), |name| format!("{NOT_ALLOWED}: {name}")),
     )

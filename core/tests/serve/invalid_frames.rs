@@ -59,6 +59,10 @@ fn invalid_batches() -> Vec<(link::Batch, &'static str)> {
     vec![
         (with_run(run((1 << 53) + 1, "x")), "batch.runs"),
         (with_run(run(0, "\u{e9}")), "batch.runs"),
+        (
+            with_run(Run { messages: vec![b"\xed\xa0\x80"[..].into()], ..Run::default() }),
+            "batch.runs",
+        ),
         (with_run(run(0, &"x".repeat((1 << 20) + 1))), "batch.runs"),
         (with_sack(negative()), "batch.sacks"),
         (with_sack(Sack { acked: (1 << 53) + 1, beyond: vec![] }), "batch.sacks"),
@@ -112,6 +116,22 @@ async fn an_invalid_batch_closes_its_transport_only() {
         edge.send(edge_frame::Frame::Batch(crate::peers::batch(1, number, number, &["x"])));
         edge.taken(number).await;
     }
+}
+
+/// Without the option for version 3, as in these tests.
+#[tokio::test]
+async fn a_transport_of_version_3_is_refused_and_the_others_go_on() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    edge.attach(attach(1, ID)).await;
+    let key_hash = vec![7; 16].into();
+    let attach = link::Attach { version: 3, key_hash, ..attach(9, OTHER_ID) };
+    edge.send(edge_frame::Frame::Attach(attach));
+    edge.send(edge_frame::Frame::Batch(batch(9, 0, 0, &["late"])));
+    let closed = edge.close().await;
+    assert!(matches!(closed.cause, Some(close::Cause::WrongVersion(_))), "{closed:?}");
+    edge.send(edge_frame::Frame::Batch(batch(1, 0, 0, &["x"])));
+    edge.taken(0).await;
 }
 
 #[tokio::test]

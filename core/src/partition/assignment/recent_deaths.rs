@@ -68,6 +68,7 @@ mod tests {
             instance_id: instance_id.clone(),
             window: 1,
             load: Arc::default(),
+            has_kinds: false,
             has_returned,
             suspect: SuspectSlot::default(),
             outputs: output_channel().0,

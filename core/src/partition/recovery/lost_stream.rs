@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use minerva_proto::{ClaimTag, Reset, StreamId, StreamNumber};
 
-use crate::state::{Ended, EndedBy, Origin, Record, STATE_LOST, StreamState};
+use crate::state::{Ended, EndedBy, Origin, Record, STATE_LOST, StreamProtocol, StreamState};
 
 /// The state of the quarantined stream `number`; `known` is the state before the damage.
 pub(crate) fn lost_state(number: StreamNumber, known: Option<&StreamState>) -> Option<StreamState> {
@@ -87,6 +87,7 @@ fn placeholder_origin(number: StreamNumber, made_at_ms: u64) -> Option<Arc<Origi
         peer_address: String::new(),
         kind: None,
         started_at_ms: made_at_ms,
+        protocol: StreamProtocol::V2,
     };
     Some(origin.into())
 }

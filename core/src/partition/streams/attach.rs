@@ -5,13 +5,15 @@ use std::time::Duration;
 use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
 use minerva_proto::{AddressKey, ClaimTag, ClientProtocol, KillReason, Reset, StreamNumber};
 
+use super::super::assignment::NeededInstance;
 use super::super::counters::add;
 use super::super::mailbox::LinkHandle;
 use super::PartitionStreams;
 use super::accounts::AccountedStream;
+use super::resume_key::NamedStream;
 use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream, has_history};
 use crate::memory_level::{BUSY_RETRY, MemoryLevel};
-use crate::state::{Ended, EndedBy};
+use crate::state::{Ended, EndedBy, StreamProtocol};
 use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn};
 use crate::unavailable as reason;
 
@@ -40,22 +42,20 @@ impl PartitionStreams {
         // An edge that reuses a transport number would leave a transport that is never detached.
         self.on_detach(key.link, key.transport, now, effects);
         self.links.insert(link.id, link);
-        if attach.protocol != ClientProtocol::V2 {
-            effects.close(key, CloseCause::WrongVersion);
-            return;
+        let named = self.named(&stream_key(&attach), &attach.protocol);
+        if named != NamedStream::Foreign {
+            self.check_claims(named.live(), reported_tags(&attach));
         }
-        let found = self.find(&attach);
-        self.check_claims(found, reported_tags(&attach));
-        let number = match (found, self.refusal(&attach, now)) {
-            (Some(number), _) => {
+        let number = match (named, self.refusal(&attach, named, now)) {
+            (NamedStream::Live(number), _) => {
                 self.count_for_address(number, attach.caller.address);
                 number
             }
-            (None, Some(cause)) => {
+            (_, Some(cause)) => {
                 effects.close(key, cause);
                 return;
             }
-            (None, None) => match self.create(&attach, now, effects) {
+            (_, None) => match self.create(&attach, now, effects) {
                 Some(number) => number,
                 None => {
                     let (reason, retry_after) = (reason::ADDRESS_FULL.to_owned(), ADDRESS_RETRY);
@@ -83,33 +83,46 @@ impl PartitionStreams {
         }
     }
 
-    /// The live stream with the service and the id of a hello.
-    pub(super) fn find(&self, attach: &Attach) -> Option<StreamNumber> {
-        let number = self.by_id.get(&stream_key(attach))?;
-        let stream = self.streams.get(number)?;
-        (!stream.state().is_ended()).then_some(*number)
-    }
-
     /// The reason to refuse a hello without a live stream; `None` if a stream may be created.
-    fn refusal(&mut self, attach: &Attach, now: Millis) -> Option<CloseCause> {
-        let unavailable = |reason: &str| {
-            let reason = reason.to_owned();
-            Some(CloseCause::Unavailable { reason, retry_after: Duration::ZERO })
-        };
+    fn refusal(&mut self, attach: &Attach, named: NamedStream, now: Millis) -> Option<CloseCause> {
+        match named {
+            NamedStream::Live(_) => return None,
+            NamedStream::OtherVersion => return Some(CloseCause::WrongVersion),
+            NamedStream::Foreign if attach.create => {
+                return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
+            }
+            // The client repeats a hello that has created the stream.
+            NamedStream::Over if attach.create => return Some(self.answer(attach, named, now)),
+            NamedStream::Foreign | NamedStream::Over | NamedStream::None => {}
+        }
         if !attach.create || attach.resume.is_some() || is_only_reset(attach) {
             // A resumed transport belongs to a stream that has ended since. A reset must not create a second stream.
-            let reported = self.end_to_report(attach).map(UnknownStream::Ended);
-            let unknown = reported.unwrap_or_else(|| self.classify(attach, now));
+            return Some(self.answer(attach, named, now));
+        }
+        self.refusal_to_create(attach, now)
+    }
+
+    /// The answer to a hello for a stream that is over or unknown.
+    fn answer(&mut self, attach: &Attach, named: NamedStream, now: Millis) -> CloseCause {
+        // Whether the stream exists is visible to the owner alone.
+        let is_own = named != NamedStream::Foreign;
+        let reported = self.end_to_report(attach).filter(|_| is_own).map(UnknownStream::Ended);
+        let unknown = reported.unwrap_or_else(|| self.classify(attach, is_own, now));
+        if is_own {
             if self.is_newly_lost(attach, &unknown) {
                 self.losses.on_unrecorded();
             }
             self.note_reset(attach, &unknown, now);
-            return match unknown {
-                UnknownStream::Ended(reset) => Some(CloseCause::Reset(reset)),
-                UnknownStream::NotFound => Some(CloseCause::Kill(KillReason::StreamAttachFailure)),
-                UnknownStream::Undecided => unavailable(reason::NEW_OWNER),
-            };
         }
+        match unknown {
+            UnknownStream::Ended(reset) => CloseCause::Reset(reset),
+            UnknownStream::NotFound => CloseCause::Kill(KillReason::StreamAttachFailure),
+            UnknownStream::Undecided => unavailable(reason::NEW_OWNER),
+        }
+    }
+
+    /// The reason not to create a stream.
+    fn refusal_to_create(&self, attach: &Attach, now: Millis) -> Option<CloseCause> {
         if self.is_late(&stream_key(attach), now) {
             return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
         }
@@ -117,8 +130,12 @@ impl PartitionStreams {
             let (reason, retry_after) = (reason::BUSY.to_owned(), BUSY_RETRY);
             return Some(CloseCause::Unavailable { reason, retry_after });
         }
+        let has_kinds = attach.protocol != ClientProtocol::V2;
+        if has_kinds && !(self.stores_kinds && self.may_serve_kinds(attach)) {
+            return Some(CloseCause::WrongVersion);
+        }
         if self.streams.len() >= self.limits.max_streams {
-            return unavailable(reason::TOO_MANY_STREAMS);
+            return Some(unavailable(reason::TOO_MANY_STREAMS));
         }
         if now >= self.expects_services_until
             && !self.services(attach).any(|service| self.assignment.is_known(service))
@@ -128,10 +145,18 @@ impl PartitionStreams {
         }
         let waiting = self.assignment.waiting() + self.selection.pending();
         let is_full = waiting >= self.limits.max_unserved;
-        if is_full && !self.services(attach).all(|service| self.assignment.is_served(service)) {
-            return unavailable(reason::NO_APPLICATION);
+        let is_served = |service: &str| self.assignment.is_served(service, has_kinds);
+        if is_full && !self.services(attach).all(is_served) {
+            return Some(unavailable(reason::NO_APPLICATION));
         }
         None
+    }
+
+    /// Returns false if all services with an instance have none that supports streams of version 3.
+    fn may_serve_kinds(&self, attach: &Attach) -> bool {
+        let is_served = |service: &str| self.assignment.is_served(service, false);
+        let mut served = self.services(attach).filter(|service| is_served(service)).peekable();
+        served.peek().is_none() || served.any(|service| self.assignment.is_served(service, true))
     }
 
     /// Returns true for a stream that the store has lost without a trace.
@@ -146,7 +171,9 @@ impl PartitionStreams {
     fn note_reset(&mut self, attach: &Attach, unknown: &UnknownStream, now: Millis) {
         let reset = attach.batch.as_ref().and_then(|batch| batch.reset.clone());
         if let (UnknownStream::NotFound, Some(reset)) = (unknown, reset) {
-            self.tombstones.add(stream_key(attach), &Ended { reset, by: EndedBy::Client }, now);
+            let ended = Ended { reset, by: EndedBy::Client };
+            let protocol = StreamProtocol::of_hello(&attach.protocol);
+            self.tombstones.add(stream_key(attach), &ended, protocol, now);
         }
     }
 
@@ -175,22 +202,23 @@ impl PartitionStreams {
         reported.map(|(_, ended)| ended.reset.clone())
     }
 
-    fn classify(&mut self, attach: &Attach, now: Millis) -> UnknownStream {
+    /// Classifies a stream that is over or unknown; without `is_own` as an unknown one.
+    fn classify(&mut self, attach: &Attach, is_own: bool, now: Millis) -> UnknownStream {
         let key = stream_key(attach);
         let created = attach.created.and_then(|created| self.classify_created(created, now));
         let is_lost = created.as_ref() == Some(&UnknownStream::lost());
-        let reported = self.tombstones.reset(&key).filter(|_| gets_reason(attach));
+        let reported = self.tombstones.reset(&key).filter(|_| is_own && gets_reason(attach));
         if let Some(reset) = reported.filter(|_| !is_lost || has_reset(attach)) {
             return UnknownStream::Ended(reset.clone());
         }
         match created {
-            Some(UnknownStream::NotFound) if self.tombstones.is_lost(&key) => {
+            Some(UnknownStream::NotFound) if is_own && self.tombstones.is_lost(&key) => {
                 return UnknownStream::lost();
             }
             Some(classified) => return classified,
             None => {}
         }
-        if self.by_id.contains_key(&key) {
+        if is_own && self.by_id.contains_key(&key) {
             return UnknownStream::NotFound;
         }
         // The edge has the number of a stream that the store has never recorded, or has assigned again.
@@ -200,7 +228,10 @@ impl PartitionStreams {
             self.note_rollback(true);
             return UnknownStream::lost();
         }
-        self.tombstones.classify(&key, attach, now)
+        match is_own {
+            true => self.tombstones.classify(&key, attach, now),
+            false => self.tombstones.classify_unknown(attach, now),
+        }
     }
 
     /// Classifies an unknown stream by number and tag of the creation; `None` if a tag is unknown.
@@ -279,7 +310,8 @@ impl PartitionStreams {
         let mut stream = Stream::create(number, attach, started_at, &mut turn);
         let (service, stream_id) = stream_key(attach);
         if !self.selection.offer(&mut stream)
-            && let Some(session) = self.assignment.add(number, service.clone(), None)
+            && let Some(session) =
+                self.assignment.add(number, NeededInstance::of(stream.state()), None)
         {
             stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
@@ -291,9 +323,17 @@ impl PartitionStreams {
     }
 }
 
-/// Returns true if the hello to an ended stream is answered with the reason of the end.
+fn unavailable(reason: &str) -> CloseCause {
+    CloseCause::Unavailable { reason: reason.to_owned(), retry_after: Duration::ZERO }
+}
+
+/// Returns true if the hello to an ended stream is answered with the reason of the end: in version 3 any hello with the
+/// key.
 fn gets_reason(attach: &Attach) -> bool {
-    has_reset(attach) || has_history(attach) || attach.created.is_some()
+    attach.protocol != ClientProtocol::V2
+        || has_reset(attach)
+        || has_history(attach)
+        || attach.created.is_some()
 }
 
 /// Returns true if the client resets the stream right behind the hello.
@@ -309,7 +349,7 @@ fn reported_tags(attach: &Attach) -> impl Iterator<Item = ClaimTag> {
 }
 
 /// The service and the id under which the stream of a transport is found.
-fn stream_key(attach: &Attach) -> StreamKey {
+pub(super) fn stream_key(attach: &Attach) -> StreamKey {
     (attach.caller.service.clone().into(), attach.stream_id.clone())
 }
 

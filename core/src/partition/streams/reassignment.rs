@@ -34,7 +34,12 @@ impl PartitionStreams {
             false => longest,
         };
         let suspects_wait_ms = if moves_at_once { crash_grace_ms } else { 0 };
-        for stream in self.assignment.leave(session, Grace { longest, with_others }) {
+        let has_kinds = |stream: StreamNumber| {
+            let stream = self.streams.get(&stream);
+            stream.is_some_and(|stream| stream.state().origin().protocol.has_kinds())
+        };
+        let grace = Grace { longest, with_others };
+        for stream in self.assignment.leave(session, grace, has_kinds) {
             let blame = match culprits.streams.contains(&stream) {
                 _ if !has_died => Blame::None,
                 true => Blame::Probable,

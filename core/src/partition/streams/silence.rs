@@ -7,6 +7,7 @@ use std::time::Duration;
 use minerva_proto::StreamNumber;
 use minerva_runtime::recurring::LineBudget;
 
+use super::super::assignment::NeededInstance;
 use super::PartitionStreams;
 use crate::clock;
 use crate::stream::{AppOutput, Blame, Effects, Millis, SessionId};
@@ -59,8 +60,9 @@ impl PartitionStreams {
         now: Millis,
         effects: &mut Effects,
     ) {
-        let has_moved = self.streams.get(&number).is_some_and(|stream| stream.has_moved_overdue());
-        let other = if has_moved { None } else { self.assignment.move_from(number, session) };
+        let stream = self.streams.get(&number).filter(|stream| !stream.has_moved_overdue());
+        let needed = stream.map(|stream| NeededInstance::of(stream.state()));
+        let other = needed.and_then(|needed| self.assignment.move_from(number, &needed, session));
         let Some(other) = other else {
             self.with_stream(number, now, effects, |stream, turn| stream.end_silent(turn));
             return;

@@ -10,7 +10,9 @@ use minerva_proto::link::Attach;
 use minerva_proto::{Reset, Sack, StreamId};
 
 use super::super::recovery::is_jump;
-use crate::state::{Ended, EndedBy, Meta, STATE_LOST, StoreRollback};
+use crate::state::{
+    Ended, EndedBy, Meta, STATE_LOST, StoreRollback, StoredTombstone, StreamProtocol,
+};
 use crate::stream::Millis;
 
 /// Tombstones that are kept: the ends of a few seconds, so that a client that returns by then gets the reason.
@@ -49,6 +51,7 @@ struct Tombstone {
     reset: Option<Reset>,
     /// The client has reset the stream: until this time a hello that would create the stream is late.
     late_until: Option<Millis>,
+    protocol: StreamProtocol,
 }
 
 /// The tombstones of one partition.
@@ -85,9 +88,11 @@ impl Tombstones {
             tombstones.rollback_proven = true;
             tombstones.streams_made = *streams_made;
             tombstones.idle_from = after(idle_ms.min(*remaining_ms));
-            for (service, id, is_lost) in ends {
-                let (key, is_lost) = ((service.clone(), id.clone()), *is_lost);
-                tombstones.insert(key, Tombstone { is_lost, reset: None, late_until: None });
+            for StoredTombstone { service, id, is_lost, key } in ends {
+                let (reset, late_until) = (None, None);
+                let protocol = key.map_or(StreamProtocol::V2, |key| StreamProtocol::V3 { key });
+                let end = Tombstone { is_lost: *is_lost, reset, late_until, protocol };
+                tombstones.insert((service.clone(), id.clone()), end);
             }
         }
         tombstones
@@ -99,8 +104,17 @@ impl Tombstones {
         if !self.rollback_proven || remaining_ms == 0 {
             return None;
         }
-        let end =
-            |key: &StreamKey| Some((key.0.clone(), key.1.clone(), self.ends.get(key)?.is_lost));
+        let end = |(service, id): &StreamKey| {
+            let Tombstone { is_lost, protocol, .. } =
+                self.ends.get(&(service.clone(), id.clone()))?;
+            let key = protocol.key();
+            Some(StoredTombstone {
+                service: service.clone(),
+                id: id.clone(),
+                is_lost: *is_lost,
+                key,
+            })
+        };
         let ends = self.order.iter().filter_map(end).collect();
         Some(StoreRollback {
             streams_made: self.streams_made,
@@ -111,10 +125,21 @@ impl Tombstones {
     }
 
     /// Adds a forgotten stream.
-    pub(super) fn add(&mut self, key: StreamKey, end: &Ended, now: Millis) {
+    pub(super) fn add(
+        &mut self,
+        key: StreamKey,
+        end: &Ended,
+        protocol: StreamProtocol,
+        now: Millis,
+    ) {
         let late_until = (end.by == EndedBy::Client).then(|| now.after(LATE_HELLO_MS));
         let reset = Some(end.reset.clone());
-        self.insert(key, Tombstone { is_lost: end.is_loss(), reset, late_until });
+        self.insert(key, Tombstone { is_lost: end.is_loss(), reset, late_until, protocol });
+    }
+
+    /// Version and key of a forgotten stream; `None` without a tombstone.
+    pub(super) fn protocol(&self, key: &StreamKey) -> Option<StreamProtocol> {
+        self.ends.get(key).map(|end| end.protocol)
     }
 
     /// The reset that ended a forgotten stream, if known.
@@ -163,10 +188,20 @@ impl Tombstones {
         match self.ends.get(key).map(|end| end.is_lost) {
             Some(true) => UnknownStream::lost(),
             Some(false) => UnknownStream::NotFound,
-            None if now >= self.idle_from || self.was_recorded(attach) => UnknownStream::NotFound,
-            None if self.rollback_proven => UnknownStream::lost(),
-            None if now < self.decided_from && has_history(attach) => UnknownStream::Undecided,
-            None => UnknownStream::NotFound,
+            None => self.classify_unknown(attach, now),
+        }
+    }
+
+    /// As [`Self::classify`], for a stream without a tombstone.
+    pub(super) fn classify_unknown(&self, attach: &Attach, now: Millis) -> UnknownStream {
+        if now >= self.idle_from || self.was_recorded(attach) {
+            UnknownStream::NotFound
+        } else if self.rollback_proven {
+            UnknownStream::lost()
+        } else if now < self.decided_from && has_history(attach) {
+            UnknownStream::Undecided
+        } else {
+            UnknownStream::NotFound
         }
     }
 
@@ -193,6 +228,7 @@ mod tests {
     use super::*;
     use crate::partition::tests::hello;
 
+    const V2: StreamProtocol = StreamProtocol::V2;
     const GRACE: u64 = 2_000;
     const IDLE: u64 = 120_000;
     const CLAIMED: u64 = 1_000_000;
@@ -229,7 +265,7 @@ mod tests {
         {
             let mut tombstones = tombstones();
             (0..count)
-                .for_each(|number| tombstones.add(key(number), &ended(STATE_LOST), Millis(0)));
+                .for_each(|number| tombstones.add(key(number), &ended(STATE_LOST), V2, Millis(0)));
             let first = tombstones.classify(&key(0), &without_history(), Millis(CLAIMED));
             assert_eq!(first == UnknownStream::lost(), is_first_kept, "{count}");
             let last = tombstones.classify(&key(count - 1), &without_history(), Millis(CLAIMED));
@@ -278,11 +314,11 @@ mod tests {
     #[test]
     fn an_end_without_a_loss_is_not_reported_as_lost() {
         let mut tombstones = tombstones();
-        tombstones.add(key(0), &ended("over"), Millis(0));
+        tombstones.add(key(0), &ended("over"), V2, Millis(0));
         tombstones.note_rollback(true);
         let attach = without_history();
         assert_eq!(tombstones.classify(&key(0), &attach, Millis(CLAIMED)), UnknownStream::NotFound);
-        tombstones.add(key(0), &ended(STATE_LOST), Millis(0));
+        tombstones.add(key(0), &ended(STATE_LOST), V2, Millis(0));
         assert_eq!(
             tombstones.classify(&key(0), &attach, Millis(CLAIMED + IDLE)),
             UnknownStream::lost()
@@ -293,7 +329,7 @@ mod tests {
     fn a_tombstone_of_this_owner_has_the_reset() {
         let mut tombstones = tombstones();
         assert_eq!(tombstones.reset(&key(0)), None);
-        tombstones.add(key(0), &ended("over"), Millis(0));
+        tombstones.add(key(0), &ended("over"), V2, Millis(0));
         assert_eq!(tombstones.reset(&key(0)), Some(&Reset::new("over", true)));
         tombstones.note_rollback(true);
         let now = Millis(CLAIMED);
@@ -304,8 +340,8 @@ mod tests {
     #[test]
     fn the_next_owner_classifies_like_this_one() {
         let mut tombstones = tombstones();
-        tombstones.add(key(0), &ended(STATE_LOST), Millis(0));
-        tombstones.add(key(1), &ended("over"), Millis(0));
+        tombstones.add(key(0), &ended(STATE_LOST), V2, Millis(0));
+        tombstones.add(key(1), &ended("over"), V2, Millis(0));
         assert_eq!(tombstones.rollback(Millis(CLAIMED)), None, "no rollback was proven");
         tombstones.note_rollback(true);
         let at = |left| Millis(CLAIMED + IDLE - left);

@@ -3,6 +3,7 @@
 use minerva_proto::StreamNumber;
 use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 
+use super::super::assignment::NeededInstance;
 use super::super::counters::{add, subtract};
 use super::super::mailbox::MailReceiver;
 use super::PartitionStreams;
@@ -87,8 +88,8 @@ impl PartitionStreams {
         if stream.state().inbox().is_done() {
             return;
         }
-        let service = stream.state().service().clone();
-        if let Some(session) = self.assignment.add(number, service, None).cloned() {
+        let needed = NeededInstance::of(stream.state());
+        if let Some(session) = self.assignment.add(number, needed, None).cloned() {
             self.with_stream(number, now, effects, |stream, turn| {
                 stream.on_assigned(session.id, &session.instance_id, session.window, turn);
             });
@@ -124,7 +125,7 @@ impl PartitionStreams {
                 self.by_id.remove(&key);
             }
             if let Some((_, ended)) = stream.state().inbox().ended() {
-                self.tombstones.add(key, ended, now);
+                self.tombstones.add(key, ended, stream.state().origin().protocol, now);
             }
             self.assignment.remove(number, stream.session());
             self.index.remove(number, stream.state());

@@ -9,6 +9,7 @@ use minerva_proto::StreamNumber;
 
 use super::super::mailbox::{Mail, MailReceiver};
 use super::PartitionStreams;
+use super::attach::stream_key;
 use crate::stream::{Millis, Stream, TransportKey};
 
 /// Pause before a postponed timeout is due again, in milliseconds.
@@ -52,7 +53,7 @@ impl PartitionStreams {
     /// The stream that a mail attaches to a client, or whose client or application acknowledges something.
     fn progressing(&self, mail: &Mail) -> Option<StreamNumber> {
         match mail {
-            Mail::Attach { attach, .. } => self.find(attach),
+            Mail::Attach { attach, .. } => self.named(&stream_key(attach), &attach.protocol).live(),
             Mail::Batch { link, transport, batch } if !batch.sacks.is_empty() => {
                 let key = TransportKey { link: *link, transport: *transport };
                 self.transports.get(&key).copied()

@@ -125,6 +125,21 @@ impl Harness {
         instance: &str,
         held: Vec<HeldStream>,
     ) -> TestSession {
+        self.join_session(service, (id, instance), held, true)
+    }
+
+    /// A session of an instance without the feature `message-kinds`.
+    pub(super) fn join_without_kinds(&self, id: u64, instance: &str) -> TestSession {
+        self.join_session("default", (id, instance), Vec::new(), false)
+    }
+
+    fn join_session(
+        &self,
+        service: &str,
+        (id, instance): (u64, &str),
+        held: Vec<HeldStream>,
+        has_kinds: bool,
+    ) -> TestSession {
         let (outputs, app) = output_channel();
         let handle = SessionHandle {
             id: SessionId(id),
@@ -132,6 +147,7 @@ impl Harness {
             instance_id: instance.into(),
             window: 1000,
             load: Arc::new(AtomicUsize::new(0)),
+            has_kinds,
             has_returned: !held.is_empty(),
             suspect: SuspectSlot::default(),
             outputs,

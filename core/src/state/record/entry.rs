@@ -143,17 +143,17 @@ impl Header {
     fn of(context: &BlobContext, records: &[(StreamNumber, Record)]) -> Self {
         let mut bytes = [0; 11];
         bytes[0] = VERSION_KEY;
-        if context.has_tags() && context.tag.is_known() {
-            let versions = records.iter().map(|(_, record)| reader_version(context, record));
-            let version = versions.fold(context.tags_version(), u32::max);
-            bytes[1] = version as u8;
-            bytes[2] = TAG_KEY;
-            bytes[3..].copy_from_slice(&context.tag.0.to_le_bytes());
-            Self { bytes, length: 11 }
-        } else {
-            bytes[1] = BASE_VERSION as u8;
-            Self { bytes, length: 2 }
+        let has_tag = context.has_tags() && context.tag.is_known();
+        let versions = records.iter().map(|(_, record)| reader_version(context, record));
+        let versions = versions.filter(|version| has_tag || *version == context.kinds_version());
+        let base = if has_tag { context.tags_version() } else { BASE_VERSION };
+        bytes[1] = versions.fold(base, u32::max) as u8;
+        if !has_tag {
+            return Self { bytes, length: 2 };
         }
+        bytes[2] = TAG_KEY;
+        bytes[3..].copy_from_slice(&context.tag.0.to_le_bytes());
+        Self { bytes, length: 11 }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -161,10 +161,12 @@ impl Header {
     }
 }
 
-/// The oldest reader version of a record in an entry with claim tags.
+/// The oldest reader version of a record; without claim tags, only of a record that needs `kinds_version`.
 fn reader_version(context: &BlobContext, record: &Record) -> u32 {
     let is_redelivered = matches!(record, Record::Assigned { redeliveries: 1.., .. });
-    if matches!(record, Record::Finishing { .. }) {
+    if record.has_kinds() {
+        context.kinds_version()
+    } else if matches!(record, Record::Finishing { .. }) {
         context.finishing_version()
     } else if is_redelivered && context.has_redeliveries() {
         context.redeliveries_version()

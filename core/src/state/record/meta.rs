@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamId, StreamNumber};
+use minerva_proto::{ClaimTag, KeyHash, LogIndex, MessageNumber, StreamId, StreamNumber};
 use prost::Message;
 
 use super::super::checkpoint_summary::CheckpointSummary;
@@ -32,10 +32,23 @@ pub struct StoreRollback {
     pub streams_made: u64,
     /// Remaining time in which clients may reconnect, in milliseconds.
     pub remaining_ms: u64,
-    /// Tombstones of streams that ended since: service, id, and whether a part of the stream was lost.
-    pub tombstones: Vec<(Arc<str>, StreamId, bool)>,
+    /// Streams that ended since.
+    pub tombstones: Vec<StoredTombstone>,
     /// Messages that this owner has not written to a transport; only in the last checkpoint.
     pub unwritten: Option<UnwrittenMessages>,
+}
+
+/// The end of a forgotten stream, kept after a rollback of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTombstone {
+    /// Service in the hello.
+    pub service: Arc<str>,
+    /// Stream id.
+    pub id: StreamId,
+    /// The store lost a part of the stream.
+    pub is_lost: bool,
+    /// Hash of the resume key of a stream of version 3. Stored from version 5 on.
+    pub key: Option<KeyHash>,
 }
 
 /// The s2c messages that an owner has not written to any transport before the release of the partition.
@@ -58,8 +71,10 @@ impl Meta {
             tags.map(|(first, tag)| StoredCreatedTag { first, tag: tag.0 }).collect();
         let checkpoint = self.checkpoint.as_ref().filter(|_| context.has_tags());
         let is_base = created_tags.is_empty() && checkpoint.is_none();
+        let version = if is_base { BASE_VERSION } else { context.tags_version() };
+        let has_keys = self.rollback.as_ref().is_some_and(StoreRollback::has_keys);
         let stored = StoredMeta {
-            version: if is_base { BASE_VERSION } else { context.tags_version() },
+            version: if has_keys { version.max(context.kinds_version()) } else { version },
             streams_made: self.streams_made,
             rollback: self.rollback.as_ref().map(Into::into),
             created_tags,
@@ -75,7 +90,10 @@ impl Meta {
     pub fn decode(partition: u32, blob: Bytes) -> Result<Self, DecodeError> {
         let is_base = |stored: &StoredMeta| {
             let is_new = !stored.created_tags.is_empty() || stored.checkpoint.is_some();
-            stored.version == BASE_VERSION && !is_new
+            let rollback = stored.rollback.as_ref();
+            let has_keys = rollback
+                .is_some_and(|rollback| rollback.tombstones.iter().any(|end| !end.key.is_empty()));
+            stored.version == BASE_VERSION && !is_new && !has_keys
         };
         let stored = seal::decode_message(partition, Position::Meta, blob, is_base)?;
         let tag = |stored: StoredCreatedTag| (stored.first, ClaimTag(stored.tag));
@@ -134,7 +152,7 @@ struct StoredRollback {
     #[prost(uint64, tag = "2")]
     remaining_ms: u64,
     #[prost(message, repeated, tag = "3")]
-    tombstones: Vec<StoredTombstone>,
+    tombstones: Vec<TombstoneFields>,
     #[prost(message, optional, tag = "4")]
     unwritten: Option<StoredUnwritten>,
 }
@@ -151,13 +169,42 @@ struct StoredUnwritten {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct StoredTombstone {
+struct TombstoneFields {
     #[prost(string, tag = "1")]
     service: String,
     #[prost(string, tag = "2")]
     id: String,
     #[prost(bool, tag = "3")]
     is_lost: bool,
+    /// Empty in version 2. Version 5.
+    #[prost(bytes = "bytes", tag = "4")]
+    key: Bytes,
+}
+
+impl From<&StoredTombstone> for TombstoneFields {
+    fn from(tombstone: &StoredTombstone) -> Self {
+        let StoredTombstone { service, id, is_lost, key } = tombstone;
+        Self {
+            service: service.to_string(),
+            id: id.as_str().to_owned(),
+            is_lost: *is_lost,
+            key: key.map_or_else(Bytes::new, |key| Bytes::copy_from_slice(&key.0)),
+        }
+    }
+}
+
+impl TryFrom<TombstoneFields> for StoredTombstone {
+    type Error = DecodeError;
+
+    fn try_from(fields: TombstoneFields) -> Result<Self, DecodeError> {
+        let TombstoneFields { service, id, is_lost, key } = fields;
+        let id = StreamId::parse(&id).map_err(|_| DecodeError::Field("id"))?;
+        let parsed = KeyHash::parse(&key);
+        if parsed.is_none() && !key.is_empty() {
+            return Err(DecodeError::Field("key"));
+        }
+        Ok(Self { service: service.into(), id, is_lost, key: parsed })
+    }
 }
 
 impl From<&CheckpointSummary> for StoredSummary {
@@ -179,16 +226,11 @@ impl TryFrom<StoredSummary> for CheckpointSummary {
 
 impl From<&StoreRollback> for StoredRollback {
     fn from(rollback: &StoreRollback) -> Self {
-        let tombstone = |(service, id, is_lost): &(Arc<str>, StreamId, bool)| StoredTombstone {
-            service: service.to_string(),
-            id: id.as_str().to_owned(),
-            is_lost: *is_lost,
-        };
         let StoreRollback { streams_made, remaining_ms, tombstones, unwritten } = rollback;
         Self {
             streams_made: *streams_made,
             remaining_ms: *remaining_ms,
-            tombstones: tombstones.iter().map(tombstone).collect(),
+            tombstones: tombstones.iter().map(Into::into).collect(),
             unwritten: unwritten.as_ref().map(Into::into),
         }
     }
@@ -199,14 +241,16 @@ impl TryFrom<StoredRollback> for StoreRollback {
 
     fn try_from(stored: StoredRollback) -> Result<Self, DecodeError> {
         let StoredRollback { streams_made, remaining_ms, tombstones, unwritten } = stored;
-        let tombstone = |stored: StoredTombstone| {
-            let id = StreamId::parse(&stored.id).map_err(|_| DecodeError::Field("id"))?;
-            Ok((stored.service.into(), id, stored.is_lost))
-        };
-        let tombstones =
-            tombstones.into_iter().map(tombstone).collect::<Result<_, DecodeError>>()?;
+        let tombstones = tombstones.into_iter().map(TryInto::try_into);
+        let tombstones = tombstones.collect::<Result<_, DecodeError>>()?;
         let unwritten = unwritten.map(TryInto::try_into).transpose()?;
         Ok(Self { streams_made, remaining_ms, tombstones, unwritten })
+    }
+}
+
+impl StoreRollback {
+    fn has_keys(&self) -> bool {
+        self.tombstones.iter().any(|tombstone| tombstone.key.is_some())
     }
 }
 

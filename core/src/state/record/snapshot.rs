@@ -15,7 +15,7 @@ use super::seal::{self, Position};
 use super::stored::StoredEnded;
 use super::stored_origin::StoredOrigin;
 use super::version::BASE_VERSION;
-use super::{BlobContext, DecodeError};
+use super::{BlobContext, DecodeError, has_kinds};
 
 /// Greatest overhead of a message in bytes.
 const PER_MESSAGE: usize = 20;
@@ -84,8 +84,17 @@ impl Snapshot {
             stored.version = context.finishing_version();
             stored.finish = Some(finish.to_string());
         }
+        if self.has_kinds() {
+            stored.version = stored.version.max(context.kinds_version());
+        }
         let position = Position::Snapshot(stream);
         seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
+    }
+
+    /// Whether the stream has version 3, or a message that version 2 has not.
+    fn has_kinds(&self) -> bool {
+        let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, message)| message);
+        self.origin.protocol.has_kinds() || has_kinds(self.inbox.iter().chain(numbered))
     }
 
     fn stored(
@@ -146,11 +155,12 @@ impl Snapshot {
 impl StoredSnapshot {
     /// Whether a reader of the base version knows all content.
     fn is_base(&self) -> bool {
-        let Self { tags, assignments, redeliveries, finish, binary_inbox, .. } = self;
+        let Self { tags, assignments, redeliveries, finish, binary_inbox, origin, .. } = self;
+        let is_v2 = origin.as_ref().is_none_or(|origin| !origin.has_kinds());
         let has_binary = !binary_inbox.is_empty()
             || self.waiting.iter().chain(&self.outbox).any(|message| message.binary);
         let is_first = tags.is_none() && *assignments == 0 && *redeliveries == 0;
-        is_first && finish.is_none() && !has_binary
+        is_first && finish.is_none() && is_v2 && !has_binary
     }
 
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {

@@ -1,10 +1,14 @@
 //! The stored form of the facts from the hello; a part of records and snapshots.
 
-use minerva_proto::{StreamId, TransportKind};
+use bytes::Bytes;
+use minerva_proto::{KeyHash, StreamId, TransportKind};
 use prost::Message;
 
-use super::super::facts::Origin;
+use super::super::facts::{Origin, StreamProtocol};
 use super::DecodeError;
+
+/// Value of `protocol` in streams of version 3.
+const VERSION_3: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StoredOrigin {
@@ -22,6 +26,12 @@ pub(super) struct StoredOrigin {
     kind: u32,
     #[prost(uint64, tag = "7")]
     started_at_ms: u64,
+    /// 0 stands for version 2. Version 5.
+    #[prost(uint32, tag = "8")]
+    protocol: u32,
+    /// Hash of the resume key; empty in version 2. Version 5.
+    #[prost(bytes = "bytes", tag = "9")]
+    key: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -46,7 +56,19 @@ impl From<&Origin> for StoredOrigin {
             peer_address: origin.peer_address.clone(),
             kind: kind_number(origin.kind),
             started_at_ms: origin.started_at_ms,
+            protocol: if origin.protocol.has_kinds() { VERSION_3 } else { 0 },
+            key: match origin.protocol {
+                StreamProtocol::V2 => Bytes::new(),
+                StreamProtocol::V3 { key } => Bytes::copy_from_slice(&key.0),
+            },
         }
+    }
+}
+
+impl StoredOrigin {
+    /// Whether the stream has another version of the wire protocol than version 2.
+    pub(super) fn has_kinds(&self) -> bool {
+        self.protocol != 0 || !self.key.is_empty()
     }
 }
 
@@ -62,7 +84,19 @@ impl TryFrom<StoredOrigin> for Origin {
             peer_address: stored.peer_address,
             kind: kind_of(stored.kind),
             started_at_ms: stored.started_at_ms,
+            protocol: protocol_of(stored.protocol, &stored.key)?,
         })
+    }
+}
+
+fn protocol_of(version: u32, key: &[u8]) -> Result<StreamProtocol, DecodeError> {
+    match version {
+        0 if key.is_empty() => Ok(StreamProtocol::V2),
+        VERSION_3 => {
+            let key = KeyHash::parse(key).ok_or(DecodeError::Field("key"))?;
+            Ok(StreamProtocol::V3 { key })
+        }
+        _ => Err(DecodeError::Field("protocol")),
     }
 }
 

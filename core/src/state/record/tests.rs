@@ -2,16 +2,18 @@
 
 mod damage;
 mod golden;
+mod kinds;
 
 use minerva_proto::{
-    ClaimTag, EventNumber, LogIndex, MessageNumber, Reset, StreamId, StreamNumber, TransportKind,
+    ClaimTag, EventNumber, KeyHash, LogIndex, MessageNumber, Reset, StreamId, StreamNumber,
+    TransportKind,
 };
 
 use super::super::checkpoint_summary::CheckpointSummary;
 use super::*;
 use crate::state::{
-    Attributes, CreatedTags, Ended, EndedBy, NextNumbers, Origin, OutboxLimits, StreamState,
-    TagHistory,
+    Attributes, CreatedTags, Ended, EndedBy, NextNumbers, Origin, OutboxLimits, StreamProtocol,
+    StreamState, TagHistory,
 };
 
 fn origin() -> Origin {
@@ -23,8 +25,15 @@ fn origin() -> Origin {
         peer_address: "192.0.2.1".to_owned(),
         kind: Some(TransportKind::HttpStream),
         started_at_ms: 5,
+        protocol: StreamProtocol::V2,
     }
 }
+
+fn tombstone(key: Option<KeyHash>) -> StoredTombstone {
+    StoredTombstone { service: "default".into(), id: origin().id, is_lost: true, key }
+}
+
+const KEY: KeyHash = KeyHash([0xa5; 16]);
 
 fn every_record() -> Vec<(StreamNumber, Record)> {
     let ended = |by| Record::Ended(Ended { reset: Reset::new("over", true), by });
@@ -179,7 +188,7 @@ fn snapshots_and_meta_round_trip() {
         let expected = Snapshot { tags, assignments, ..snapshot() };
         assert_eq!(Snapshot::decode(PARTITION, STREAM, stored), Ok((expected, LogIndex(9))));
     }
-    let tombstones = vec![("default".into(), origin().id, true)];
+    let tombstones = vec![tombstone(None)];
     let unwritten = Some(UnwrittenMessages {
         epoch: 4,
         from: vec![(StreamNumber(1), MessageNumber(7)), (StreamNumber(3), MessageNumber(0))],

@@ -16,10 +16,11 @@ use super::DecodeError;
 /// - 2: claim tags of log entries, streams and the stream count; summaries of checkpoints.
 /// - 3: redeliveries of streams.
 /// - 4: finished streams with messages that the client has not acknowledged.
-pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 5 } else { 4 };
+/// - 5: streams of version 3 of the wire protocol; binary messages, and text of other bytes than 0x20-0x7E.
+pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 6 } else { 5 };
 
 /// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim
-/// tags need a reader of version 5, although their content is that of an older version.
+/// tags need a reader of version 6, although their content is that of an older version.
 const STANDS_FOR_NEXT: bool = option_env!("MINERVA_NEXT_STORED_VERSION").is_some();
 
 /// The version of content without claim tags.
@@ -33,6 +34,9 @@ const REDELIVERIES_VERSION: u32 = 3;
 
 /// The first version with finished streams.
 const FINISHING_VERSION: u32 = 4;
+
+/// The first version with streams of version 3 and with kinds of messages.
+const KINDS_VERSION: u32 = 5;
 
 /// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
 #[derive(Clone, Debug)]
@@ -100,6 +104,17 @@ impl BlobContext {
     /// The oldest reader version of a blob with finished streams.
     pub(super) fn finishing_version(&self) -> u32 {
         self.tags_version().max(FINISHING_VERSION)
+    }
+
+    /// Whether streams of version 3 may be created.
+    pub(crate) fn has_kinds(&self) -> bool {
+        self.version >= KINDS_VERSION
+    }
+
+    /// The oldest reader version of a blob with a stream of version 3, or with messages that version 2 has not. Such
+    /// content is never left out.
+    pub(super) fn kinds_version(&self) -> u32 {
+        self.tags_version().max(KINDS_VERSION)
     }
 
     /// Whether claim tags may be written.

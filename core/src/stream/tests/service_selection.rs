@@ -1,7 +1,7 @@
 //! Selection of the service by the first message.
 
-use minerva_proto::Reset;
-use minerva_proto::link::Batch;
+use minerva_proto::link::{Attach, Batch, Run};
+use minerva_proto::{ClientProtocol, KeyHash, KeyProof, MessageNumber, Payload, Reset};
 
 use super::harness::{Harness, TAG, batch, primary, secondary};
 use crate::limits::Limits;
@@ -146,4 +146,29 @@ fn a_reset_with_the_selection_reaches_the_service() {
     assert!(!harness.stream.state().inbox().is_done());
     let ended = "app event 1: ended bye|1 by Client";
     assert_eq!(harness.assign(1000).last().unwrap(), ended);
+}
+
+#[test]
+fn only_a_text_message_selects_a_service() {
+    let first = |message: Payload| Batch {
+        runs: vec![Run { first: MessageNumber(0), messages: vec![message] }],
+        ..batch(0, &[])
+    };
+    let protocol = ClientProtocol::V3(KeyProof { key: KeyHash([7; 16]), next: None });
+    for (message, reason) in [
+        (Payload::binary(&b"subprotocol:chat"[..]), "no subprotocol"),
+        ("subprotocol:\u{e9}".into(), "subprotocol not allowed"),
+        ("subprotocol:a\nb".into(), "subprotocol not allowed"),
+    ] {
+        let (mut harness, _) = Harness::open(Attach { protocol, ..primary(0) }, Limits::default());
+        offer(&mut harness, &["chat"]);
+        harness.batch(first(message));
+        let ended = harness.stream.state().inbox().ended().map(|(_, ended)| ended.reset.clone());
+        assert_eq!(ended, Some(Reset::new(reason, false)));
+    }
+    // The requested service gets the message.
+    let (mut harness, _) = Harness::open(Attach { protocol, ..primary(0) }, Limits::default());
+    offer(&mut harness, &["chat", "default"]);
+    harness.batch(first(Payload::binary(&b"subprotocol:chat"[..])));
+    assert_eq!((service(&harness), harness.stream.awaits_selection()), ("default", false));
 }

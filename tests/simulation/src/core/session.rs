@@ -11,6 +11,7 @@ use minerva_core::partition::{
 use minerva_core::simulation::{self as convert, Registration};
 use minerva_core::state::EndedBy as StoredEndedBy;
 use minerva_core::stream::{AppOutput, RefusedReason};
+use minerva_proto::Feature;
 use minerva_proto::app::{Command, Event, event};
 
 use super::process::Outputs;
@@ -66,6 +67,7 @@ impl Session {
             instance_id: registration.instance_id,
             window: registration.window,
             load: Arc::new(AtomicUsize::new(0)),
+            has_kinds: registration.features.contains(Feature::MessageKinds),
             has_returned: !registration.held.is_empty(),
             suspect: SuspectSlot::default(),
             outputs,

@@ -127,7 +127,7 @@ fn a_damaged_snapshot_or_meta_blob_is_an_error() {
     let rollback = StoreRollback {
         streams_made: 2,
         remaining_ms: 1000,
-        tombstones: vec![("default".into(), origin().id, true)],
+        tombstones: vec![tombstone(None)],
         unwritten: None,
     };
     for version in [1, 2] {
@@ -192,19 +192,22 @@ fn a_blob_of_another_position_is_damaged() {
 
 #[test]
 fn an_intact_blob_of_a_newer_version_is_refused_with_both_versions() {
-    let error = DecodeError::Version { needs: 5, reads: STORED_VERSION };
+    const NEWER: u8 = STORED_VERSION as u8 + 1;
+    let error = DecodeError::Version { needs: NEWER.into(), reads: STORED_VERSION };
     assert_eq!(
         error.to_string(),
-        "needs a program that reads version 5 of the stored form; this one reads versions 1 to 4"
+        "needs a program that reads version 6 of the stored form; this one reads versions 1 to 5"
     );
     // A header with a field that this program does not know.
-    let entry = encode_with_header(&context(2), INDEX, &records(), &[8, 5, 0x22, 2, 0xff, 0xff]);
+    let entry =
+        encode_with_header(&context(2), INDEX, &records(), &[8, NEWER, 0x22, 2, 0xff, 0xff]);
     assert_eq!(decode_entry(PARTITION, INDEX, entry.clone()), Err(error.clone()));
     let mut damaged = entry.to_vec();
     damaged[0] ^= 1;
     assert_eq!(decode_entry(PARTITION, INDEX, damaged.into()), Err(error.clone()));
     // Content behind the version that this program cannot decode.
-    let newer = |position| seal(&context(2), position, 4, |blob| blob.extend([8, 5, 0xff, 0xff]));
+    let newer =
+        |position| seal(&context(2), position, 4, |blob| blob.extend([8, NEWER, 0xff, 0xff]));
     let stored = newer(Position::Snapshot(STREAM));
     assert_eq!(Snapshot::decode(PARTITION, STREAM, stored), Err(error.clone()));
     assert_eq!(Meta::decode(PARTITION, newer(Position::Meta)), Err(error));

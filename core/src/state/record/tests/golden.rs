@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use minerva_proto::TransportKind;
 
+use super::kinds::{records_of_version_3, snapshot_of_version_3};
 use super::*;
 use crate::state::CheckpointSummary;
 use crate::state::record::seal::read_varint;
@@ -18,8 +19,9 @@ use crate::state::record::seal::read_varint;
 /// Number of record kinds; see [`kind_of`].
 const RECORD_KINDS: usize = 14;
 
-/// The released sets, each with the CRC-32C of its files. They never change.
-const RELEASED: &[(u32, u32)] = &[(1, 0xedbb_0e88)];
+/// The complete sets, each with the CRC-32C of its files. They never change.
+const RELEASED: &[(u32, u32)] =
+    &[(1, 0xedbb_0e88), (2, 0x01dc_871c), (3, 0xb81a_10e0), (4, 0xe992_4259)];
 
 /// A number for each kind of record. A new kind gets the next number; the set of the newest version must contain it.
 fn kind_of(record: &Record) -> usize {
@@ -155,6 +157,7 @@ fn write_newest_set() {
     let redelivered = Record::Assigned { instance: "i-2".into(), redeliveries: 3 };
     every.push((StreamNumber(first), redelivered));
     every.push((StreamNumber(first), Record::Finishing { reason: "finished".into() }));
+    every.extend(records_of_version_3().map(|record| (StreamNumber(first + 1), record)));
     for (index, records) in [every, pushes(first..first + 5, &"push".into())].iter().enumerate() {
         let blob = encode_entry(&context(STORED_VERSION), LogIndex(index as u64), records);
         write(format!("entry-{PARTITION}-{index}.bin"), blob);
@@ -174,12 +177,17 @@ fn write_newest_set() {
                 meta.created_tags.note(3, ClaimTag(2));
                 let stored = [(StreamNumber(first), LogIndex(4))].into();
                 meta.checkpoint = Some(CheckpointSummary::new(LogIndex(7), &stored));
+                let rollback = meta.rollback.iter_mut();
+                rollback.for_each(|rollback| rollback.tombstones.push(tombstone(Some(KEY))));
                 Content::Meta(meta)
             }
         };
         let name = golden.path.file_name().unwrap().to_str().unwrap();
         write(name.to_owned(), golden.encode(&content, STORED_VERSION));
     }
+    let stream = StreamNumber(first + 1);
+    let blob = snapshot_of_version_3().encode(&context(STORED_VERSION), stream, LogIndex(9));
+    write(format!("snapshot-{PARTITION}-{stream}.bin"), blob);
 }
 
 /// Claim tags of a stream whose owner has changed.
@@ -270,8 +278,8 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
                 Content::Meta(meta) => covered.extend(parts_of_meta(&meta)),
             }
         }
-        // Release 0.1 had all kinds of records that exist today. A new kind belongs to the newest version only.
-        let expected = if version == STORED_VERSION { RECORD_KINDS } else { 13 };
+        // Release 0.1 had all kinds of records but the finish. A new kind belongs to the newest version only.
+        let expected = if version >= 4 { RECORD_KINDS } else { 13 };
         assert_eq!(kinds, (0..expected).collect(), "records of version {version}");
         let mut parts = PARTS.to_vec();
         parts.extend(if version >= 2 {
@@ -281,6 +289,8 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
         });
         parts.extend((version >= 3).then_some("redeliveries"));
         parts.extend((version >= 4).then_some("finish"));
+        let kinds = ["version 3", "text", "binary", "keys of tombstones"];
+        parts.extend(kinds.into_iter().filter(|_| version >= 5));
         let covered: BTreeSet<&str> = covered.iter().map(String::as_str).collect();
         assert_eq!(covered, parts.into_iter().collect(), "content of version {version}");
     }
@@ -339,6 +349,12 @@ fn parts_of(snapshot: &Snapshot) -> Vec<String> {
         (!snapshot.tags.is_empty(), "claim tags"),
         (snapshot.redeliveries > 0, "redeliveries"),
         (snapshot.attributes.finish.is_some(), "finish"),
+        (snapshot.origin.protocol.has_kinds(), "version 3"),
+        (
+            snapshot.inbox.iter().any(|message| !message.is_binary() && !message.is_ascii_text()),
+            "text",
+        ),
+        (snapshot.outbox.iter().any(|(_, message)| message.is_binary()), "binary"),
     ];
     let ended = snapshot.ended.iter().map(|ended| format!("ended by {:?}", ended.by));
     let parts = parts.into_iter().filter(|(is_there, _)| *is_there);
@@ -350,6 +366,11 @@ fn parts_of_meta(meta: &Meta) -> Vec<String> {
     let parts = [
         (rollback.is_some_and(|rollback| !rollback.tombstones.is_empty()), "tombstones"),
         (rollback.is_some_and(|rollback| rollback.unwritten.is_some()), "unwritten messages"),
+        (
+            rollback
+                .is_some_and(|rollback| rollback.tombstones.iter().any(|end| end.key.is_some())),
+            "keys of tombstones",
+        ),
         (meta.created_tags.lines().len() > 0, "created tags"),
         (meta.checkpoint.is_some(), "checkpoint"),
     ];
