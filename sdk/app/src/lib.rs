@@ -67,7 +67,7 @@
 //! # Layout
 //!
 //! [`Service`] accepts streams and stops; [`AppStream`] is one stream with its halves [`Receiver`] and
-//! [`Sender`]; [`Streams`] reaches any stream from outside; [`qan`] adds questions and answers to a stream.
+//! [`Sender`]; [`Streams`] reaches any stream from outside; [`qan`] adds questions and answers to a stream, [`files`] files.
 //! Internally, `session` is the pure state machine of all streams, and `service/` contains the tasks that own
 //! the gRPC calls: the `driver` keeps a `connector` per address, which makes one `call` after the other.
 #![warn(missing_docs)]
@@ -77,6 +77,7 @@ mod clock;
 mod contents;
 mod error;
 mod event;
+pub mod files;
 mod info;
 pub mod qan;
 mod random;

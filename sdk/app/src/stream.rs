@@ -7,6 +7,7 @@ mod resume;
 mod sender;
 
 pub use json::JsonError;
+pub(crate) use json::to_json;
 pub use receiver::Receiver;
 pub use sender::Sender;
 

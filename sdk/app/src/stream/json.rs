@@ -26,7 +26,7 @@ impl Sender {
     /// # Errors
     /// Those of [`Self::send`], and if the value has no JSON form.
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), JsonError> {
-        let message = encode(value)?;
+        let message = to_json(value)?;
         Ok(self.send(message).await?)
     }
 }
@@ -70,7 +70,7 @@ impl AppStream {
 }
 
 /// Encodes a value with bytes 0x20-0x7E only: other characters occur in strings, where JSON has an escape for each.
-fn encode<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(value)?;
     if is_message_allowed(text.as_bytes()) {
         return Ok(text);
@@ -97,10 +97,10 @@ mod tests {
     fn every_text_is_encoded_in_ascii_and_decoded_again() {
         for text in ["", "plain \"quoted\" \\", "é ü 語", "🦀", "\u{7f}\u{80}\n\t\u{0}", "\u{2028}"]
         {
-            let json = encode(&[text]).unwrap();
+            let json = to_json(&[text]).unwrap();
             assert!(json.bytes().all(|byte| matches!(byte, 0x20..=0x7E)), "{json}");
             assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
         }
-        assert_eq!(encode("é🦀").unwrap(), r#""\u00e9\ud83e\udd80""#);
+        assert_eq!(to_json("é🦀").unwrap(), r#""\u00e9\ud83e\udd80""#);
     }
 }

@@ -292,7 +292,7 @@ impl Sender {
     }
 
     /// Checks a message, so that an unacceptable one gets no number.
-    fn checked(&self, message: Message) -> Result<Message, SendError> {
+    pub(crate) fn checked(&self, message: Message) -> Result<Message, SendError> {
         self.shared.check(&self.cell, &message)?;
         Ok(message)
     }

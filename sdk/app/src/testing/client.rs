@@ -149,7 +149,7 @@ impl Client {
     /// Sets the messages that the client accepts and may send; [`Accepts::AsciiText`] by default.
     ///
     /// ```
-    /// use minerva_app::Accepts;
+    /// use minerva_app::{Accepts, Message};
     /// use minerva_app::testing::{Client, Kit};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -161,7 +161,7 @@ impl Client {
     /// let mut stream = service.accept().await.unwrap();
     /// assert_eq!(stream.recv().await.unwrap(), "caf\u{e9}");
     /// stream.send(vec![0, 0xff]).await.unwrap();
-    /// assert_eq!(client.recv().await.unwrap(), vec![0, 0xff].into());
+    /// assert_eq!(client.recv().await.unwrap(), Message::from(vec![0, 0xff]));
     /// # }
     /// ```
     pub fn accepts(mut self, accepts: Accepts) -> Self {

@@ -4,13 +4,15 @@
 
 mod chat;
 mod crashes;
+mod files;
+mod kinds;
 mod panics;
 #[path = "../../examples/chat/room.rs"]
 mod room;
 mod streams;
 
 use minerva_app::testing::{Client, ClientStream, Kit};
-use minerva_app::{AppStream, SendError, Service};
+use minerva_app::{Accepts, AppStream, SendError, Service};
 
 /// A service with one new stream.
 async fn stream() -> (Kit, Service, ClientStream, AppStream) {
@@ -20,6 +22,14 @@ async fn stream() -> (Kit, Service, ClientStream, AppStream) {
 async fn stream_of(mut kit: Kit) -> (Kit, Service, ClientStream, AppStream) {
     let mut service = kit.service("default");
     let client = kit.connect(Client::new());
+    let stream = service.accept().await.unwrap();
+    (kit, service, client, stream)
+}
+
+async fn stream_to(accepts: Accepts) -> (Kit, Service, ClientStream, AppStream) {
+    let mut kit = Kit::new();
+    let mut service = kit.service("default");
+    let client = kit.connect(Client::new().accepts(accepts));
     let stream = service.accept().await.unwrap();
     (kit, service, client, stream)
 }
