@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use minerva_proto::{MAX_MESSAGE, Message, MessageNumber, StreamId, hello};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minerva_proto::v3::ResumeKey;
+use minerva_proto::{Message, MessageNumber, StreamId, hello};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -90,7 +93,7 @@ impl Stream {
             None => random_id()?,
         };
         let seed = getrandom::u64().map_err(|_| ConnectError::Randomness)?;
-        let machine = StreamMachine::new(config.clone(), id.clone(), seed);
+        let machine = StreamMachine::new(config.clone(), id.clone(), random_key()?, seed);
         let shared = Arc::new(StreamState::new(&config, Clock::start(), machine));
         let driver = runtime.spawn(driver::run(shared.clone(), targets));
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
@@ -178,14 +181,7 @@ impl Stream {
     /// [`SendError::Full`] if the send queue has no room, or other senders wait for room; [`SendError::Resetting`] after
     /// [`Stream::reset`]; other errors if the message is invalid or the stream has ended.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<MessageNumber, SendError> {
-        let message = message.into();
-        if message.len() > MAX_MESSAGE {
-            return Err(SendError::TooLong);
-        }
-        if !message.is_ascii_text() {
-            return Err(SendError::Unsupported);
-        }
-        self.inner.shared.try_push(message)
+        self.inner.shared.try_push(message.into())
     }
 
     /// Waits until the server has acknowledged every message queued before this call.
@@ -377,4 +373,11 @@ fn random_id() -> Result<StreamId, ConnectError> {
     let id: String =
         random.iter().map(|byte| char::from(LETTERS[usize::from(byte & 63)])).collect();
     StreamId::parse(&id).map_err(|_| ConnectError::Randomness)
+}
+
+/// 128 random bits in base64url.
+fn random_key() -> Result<ResumeKey, ConnectError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| ConnectError::Randomness)?;
+    ResumeKey::parse(&URL_SAFE_NO_PAD.encode(random)).ok_or(ConnectError::Randomness)
 }

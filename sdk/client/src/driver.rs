@@ -13,6 +13,8 @@ use crate::http::{self, HttpTarget};
 use crate::problem::Problem;
 use crate::stream::{End, Output, Role};
 use crate::stream_state::{Closing, Link, State, StreamState};
+use crate::transport::TransportError;
+use crate::wire::WireVersion;
 use crate::{tcp, websocket};
 
 pub(crate) async fn run(shared: Arc<StreamState>, targets: Vec<HttpTarget>) {
@@ -46,10 +48,10 @@ fn execute_outputs(
 ) {
     while let Some(output) = state.machine.next_output() {
         match output {
-            Output::Open { number, kind, role, server } => {
+            Output::Open { number, kind, role, server, version } => {
                 // Always present: the machine counts the same addresses.
                 let Some(target) = targets.get(server) else { continue };
-                let link = Arc::new(Link::new(number, kind, role));
+                let link = Arc::new(Link::new(number, kind, role, version));
                 state.links.insert(number, link.clone());
                 transports.spawn(run_transport(shared.clone(), target.clone(), link, kind, role));
             }
@@ -82,11 +84,7 @@ async fn run_transport(
         }
     };
     if let Err(error) = &outcome {
-        let (problem, wait) = (Problem::of(error), error.retry_after());
-        shared.with(|machine, now| {
-            machine.on_problem(link.number, problem);
-            wait.into_iter().for_each(|wait| machine.on_refused(now, role, wait));
-        });
+        report_failure(&shared, &link, role, error);
     }
     let end = if outcome.is_ok() { End::Finished } else { End::Failed };
     match outcome {
@@ -97,4 +95,20 @@ async fn run_transport(
     }
     shared.lock().links.remove(&link.number);
     link.ended(&shared, end);
+}
+
+/// Passes the failure of a transport to the machine; the end follows.
+fn report_failure(shared: &StreamState, link: &Link, role: Role, error: &TransportError) {
+    let (problem, wait) = (Problem::of(error), error.retry_after());
+    let refusal = error.refusal().filter(|_| link.version == WireVersion::V3);
+    shared.with(|machine, now| {
+        if error.is_only_version_2() && machine.fall_back(now, link.number) {
+            return;
+        }
+        if let Some(refusal) = refusal {
+            return machine.on_refusal(now, link.number, &refusal);
+        }
+        machine.on_problem(link.number, problem);
+        wait.into_iter().for_each(|wait| machine.on_refused(now, role, wait));
+    });
 }

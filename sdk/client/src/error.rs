@@ -54,8 +54,10 @@ pub enum SendError {
         "a stream of version 2 carries only text of the bytes 0x20-0x7E; encode other messages, for example as JSON escapes"
     )]
     Unsupported,
-    /// The message is longer than 1 MiB - 1 byte.
-    #[error("the message is longer than 1,048,575 bytes")]
+    /// The message is longer than the limit of the server, at most 1 MiB in version 3, or 1 MiB - 1 byte in version 2.
+    #[error(
+        "the message is longer than the server allows: at most 1,048,576 bytes, 1,048,575 in version 2"
+    )]
     TooLong,
 }
 

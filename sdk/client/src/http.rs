@@ -1,4 +1,4 @@
-//! HTTP transports: POST requests whose bodies and responses are newline-terminated frames. A primary transport is
+//! HTTP transports: POST requests whose bodies and responses are frames. A primary transport is
 //! one request with a streamed or long-poll response; an upload is a separate request. Called by `driver.rs`.
 
 mod connector;
@@ -23,12 +23,12 @@ use crate::error::ConnectError;
 use crate::refusal::{HttpRefusal, MAX_REASON};
 use crate::stream_state::{Link, StreamState};
 use crate::transport::TransportError;
-use crate::wire;
+use crate::wire::{self, DecodeError, WireVersion};
 
 /// ALPN name of HTTP/1.1.
 pub(crate) const ALPN_HTTP: &str = "http/1.1";
 
-/// Beginning of every response of a server: its first frame, a comment.
+/// Beginning of every response of version 2: its first frame, a comment.
 const PREAMBLE: &[u8] = b";)]}^";
 
 /// One address with URIs, headers and a connection pool.
@@ -71,17 +71,25 @@ impl HttpTarget {
         })
     }
 
-    pub(crate) fn websocket_request(&self) -> ClientRequestBuilder {
+    pub(crate) fn websocket_request(&self, version: WireVersion) -> ClientRequestBuilder {
+        let protocols = match version {
+            WireVersion::V2 => "minerva.2",
+            WireVersion::V3 => "minerva.3, minerva.2",
+        };
         let request = ClientRequestBuilder::new(self.websocket.clone())
-            .with_header(SEC_WEBSOCKET_PROTOCOL.as_str(), "minerva.2");
+            .with_header(SEC_WEBSOCKET_PROTOCOL.as_str(), protocols);
         self.headers.iter().fold(request, |request, (name, value)| {
             // Header values were parsed from text, so `to_str` succeeds.
             request.with_header(name.as_str(), value.to_str().unwrap_or_default())
         })
     }
 
-    async fn post(&self, body: Bytes) -> Result<Incoming, TransportError> {
-        let request = Request::post(self.io.clone()).header(CONTENT_TYPE, "text/plain");
+    async fn post(&self, version: WireVersion, body: Bytes) -> Result<Incoming, TransportError> {
+        let content_type = match version {
+            WireVersion::V2 => "text/plain",
+            WireVersion::V3 => "application/octet-stream",
+        };
+        let request = Request::post(self.io.clone()).header(CONTENT_TYPE, content_type);
         let with_header = |request: Builder, (name, value): &_| request.header(name, value);
         let request = self.headers.iter().fold(request, with_header);
         let request = request.body(Full::new(body)).map_err(|_| TransportError::Closed)?;
@@ -124,27 +132,35 @@ async fn exchange(
         // The stream ended before the transport had started.
         return Ok(());
     }
-    wire::encode(Framing::Lines, frames, &mut body);
-    let mut response = target.post(body.freeze()).await?;
+    wire::encode(link.version, Framing::Lines, frames, &mut body);
+    let mut response = target.post(link.version, body.freeze()).await?;
     let mut buf = BytesMut::new();
-    let mut has_preamble = false;
+    let mut has_begun = false;
     loop {
         link.may_read(shared).await;
         let Some(part) = response.frame().await else {
             // Proxies and load balancers answer with status 200 as well.
-            return if has_preamble { Ok(()) } else { Err(TransportError::NotMinerva) };
+            return if has_begun { Ok(()) } else { Err(TransportError::NotMinerva) };
         };
         let Ok(data) = part?.into_data() else {
             continue;
         };
         buf.extend_from_slice(&data);
-        if !has_preamble && buf.len() >= PREAMBLE.len() {
-            has_preamble = buf.starts_with(PREAMBLE);
-            if !has_preamble {
-                return Err(TransportError::NotMinerva);
-            }
-        }
-        let frames = wire::decode(Framing::Lines, &mut buf)?;
+        has_begun = has_begun || begins(link.version, &buf)?;
+        let frames = wire::decode(link.version, Framing::Lines, &mut buf)?;
         link.received(shared, frames);
+    }
+}
+
+/// Checks the beginning of a response with status 200. Returns whether enough of the response has arrived.
+fn begins(version: WireVersion, response: &[u8]) -> Result<bool, TransportError> {
+    match version {
+        WireVersion::V2 if response.len() < PREAMBLE.len() => Ok(false),
+        WireVersion::V2 if response.starts_with(PREAMBLE) => Ok(true),
+        WireVersion::V2 => Err(TransportError::NotMinerva),
+        WireVersion::V3 => match wire::check_answer(version, response) {
+            Err(DecodeError::Foreign) => Err(TransportError::NotMinerva),
+            checked => checked.map(|()| !response.is_empty()).map_err(TransportError::from),
+        },
     }
 }

@@ -66,7 +66,7 @@ mod websocket;
 mod wire;
 
 pub use client::Stream;
-pub use config::{Config, TransportKind, UnknownTransportError};
+pub use config::{Config, TransportKind, UnknownTransportError, UnknownVersionError, Version};
 pub use error::{ConnectError, Ended, EndedBy, SendError};
 pub use minerva_proto::v3::RefusalCode;
 pub use minerva_proto::{

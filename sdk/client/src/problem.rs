@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::Error as WebSocketError;
 use crate::config::TransportKind;
 use crate::refusal::HttpRefusal;
 use crate::transport::TransportError;
+use crate::wire::DecodeError;
 
 /// Why a stream has no connection at present; see [`Stream::problem`](crate::Stream::problem).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +111,10 @@ impl Problem {
             TransportError::Timeout { .. } => ProblemCode::Timeout,
             TransportError::Proxy(_) | TransportError::NotMinerva => ProblemCode::Proxy,
             TransportError::Tls(_) | TransportError::Name => ProblemCode::Blocked,
+            TransportError::Decode(DecodeError::OnlyVersion2) => {
+                ProblemCode::Refused(RefusalCode::Version)
+            }
+            TransportError::Decode(DecodeError::Foreign) => ProblemCode::Proxy,
             TransportError::Decode(_) => ProblemCode::Refused(RefusalCode::Frame),
             TransportError::WebSocket(cause) => of_websocket(cause),
             TransportError::Io(_)
@@ -135,11 +140,17 @@ impl Problem {
         Self::new(ProblemCode::Refused(code), title)
     }
 
+    /// The problem behind a refusal of version 3.
+    pub(crate) fn of_refusal(refusal: &Refusal) -> Self {
+        let code = refusal.code().map_or(ProblemCode::Proxy, ProblemCode::Refused);
+        let title = format!("{}: {}", refusal.code_text(), refusal.title());
+        Self { code, title, after: refusal.after }
+    }
+
     fn of_status(refusal: &HttpRefusal) -> Self {
         if let Some(parsed) = refusal.problem_json().and_then(Refusal::parse) {
-            let code = parsed.code().map_or(ProblemCode::Proxy, ProblemCode::Refused);
-            let title = format!("{}: {}", parsed.code_text(), parsed.title());
-            return Self { code, title, after: parsed.after.or(refusal.retry_after) };
+            let after = parsed.after.or(refusal.retry_after);
+            return Self { after, ..Self::of_refusal(&parsed) };
         }
         // Pages of programs on the way are HTML or empty; the server answers in plain text.
         let code = match (refusal.plain_text(), refusal.status) {

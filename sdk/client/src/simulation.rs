@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use minerva_proto::v3::{Refusal, ResumeKey};
 use minerva_proto::{Message, MessageNumber, StreamId, TransportNumber};
 
 use crate::config::{Config, TransportKind};
@@ -10,7 +11,7 @@ use crate::error::Ended;
 use crate::inbox::Inbox;
 pub use crate::stream::Counters;
 use crate::stream::{End, Output, Role, StreamMachine};
-pub use crate::wire::{Frame, decode, encode};
+pub use crate::wire::{Frame, WireVersion, check_answer, decode, encode};
 
 /// Output of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,9 @@ pub struct Machine {
 
 impl Machine {
     /// A stream without transports.
-    pub fn new(config: Config, id: StreamId, seed: u64) -> Self {
+    pub fn new(config: Config, id: StreamId, key: ResumeKey, seed: u64) -> Self {
         let inbox = Inbox::new(&config);
-        Self { stream: StreamMachine::new(config, id, seed), inbox }
+        Self { stream: StreamMachine::new(config, id, key, seed), inbox }
     }
 
     /// Queues a message; `None` if the send queue is full, after a reset, and after the end.
@@ -75,7 +76,7 @@ impl Machine {
     /// The next output.
     pub fn next_action(&mut self) -> Option<Action> {
         Some(match self.stream.next_output()? {
-            Output::Open { number, kind, role, server: _ } => {
+            Output::Open { number, kind, role, server: _, version: _ } => {
                 Action::Open(number, kind, role == Role::Upload)
             }
             Output::Close { number } => Action::Close(number),
@@ -86,6 +87,21 @@ impl Machine {
     /// The frames to write to a transport now.
     pub fn take_frames(&mut self, now: Duration, number: TransportNumber) -> Vec<Frame> {
         self.stream.take_frames(now, number)
+    }
+
+    /// The version of an open transport.
+    pub fn version(&self, number: TransportNumber) -> Option<WireVersion> {
+        self.stream.version_of(number)
+    }
+
+    /// Continues with version 2 behind a transport whose server has no other; false if the stream needs version 3.
+    pub fn fall_back(&mut self, now: Duration, number: TransportNumber) -> bool {
+        self.stream.fall_back(now, number)
+    }
+
+    /// Handles a refusal in the response to a request.
+    pub fn on_refusal(&mut self, now: Duration, number: TransportNumber, refusal: &Refusal) {
+        self.stream.on_refusal(now, number, refusal);
     }
 
     /// Handles a received frame.

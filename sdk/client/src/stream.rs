@@ -7,9 +7,12 @@
 
 mod attempts;
 mod backoff;
+mod claim_tags;
 mod delayed_ack;
 mod events_in;
 mod frames_out;
+mod negotiation;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -20,11 +23,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use attempts::Attempts;
 use backoff::Backoff;
+use claim_tags::ClaimTags;
 use delayed_ack::DelayedAck;
+use minerva_proto::v3::{RefusalCode, ResumeKey};
 use minerva_proto::{
     Message, MessageNumber, ReceiveWindow, Reset, Sack, SendQueue, StreamId, TransportNumber,
     WindowLimits,
 };
+use negotiation::Negotiation;
 use transport::Transport;
 pub(crate) use transport::{End, Role};
 use transport_ranking::TransportRanking;
@@ -33,6 +39,7 @@ use crate::config::{Config, TransportKind};
 use crate::error::{Ended, EndedBy, SendError};
 use crate::problem::{FailedAttempt, Problem};
 use crate::time::Time;
+use crate::wire::WireVersion;
 
 /// Receive window behind a gap. Gaps are rare: a primary failed after the successor had received messages. The
 /// server's outbox holds at most 1 MiB or 1,000 messages by default.
@@ -43,6 +50,9 @@ const WINDOW: WindowLimits =
 /// time by default.
 const RESET_TIMEOUT: Time = Time::from_secs(120);
 
+/// End reason if two messages of the server had one number: the store has lost acknowledged writes.
+const STATE_LOST: &str = "state lost";
+
 /// End reason if no server has confirmed the reset of the application in time.
 const RESET_UNCONFIRMED: &str = "reset not confirmed";
 
@@ -50,7 +60,13 @@ const RESET_UNCONFIRMED: &str = "reset not confirmed";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     /// Open a transport to the address with index `server`; its first frames are available.
-    Open { number: TransportNumber, kind: TransportKind, role: Role, server: usize },
+    Open {
+        number: TransportNumber,
+        kind: TransportKind,
+        role: Role,
+        server: usize,
+        version: WireVersion,
+    },
     /// Close a transport with its handshake, after the written frames.
     Close { number: TransportNumber },
     /// Drop a transport with the data in flight, like a network failure.
@@ -79,8 +95,11 @@ pub(crate) struct StreamMachine {
     /// Desired kind of the primary transport.
     kind: TransportKind,
     ranking: TransportRanking,
+    negotiation: Negotiation,
     queue: SendQueue<Message>,
     window: ReceiveWindow<Message>,
+    /// Claim tags of the received messages of version 3.
+    claim_tags: ClaimTags,
     /// The furthest received SACK of c2s messages.
     seen_ack: Sack,
     /// The server has confirmed the stream: hellos no longer set `new`, and uploads are allowed.
@@ -107,8 +126,8 @@ pub(crate) struct StreamMachine {
     delayed_ack: DelayedAck,
     /// Consecutive polls without new content.
     idle_polls: u32,
-    /// Consecutive kills with `acked_unsent_strings`.
-    acked_unsent: u32,
+    /// The last fault that ends the stream if the next transport has the same one.
+    last_fault: Option<RefusalCode>,
     /// A hello with `new` was written, so the server may have created the stream.
     may_exist: bool,
     /// Reset of the application that is not confirmed yet, and the deadline of the confirmation.
@@ -121,14 +140,17 @@ pub(crate) struct StreamMachine {
 }
 
 impl StreamMachine {
-    /// Creates a stream without transports; [`Self::on_timeout`] opens the first. `seed` must be random.
-    pub(crate) fn new(config: Config, id: StreamId, seed: u64) -> Self {
+    /// Creates a stream without transports; [`Self::on_timeout`] opens the first. `key` and `seed`
+    /// must be random.
+    pub(crate) fn new(config: Config, id: StreamId, key: ResumeKey, seed: u64) -> Self {
         let backoff = |seed| Backoff::new(config.backoff_base, config.backoff_cap, seed);
         Self {
             kind: config.transport,
             ranking: TransportRanking::new(&config),
+            negotiation: Negotiation::new(config.version, key),
             queue: SendQueue::new(),
             window: ReceiveWindow::new(WINDOW),
+            claim_tags: ClaimTags::default(),
             seen_ack: Sack::NONE,
             created: false,
             next_number: TransportNumber(0),
@@ -143,7 +165,7 @@ impl StreamMachine {
             sack_due: None,
             delayed_ack: DelayedAck::new(),
             idle_polls: 0,
-            acked_unsent: 0,
+            last_fault: None,
             may_exist: false,
             resetting: None,
             ended: None,
@@ -163,12 +185,19 @@ impl StreamMachine {
         if self.is_resetting() {
             return Err(SendError::Resetting);
         }
+        self.check(&message)?;
         if !self.has_room(message.len()) {
             return Err(SendError::Full);
         }
+        self.negotiation.on_queued(&message);
         let number = self.queue.push(message);
         self.plan(now);
         Ok(number)
+    }
+
+    /// Checks that the version of the stream carries a message.
+    pub(crate) fn check(&self, message: &Message) -> Result<(), SendError> {
+        self.negotiation.check(message)
     }
 
     /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
@@ -182,6 +211,12 @@ impl StreamMachine {
     /// Whether [`Self::push`] accepts messages, if the queue has room.
     pub(crate) fn accepts_messages(&self) -> bool {
         !self.is_resetting() && self.ended.is_none()
+    }
+
+    /// The version of an open transport.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn version_of(&self, number: TransportNumber) -> Option<WireVersion> {
+        self.transports.get(&number).map(|transport| transport.version)
     }
 
     /// Whether a message was received, popped or not.
@@ -224,15 +259,18 @@ impl StreamMachine {
     /// Resets the stream. The end follows the server's confirmation, or is immediate if no server can have created
     /// the stream.
     pub(crate) fn reset(&mut self, now: Time, reason: &str) {
+        self.begin_reset(now, Reset::new(reason, true));
+    }
+
+    fn begin_reset(&mut self, now: Time, reset: Reset) {
         if self.resetting.is_some() || self.ended.is_some() {
             return;
         }
-        let reset = Reset::new(reason, true);
         if self.may_exist {
             self.resetting = Some((reset, now + RESET_TIMEOUT));
             self.plan(now);
         } else {
-            self.end(EndedBy::Client, reset.reason, true);
+            self.end(EndedBy::Client, reset.reason, reset.application_level);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::inbox::Inbox;
 use crate::senders::{Ticket, WaitingSenders};
 use crate::stream::{End, Role, StreamMachine};
 use crate::time::Time;
-use crate::wire::Frame;
+use crate::wire::{Frame, WireVersion};
 
 /// The shared state of one stream; see the module documentation.
 pub(crate) struct StreamState {
@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) number: TransportNumber,
     kind: TransportKind,
     role: Role,
+    /// Version of the hello; a WebSocket may select version 2 instead of 3.
+    pub(crate) version: WireVersion,
     /// Signals new frames to write.
     writable: Notify,
     /// Signals room in the inbox.
@@ -137,6 +139,7 @@ impl StreamState {
     /// Queues a message, but not before the messages of senders that wait for room.
     pub(crate) fn try_push(&self, message: Message) -> Result<MessageNumber, SendError> {
         let state = self.lock();
+        state.machine.check(&message)?;
         if !state.senders.is_empty() && state.machine.accepts_messages() {
             return Err(SendError::Full);
         }
@@ -258,9 +261,15 @@ impl State {
 }
 
 impl Link {
-    pub(crate) fn new(number: TransportNumber, kind: TransportKind, role: Role) -> Self {
+    pub(crate) fn new(
+        number: TransportNumber,
+        kind: TransportKind,
+        role: Role,
+        version: WireVersion,
+    ) -> Self {
         let (writable, readable) = (Notify::new(), Notify::new());
-        Self { number, kind, role, writable, readable, closing: watch::Sender::new(None) }
+        let closing = watch::Sender::new(None);
+        Self { number, kind, role, version, writable, readable, closing }
     }
 
     /// Requests the close of the transport.

@@ -40,14 +40,18 @@ async fn read(
     link: &Link,
     mut reader: ReadHalf<Socket>,
 ) -> Result<(), TransportError> {
-    let mut buf = BytesMut::new();
+    let (mut buf, mut has_begun) = (BytesMut::new(), false);
     loop {
         link.may_read(shared).await;
         buf.reserve(READ_BUFFER);
         if reader.read_buf(&mut buf).await? == 0 {
             return Err(TransportError::Closed);
         }
-        let frames = wire::decode(Framing::Int32, &mut buf)?;
+        if !has_begun {
+            wire::check_answer(link.version, &buf)?;
+            has_begun = true;
+        }
+        let frames = wire::decode(link.version, Framing::Int32, &mut buf)?;
         link.received(shared, frames);
     }
 }
@@ -59,7 +63,7 @@ async fn write(
 ) -> Result<(), TransportError> {
     let mut buf = BytesMut::from(PREAMBLE);
     loop {
-        wire::encode(Framing::Int32, link.frames(shared).await, &mut buf);
+        wire::encode(link.version, Framing::Int32, link.frames(shared).await, &mut buf);
         writer.write_all_buf(&mut buf).await?;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use minerva_proto::v3::Refusal;
 use minerva_runtime::dial::DialError;
 
 use crate::clock::CONNECT_TIMEOUT;
@@ -48,5 +49,18 @@ impl TransportError {
     /// The delay before the next attempt that the server asks for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::Status(refusal) = self { refusal.retry_after } else { None }
+    }
+
+    /// The refusal object of a server of version 3.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let Self::Status(response) = self else { return None };
+        let mut refusal = Refusal::parse(response.problem_json()?)?;
+        refusal.after = refusal.after.or(response.retry_after);
+        Some(refusal)
+    }
+
+    /// Whether the server has only version 2.
+    pub(crate) fn is_only_version_2(&self) -> bool {
+        matches!(self, Self::Decode(DecodeError::OnlyVersion2))
     }
 }

@@ -1,8 +1,10 @@
-//! WebSocket transport: each text message contains newline-terminated frames. Called by `driver.rs`.
+//! WebSocket transport: each text message of version 2 contains newline-terminated frames, each binary message of version 3
+//! whole frames. Called by `driver.rs`.
 
 use bytes::BytesMut;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use hyper::header::SEC_WEBSOCKET_PROTOCOL;
 use minerva_proto::{Framing, MAX_FRAME};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -15,12 +17,15 @@ use crate::refusal::HttpRefusal;
 use crate::stream_state::{Closing, Link, StreamState};
 use crate::tls;
 use crate::transport::TransportError;
-use crate::wire;
+use crate::wire::{self, DecodeError, Frame, WireVersion};
 
 /// Read buffer in bytes, allocated eagerly; the default of tungstenite is 128 KiB.
 const READ_BUFFER: usize = 4 << 10;
 /// Longest accepted WebSocket message in bytes; a server may put many frames into one.
 const MAX_MESSAGE: usize = 16 * MAX_FRAME;
+
+/// Length of frames in bytes at which a message of version 3 is complete. Servers accept at least one message more.
+const BATCH: usize = 48 << 10;
 
 type Socket = WebSocketStream<tls::Socket>;
 type WsError = tokio_tungstenite::tungstenite::Error;
@@ -30,10 +35,14 @@ pub(crate) async fn run_transport(
     target: &HttpTarget,
     link: &Link,
 ) -> Result<(), TransportError> {
-    let (mut sink, stream) = open(target).await?.split();
+    let (socket, version) = open(target, link.version).await?;
+    if version != link.version && !shared.with(|machine, now| machine.fall_back(now, link.number)) {
+        return Err(DecodeError::OnlyVersion2.into());
+    }
+    let (mut sink, stream) = socket.split();
     let closing = tokio::select! {
-        outcome = read(shared, link, stream) => return outcome,
-        outcome = write(shared, link, &mut sink) => return outcome,
+        outcome = read(shared, link, version, stream) => return outcome,
+        outcome = write(shared, link, version, &mut sink) => return outcome,
         closing = link.closing() => closing,
     };
     if closing == Closing::Gently {
@@ -42,19 +51,27 @@ pub(crate) async fn run_transport(
     Ok(())
 }
 
-async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
+/// Opens a connection that offers a version; returns the version that the server selects.
+async fn open(
+    target: &HttpTarget,
+    offered: WireVersion,
+) -> Result<(Socket, WireVersion), TransportError> {
     let socket = target.endpoint.connect(&[ALPN_HTTP]).await?;
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER;
     config.max_message_size = Some(MAX_MESSAGE);
     config.max_frame_size = Some(MAX_MESSAGE);
-    let request = target.websocket_request();
+    let request = target.websocket_request(offered);
     let opening = tokio_tungstenite::client_async_with_config(request, socket, Some(config));
     let opening = timeout(CONNECT_TIMEOUT, opening).await;
     let opening =
         opening.map_err(|_| TransportError::Timeout { stage: "the WebSocket handshake" })?;
     match opening {
-        Ok((socket, _)) => Ok(socket),
+        Ok((socket, response)) => {
+            let selected = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
+            let is_3 = selected.is_some_and(|protocol| protocol == "minerva.3");
+            Ok((socket, if is_3 { WireVersion::V3 } else { WireVersion::V2 }))
+        }
         Err(WsError::Http(response)) => {
             let body = response.body().as_deref().unwrap_or_default();
             let refusal = HttpRefusal::new(response.status(), response.headers(), body);
@@ -67,6 +84,7 @@ async fn open(target: &HttpTarget) -> Result<Socket, TransportError> {
 async fn read(
     shared: &StreamState,
     link: &Link,
+    version: WireVersion,
     mut stream: SplitStream<Socket>,
 ) -> Result<(), TransportError> {
     loop {
@@ -76,13 +94,14 @@ async fn read(
             None => return Err(TransportError::Closed),
         };
         let text: Bytes = match message {
-            Message::Text(text) => text.into(),
+            Message::Text(text) if version == WireVersion::V2 => text.into(),
+            Message::Text(_) => return Err(DecodeError::Foreign.into()),
             Message::Binary(bytes) => bytes,
             Message::Close(frame) => return Err(closed(frame.as_ref())),
             // tungstenite has answered the ping.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
-        let frames = wire::decode(Framing::Lines, &mut BytesMut::from(text))?;
+        let frames = wire::decode(version, Framing::Lines, &mut BytesMut::from(text))?;
         link.received(shared, frames);
     }
 }
@@ -90,17 +109,39 @@ async fn read(
 async fn write(
     shared: &StreamState,
     link: &Link,
+    version: WireVersion,
     sink: &mut SplitSink<Socket, Message>,
 ) -> Result<(), TransportError> {
     loop {
+        let frames = link.frames(shared).await;
+        if version == WireVersion::V3 {
+            send_binary(frames, sink).await?;
+            continue;
+        }
         let mut text = BytesMut::new();
-        wire::encode(Framing::Lines, link.frames(shared).await, &mut text);
+        wire::encode(version, Framing::Lines, frames, &mut text);
         // Always valid: frames are ASCII, and the credentials in the hello are UTF-8.
         let Ok(text) = Utf8Bytes::try_from(text.freeze()) else {
             return Err(TransportError::Closed);
         };
         sink.send(Message::Text(text)).await.map_err(boxed)?;
     }
+}
+
+/// Sends frames of version 3 in messages of whole frames.
+async fn send_binary(
+    frames: Vec<Frame>,
+    sink: &mut SplitSink<Socket, Message>,
+) -> Result<(), TransportError> {
+    let mut bytes = BytesMut::new();
+    let mut frames = frames.into_iter().peekable();
+    while let Some(frame) = frames.next() {
+        wire::encode(WireVersion::V3, Framing::Lines, vec![frame], &mut bytes);
+        if bytes.len() >= BATCH || frames.peek().is_none() {
+            sink.send(Message::Binary(bytes.split().freeze())).await.map_err(boxed)?;
+        }
+    }
+    Ok(())
 }
 
 /// The failure that a close frame of the server reports.

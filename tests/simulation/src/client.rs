@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use minerva_client::simulation::Machine;
-use minerva_client::{Config, TransportKind};
+use minerva_client::{Config, TransportKind, Version};
+use minerva_proto::v3::ResumeKey;
 use minerva_proto::{
     ClaimTag, Framing, Message, MessageNumber, StreamId, TransportNumber, Utf8Bytes,
 };
@@ -97,10 +98,11 @@ impl Client {
         config.max_in_flight = 2000;
         config.max_queued_messages = 40;
         config.max_received_messages = MAX_RECEIVED;
+        config.version = Version::V2;
         let id = stream_id(index);
         config.id = StreamId::parse(&id).ok();
         let machine = match StreamId::parse(&id) {
-            Ok(id) => Machine::new(config, id, seed),
+            Ok(id) => Machine::new(config, id, resume_key(), seed),
             Err(error) => unreachable!("{error}"),
         };
         Self {
@@ -296,6 +298,14 @@ impl Client {
 
 pub(crate) fn is_socket(kind: TransportKind) -> bool {
     matches!(kind, TransportKind::Tcp | TransportKind::WebSocket)
+}
+
+/// A key, which has no effect in version 2.
+fn resume_key() -> ResumeKey {
+    match ResumeKey::parse("Zk1uQ0pXc3VqV2h5dEJtRQ") {
+        Some(key) => key,
+        None => unreachable!(),
+    }
 }
 
 /// A message of the simulation as the client sends it.

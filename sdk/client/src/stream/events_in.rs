@@ -1,15 +1,15 @@
 //! Input side of the stream machine: received frames and ends of transports.
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{KillReason, Message, Received, Reset, Sack, TransportNumber};
+use minerva_proto::v3::Welcome;
+use minerva_proto::{Message, Received, Reset, Sack, TransportNumber};
 
 use super::delayed_ack::HTTP_COALESCE_TIME;
 use super::transport::{End, Role, Transport};
-use super::{Output, StreamMachine, Time};
+use super::{Output, STATE_LOST, StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::error::EndedBy;
-use crate::problem::{FailedAttempt, Problem, ProblemCode};
-use crate::wire::Frame;
+use crate::wire::{Frame, WireVersion};
 
 /// Age at which a primary counts as working, even without messages.
 const MIN_WORKING_AGE: Time = Time::from_secs(5);
@@ -23,6 +23,8 @@ impl StreamMachine {
         transport.last_received_at = now;
         match frame {
             Frame::Created => self.on_created(now, number),
+            Frame::Welcome(welcome) => self.on_welcome(now, number, &welcome),
+            Frame::ClaimTag(tag) => transport.next_tag = Some(tag),
             Frame::Sack(sack) => self.on_sack(now, number, sack),
             Frame::StreamStatus(status) => self.on_status(now, number, &status),
             Frame::SeqNum(next) => {
@@ -34,6 +36,7 @@ impl StreamMachine {
             Frame::Comment(_) => {}
             Frame::YouCloseIt => self.close(now, number, End::Finished),
             Frame::Kill(reason) => self.on_kill(now, number, reason),
+            Frame::Refusal(refusal) => self.on_refusal(now, number, &refusal),
             Frame::Reset(reset) => self.on_reset(reset),
             // A server never sends a hello.
             Frame::Hello(_) => self.close(now, number, End::Failed),
@@ -63,6 +66,16 @@ impl StreamMachine {
             self.on_progress(number);
         }
         self.on_attached(now, number);
+    }
+
+    fn on_welcome(&mut self, now: Time, number: TransportNumber, welcome: &Welcome) {
+        self.negotiation.on_welcome(welcome);
+        if let Some(transport) = self.transports.get_mut(&number)
+            && !transport.tag.is_known()
+        {
+            transport.tag = self.negotiation.creation_tag();
+        }
+        self.on_created(now, number);
     }
 
     /// Records that the server has attached the transport; older primaries get a closing deadline.
@@ -134,6 +147,12 @@ impl StreamMachine {
             message_number = message_number.min(self.window.next());
         }
         transport.next_received += 1;
+        let tag = transport.tag_of(message_number);
+        let version = transport.version;
+        if self.claim_tags.contradicts(message_number, tag) {
+            self.begin_reset(now, Reset::new(STATE_LOST, false));
+            return;
+        }
         let (kind, length) = (transport.kind, message.len());
         let is_current = transport.generation == self.generation;
         let had_gap = self.window.waiting().next().is_some();
@@ -142,6 +161,9 @@ impl StreamMachine {
             self.close(now, number, End::Failed);
             return;
         };
+        if version == WireVersion::V3 {
+            self.claim_tags.receive(message_number, tag, self.window.next());
+        }
         let in_order = received == Received::Deliverable && !had_gap;
         // On a socket with a pending successor, the SACK must precede the successor's hello.
         let may_wait = in_order && is_current;
@@ -163,77 +185,19 @@ impl StreamMachine {
         if self.kind.is_socket() { now } else { now + HTTP_COALESCE_TIME }
     }
 
-    fn on_kill(&mut self, now: Time, number: TransportNumber, reason: KillReason) {
-        if reason == KillReason::AckedUnsentStrings {
-            self.acked_unsent += 1;
-        }
-        let was_attached = self.transports.get(&number).is_some_and(|t| t.attached);
-        self.on_problem(number, Problem::of_kill(reason, was_attached));
-        let is_unknown = reason == KillReason::StreamAttachFailure;
-        let asks_reason = self.transports.get(&number).is_some_and(|t| t.asks_reason);
-        match &self.resetting {
-            _ if self.acked_unsent > 1 => self.end(EndedBy::Server, reason.to_string(), false),
-            None if is_unknown => self.end(EndedBy::Server, reason.to_string(), false),
-            Some((reset, _)) if is_unknown && asks_reason => {
-                let reset = reset.clone();
-                self.end(EndedBy::Client, reset.reason, reset.application_level);
-            }
-            Some(_) | None => self.close(now, number, End::Failed),
-        }
-    }
-
-    /// Handles the end of the stream. The server repeats the reset that has ended the stream: the own one, or an
-    /// earlier one of the application.
-    fn on_reset(&mut self, reset: Reset) {
-        let is_own = self.resetting.as_ref().is_some_and(|(own, _)| *own == reset);
-        let by = if is_own { EndedBy::Client } else { EndedBy::Server };
-        self.end(by, reset.reason, reset.application_level);
-    }
-
     /// Records progress on a transport, which resets back-off and failure counts.
     fn on_progress(&mut self, number: TransportNumber) {
         let Some(transport) = self.transports.get_mut(&number) else {
             return;
         };
         transport.useful = true;
-        self.acked_unsent = 0;
+        self.last_fault = None;
         match transport.role {
             Role::Primary => {
                 self.retry.forget_failures();
                 self.ranking.on_success();
             }
             Role::Upload => self.upload_retry.forget_failures(),
-        }
-    }
-
-    /// Notes why a transport has failed; its end follows.
-    pub(crate) fn on_problem(&mut self, number: TransportNumber, mut problem: Problem) {
-        let Some(transport) = self.transports.get(&number) else { return };
-        if transport.close_by.is_some() {
-            // Replaced by a successor: the end is wanted.
-            return;
-        }
-        if transport.hello_sent && !transport.attached && problem.code == ProblemCode::Network {
-            // Sockets of wire version 2 have no frame for a failure of the server.
-            problem.title += "; no answer to the hello: the server may be full, or without an instance of the service";
-        }
-        if !transport.is_primary() {
-            if self.active_kind.is_none() {
-                self.attempts.on_problem(problem);
-            }
-            return;
-        }
-        let address = self.config.addresses().nth(transport.server).unwrap_or_default().to_owned();
-        self.attempts.on_failure(FailedAttempt { transport: transport.kind, address, problem });
-    }
-
-    /// Notes the delay that the server asks for, which has refused a transport; the end of the transport follows. The
-    /// next primary goes to another address, if the configuration has several.
-    pub(crate) fn on_refused(&mut self, now: Time, role: Role, wait: Time) {
-        match role {
-            Role::Primary if self.config.addresses().nth(1).is_none() => self.retry.hold(now, wait),
-            Role::Primary => {}
-            Role::Upload => self.upload_retry.hold(now, wait),
         }
     }
 

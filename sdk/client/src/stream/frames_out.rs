@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::{Eeds, Hello, Message, MessageNumber, TransportNumber};
 
+use super::claim_tags;
 use super::transport::{Role, Transport};
 use super::{StreamMachine, Time};
 use crate::config::TransportKind;
-use crate::wire::Frame;
+use crate::wire::{Frame, WireVersion};
 
 impl StreamMachine {
     /// Takes the frames to write to a transport; called when the transport is writable. The first frames of an upload
@@ -43,7 +44,7 @@ impl StreamMachine {
             let hello = self.hello(number, transport);
             transport.asked_new = hello.new;
             self.may_exist |= hello.new;
-            frames.push(Frame::Hello(Bytes::from(hello.to_json())));
+            frames.push(self.hello_frame(hello, transport));
             transport.has_unconfirmed_sack = self.take_sack(now, |_| true);
         } else if is_upload || !is_carrier {
             self.write_reset_behind_new(transport, frames);
@@ -62,10 +63,10 @@ impl StreamMachine {
         let heartbeat_is_due = self.heartbeat_due(transport).is_some_and(|due| due <= now);
         let can_piggyback = heartbeat_is_due || !frames.is_empty();
         if transport.is_socket() && self.take_sack(now, |due| can_piggyback || due <= now) {
-            self.write_sack(frames);
+            self.write_sack(transport, frames);
         }
         if heartbeat_is_due && is_carrier && frames.is_empty() {
-            frames.push(Frame::Sack(self.last_sent_sack.clone()));
+            frames.push(self.heartbeat(transport));
         }
         if !frames.is_empty() {
             transport.last_sent_at = now;
@@ -83,13 +84,24 @@ impl StreamMachine {
         due.inspect(|due| self.delayed_ack.on_sack_sent(now, *due)).is_some()
     }
 
-    /// Writes the SACK in front of the own messages.
-    fn write_sack(&mut self, frames: &mut Vec<Frame>) {
+    fn heartbeat(&self, transport: &Transport) -> Frame {
+        match transport.version {
+            WireVersion::V2 => Frame::Sack(self.last_sent_sack.clone()),
+            WireVersion::V3 => Frame::Comment(Bytes::new()),
+        }
+    }
+
+    /// Writes the SACK in front of the own messages, behind new claim tags.
+    fn write_sack(&mut self, transport: &mut Transport, frames: &mut Vec<Frame>) {
         let sack = self.sack();
         // While acknowledgements are withheld, an unchanged SACK is not repeated.
         if self.withheld == 0 || sack != self.last_sent_sack {
             self.last_sent_sack = sack.clone();
-            frames.insert(0, Frame::Sack(sack));
+            let tags = self.claim_tags.report();
+            let changed = claim_tags::changed(&transport.reported_tags, &tags);
+            let changed = changed.iter().map(|tag| Frame::ClaimTag(*tag)).collect::<Vec<_>>();
+            frames.splice(0..0, changed.into_iter().chain([Frame::Sack(sack)]));
+            transport.reported_tags = tags;
         }
     }
 
@@ -125,6 +137,21 @@ impl StreamMachine {
             transport.reset_sent = true;
             frames.push(Frame::Reset(reset.clone()));
         }
+    }
+
+    /// The hello in the version of the transport; notes the reported claim tags.
+    fn hello_frame(&self, hello: Hello, transport: &mut Transport) -> Frame {
+        let json = match transport.version {
+            WireVersion::V2 => hello.to_json(),
+            WireVersion::V3 => {
+                let tags = self.claim_tags.report();
+                let last = tags.pairs().last().map(|pair| pair.tag);
+                transport.tag = last.unwrap_or_else(|| self.negotiation.creation_tag());
+                transport.reported_tags = tags.clone();
+                self.negotiation.hello(hello, tags).to_json()
+            }
+        };
+        Frame::Hello(json.into())
     }
 
     fn hello(&self, number: TransportNumber, transport: &Transport) -> Hello {

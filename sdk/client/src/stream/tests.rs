@@ -4,24 +4,39 @@ mod resets;
 mod retries;
 mod sacks;
 mod transports;
+mod version3;
 mod watch;
 
 use std::time::Duration;
 
 use bytes::BytesMut;
-use minerva_proto::{Framing, KillReason, StreamId};
+use minerva_proto::{Framing, KillReason, StreamId, v3};
 use model::World;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Version;
 use crate::wire::{self, Frame};
 
 const SECOND: Time = Duration::from_secs(1);
 
 fn machine(kind: TransportKind) -> StreamMachine {
-    let mut machine = StreamMachine::new(Config::new("", kind), id(), 12345);
+    machine_of(config(kind))
+}
+
+fn machine_of(config: Config) -> StreamMachine {
+    let mut machine = StreamMachine::new(config, id(), key(), 12345);
     machine.on_timeout(Time::ZERO);
     machine
+}
+
+/// A configuration with version 2.
+fn config(kind: TransportKind) -> Config {
+    Config { version: Version::V2, ..Config::new("", kind) }
+}
+
+fn key() -> ResumeKey {
+    ResumeKey::parse("Zk1uQ0pXc3VqV2h5dEJtRQ").unwrap()
 }
 
 fn id() -> StreamId {
@@ -31,11 +46,19 @@ fn id() -> StreamId {
 fn decode(texts: &[&str]) -> Vec<Frame> {
     let mut lines: BytesMut =
         texts.iter().flat_map(|text| [text, "\n"]).collect::<String>().as_bytes().into();
-    wire::decode(Framing::Lines, &mut lines).unwrap()
+    wire::decode(WireVersion::V2, Framing::Lines, &mut lines).unwrap()
 }
 
 fn pop(machine: &mut StreamMachine) -> Option<Message> {
     machine.pop().map(|(_, message)| message)
+}
+
+/// The keys of a hello that both versions have.
+fn common(json: &[u8]) -> minerva_proto::Hello {
+    match v3::AnyHello::parse(json, 3).unwrap() {
+        v3::AnyHello::V2(hello) => hello,
+        v3::AnyHello::V3(hello) => hello.common,
+    }
 }
 
 /// The transport to open, the only output.
@@ -87,10 +110,7 @@ fn messages_follow_the_hello() {
 #[test]
 fn in_flight_limit() {
     for (length, sent) in [(999, 2), (1000, 1), (5000, 1)] {
-        let mut config = Config::new("", TransportKind::Tcp);
-        config.max_in_flight = 2000;
-        let mut machine = StreamMachine::new(config, id(), 1);
-        machine.on_timeout(Time::ZERO);
+        let mut machine = machine_of(Config { max_in_flight: 2000, ..config(TransportKind::Tcp) });
         let (number, ..) = opened(&mut machine);
         (0..3).for_each(|_| assert!(machine.push(Time::ZERO, "x".repeat(length).into()).is_ok()));
         let frames = frames_after_hello(&mut machine, number);
@@ -228,10 +248,11 @@ proptest! {
     #[test]
     fn no_message_is_lost_duplicated_or_reordered(
         kind in prop::sample::select(TransportKind::ALL.to_vec()),
+        version in prop::sample::select(vec![Version::V2, Version::V3]),
         seed in any::<u64>(),
         steps in prop::collection::vec((0_u8..20, any::<u16>()), 0..150),
     ) {
-        let mut world = World::new(kind, seed);
+        let mut world = World::new(kind, version, seed);
         for (action, pick) in steps {
             world.step(action, pick);
         }
@@ -244,10 +265,11 @@ proptest! {
     #[test]
     fn a_reset_ends_the_stream_with_one_reason(
         kind in prop::sample::select(TransportKind::ALL.to_vec()),
+        version in prop::sample::select(vec![Version::V2, Version::V3]),
         seed in any::<u64>(),
         steps in prop::collection::vec((0_u8..23, any::<u16>()), 0..60),
     ) {
-        let mut world = World::new(kind, seed);
+        let mut world = World::new(kind, version, seed);
         for (action, pick) in steps {
             world.step(action, pick);
         }
@@ -258,7 +280,7 @@ proptest! {
         let client = client.unwrap();
         if created == 0 {
             prop_assert_eq!((client.reason.as_str(), client.by), ("client", EndedBy::Client));
-        } else if client.reason != "stream_attach_failure" {
+        } else if !["stream_attach_failure", "gone"].contains(&&*client.reason) {
             prop_assert!(server.is_some(), "{client:?}");
             let server = server.unwrap();
             prop_assert_eq!((client.reason, client.application_level), (server.reason, true));

@@ -1,9 +1,10 @@
 //! State of one open transport in the stream machine.
 
-use minerva_proto::{MessageNumber, Sack};
+use minerva_proto::{ClaimTag, MessageNumber, MessageTag, ReceivedTags, Sack};
 
 use super::Time;
 use crate::config::TransportKind;
+use crate::wire::WireVersion;
 
 /// Role of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(crate) enum End {
 pub(super) struct Transport {
     pub(super) kind: TransportKind,
     pub(super) role: Role,
+    pub(super) version: WireVersion,
     /// Index of the address.
     pub(super) server: usize,
     /// Generation of the stream when the transport was opened.
@@ -53,6 +55,12 @@ pub(super) struct Transport {
     pub(super) useful: bool,
     /// Number of the next received message.
     pub(super) next_received: MessageNumber,
+    /// Claim tag of the next received message (version 3).
+    pub(super) tag: ClaimTag,
+    /// The tag from a later message on.
+    pub(super) next_tag: Option<MessageTag>,
+    /// The last report of claim tags on this transport.
+    pub(super) reported_tags: ReceivedTags,
     /// First message number that is not written to this transport.
     pub(super) next_sent: MessageNumber,
     /// Number that the server expects next; another number needs a SeqNum frame.
@@ -64,12 +72,14 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(
         (kind, role, server): (TransportKind, Role, usize),
+        version: WireVersion,
         generation: u64,
         now: Time,
     ) -> Self {
         Self {
             kind,
             role,
+            version,
             server,
             generation,
             opened: now,
@@ -85,6 +95,9 @@ impl Transport {
             attached: false,
             useful: false,
             next_received: MessageNumber(0),
+            tag: ClaimTag::UNKNOWN,
+            next_tag: None,
+            reported_tags: ReceivedTags::default(),
             next_sent: MessageNumber(0),
             next_on_wire: None,
             has_unconfirmed_sack: false,
@@ -94,6 +107,14 @@ impl Transport {
     /// The server may still create the stream because of this transport.
     pub(super) fn may_create(&self) -> bool {
         self.asked_new && !self.attached
+    }
+
+    /// The claim tag of a received message.
+    pub(super) fn tag_of(&mut self, number: MessageNumber) -> ClaimTag {
+        if let Some(next) = self.next_tag.take_if(|next| next.first <= number) {
+            self.tag = next.tag;
+        }
+        self.tag
     }
 
     pub(super) fn is_primary(&self) -> bool {

@@ -120,12 +120,13 @@ impl StreamMachine {
         self.next_number += 1;
         self.counters.transports += 1;
         let (kind, server) = (self.kind, self.ranking.server());
-        let mut transport = Transport::new((kind, role, server), self.generation, now);
+        let version = self.negotiation.version();
+        let mut transport = Transport::new((kind, role, server), version, self.generation, now);
         if mutation::is(Mutation::ForgetToSendAgain) && self.created {
             transport.next_sent = self.queue.next();
         }
         self.transports.insert(number, transport);
-        self.outputs.push_back(Output::Open { number, kind, role, server });
+        self.outputs.push_back(Output::Open { number, kind, role, server, version });
     }
 
     /// Time at which a transport without input has failed.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use minerva_client::{Config, TransportKind};
+use minerva_client::{Config, TransportKind, Version};
 use minerva_proto::{Frame, Framing, Hello, MAX_FRAME};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +13,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) fn config(address: impl ToString, kind: TransportKind) -> Config {
     let mut config = Config::new(address.to_string(), kind);
+    config.version = Version::V2;
     config.backoff_base = Duration::from_millis(5);
     config.backoff_cap = Duration::from_millis(20);
     config

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use minerva_client::TransportKind;
-use minerva_client::simulation::{Action, encode};
+use minerva_client::simulation::{Action, WireVersion, encode};
 
 use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
@@ -86,7 +86,7 @@ impl Client {
             link.request_sent = true;
             let mut bytes = BytesMut::new();
             let tags = self.tags.as_ref().map(|tags| tags.report(&frames)).unwrap_or_default();
-            encode(framing(link.kind), frames, &mut bytes);
+            encode(WireVersion::V2, framing(link.kind), frames, &mut bytes);
             send(conn, bytes, tags, link.kind, net);
         }
         has_written

@@ -1,7 +1,7 @@
 //! Input of a client: bytes to frames, frames to the machine, messages to the application.
 
 use bytes::Bytes;
-use minerva_client::simulation::{Frame, decode};
+use minerva_client::simulation::{Frame, WireVersion, decode};
 use minerva_proto::{ClaimTag, MessageNumber, TransportNumber};
 
 use super::stream_tags::StreamTags;
@@ -44,10 +44,11 @@ impl Client {
     ) {
         let Some(link) = self.transports.get_mut(&transport) else { return };
         link.buffer.extend_from_slice(bytes);
-        let frames = decode(framing(link.kind), &mut link.buffer).unwrap_or_else(|error| {
-            checker.violation(format!("client {}: {error}", self.index));
-            Vec::new()
-        });
+        let frames =
+            decode(WireVersion::V2, framing(link.kind), &mut link.buffer).unwrap_or_else(|error| {
+                checker.violation(format!("client {}: {error}", self.index));
+                Vec::new()
+            });
         net.trace.detail(|| format!("client {} reads on {transport}: {frames:?}", self.index));
         for frame in frames {
             checker.on_client_frame(self.index, &frame);

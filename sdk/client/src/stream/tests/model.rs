@@ -1,9 +1,11 @@
 //! A client machine, a small model of a server, and a network between them that loses, cuts and stalls.
 
 mod checks;
+mod pipe;
 mod resets;
+mod version3;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minerva_proto::{
@@ -11,30 +13,13 @@ use minerva_proto::{
     WindowLimits,
 };
 
+use self::pipe::Pipe;
 use super::super::{End, Output, Role, StreamMachine, Time};
 use super::watch::SackWatch;
-use crate::config::{Config, TransportKind};
+use crate::config::{Config, TransportKind, Version};
 use crate::wire::Frame;
 
 const MAX_IN_FLIGHT: usize = 100;
-
-/// One transport: frames in flight and the server's state.
-struct Pipe {
-    kind: TransportKind,
-    role: Role,
-    up: VecDeque<Frame>,
-    down: VecDeque<Frame>,
-    /// The response ends behind the frames in `down`.
-    finished: bool,
-    /// The network drops all frames of this transport.
-    stalled: bool,
-    attached: bool,
-    /// The client has written a reset.
-    reset: bool,
-    next_c2s: MessageNumber,
-    next_s2c: MessageNumber,
-    on_wire: Option<MessageNumber>,
-}
 
 /// The frames that the server reads together with a hello.
 #[derive(Clone, Copy)]
@@ -46,6 +31,7 @@ struct Reads {
 
 pub(super) struct World {
     client: StreamMachine,
+    version: Version,
     now: Time,
     pipes: BTreeMap<TransportNumber, Pipe>,
     exists: bool,
@@ -67,11 +53,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(kind: TransportKind, seed: u64) -> Self {
-        let mut config = Config::new("", kind);
-        config.max_in_flight = MAX_IN_FLIGHT;
+    pub(super) fn new(kind: TransportKind, version: Version, seed: u64) -> Self {
+        let config = Config { version, max_in_flight: MAX_IN_FLIGHT, ..Config::new("", kind) };
         let mut world = Self {
-            client: StreamMachine::new(config, super::id(), seed),
+            client: StreamMachine::new(config, super::id(), super::key(), seed),
+            version,
             now: Time::ZERO,
             pipes: BTreeMap::new(),
             exists: false,
@@ -92,11 +78,11 @@ impl World {
     }
 
     pub(super) fn sent_by_client(&self) -> Vec<Message> {
-        (0..self.client.counters().sent).map(|n| Message::from(format!("c{n}"))).collect()
+        (0..self.client.counters().sent).map(|n| self.content("c", n)).collect()
     }
 
     pub(super) fn sent_by_server(&self) -> Vec<Message> {
-        (0..self.by_server).map(|n| Message::from(format!("s{n}"))).collect()
+        (0..self.by_server).map(|n| self.content("s", n)).collect()
     }
 
     pub(super) fn received_by_server(&self) -> Vec<Message> {
@@ -152,13 +138,13 @@ impl World {
     }
 
     fn client_sends(&mut self) {
-        let message = format!("c{}", self.client.counters().sent);
-        let sent = self.client.push(self.now, message.into());
+        let message = self.content("c", self.client.counters().sent);
+        let sent = self.client.push(self.now, message);
         assert_eq!(sent.is_ok(), self.client.resetting.is_none() && self.client.ended().is_none());
     }
 
     fn server_sends(&mut self) {
-        self.outbox.push(format!("s{}", self.by_server).into());
+        self.outbox.push(self.content("s", self.by_server));
         self.by_server += 1;
     }
 
@@ -186,7 +172,7 @@ impl World {
             let frames = self.client.take_frames(self.now, number);
             self.sacks.on_written(&frames, &self.client);
             pipe.check_written(&frames);
-            pipe.up.extend(frames);
+            pipe.up.extend(version3::transmitted(self.version, frames));
         }
         let received = std::iter::from_fn(|| super::pop(&mut self.client)).collect::<Vec<_>>();
         assert!(received.is_empty() || !self.client.is_resetting(), "{received:?} behind a reset");
@@ -198,19 +184,7 @@ impl World {
     fn open(&mut self, number: TransportNumber, kind: TransportKind, role: Role) {
         let may_upload = self.client.created || self.client.resetting.is_some();
         assert!(role == Role::Primary || may_upload, "upload before the stream exists");
-        let pipe = Pipe {
-            kind,
-            role,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            finished: false,
-            stalled: false,
-            attached: false,
-            reset: false,
-            next_c2s: MessageNumber(0),
-            next_s2c: MessageNumber(0),
-            on_wire: None,
-        };
+        let pipe = Pipe::new(kind, role);
         self.pipes.insert(number, pipe);
     }
 
@@ -233,7 +207,7 @@ impl World {
             self.pipes.values_mut().filter(|p| p.attached && !p.finished && p.role == Role::Primary)
         {
             if pipe.kind != TransportKind::LongPoll {
-                pipe.down.push_back(Frame::Comment("beat".into()));
+                pipe.down.push_back(version3::heartbeat(self.version));
             }
         }
     }
@@ -285,7 +259,10 @@ impl World {
 
     fn on_frame(&mut self, number: TransportNumber, frame: Frame, reads: Reads) {
         match frame {
-            Frame::Hello(json) => self.on_hello(number, &Hello::parse(&json).unwrap(), reads),
+            Frame::Hello(json) => {
+                let hello = self.read_hello(number, &json);
+                self.on_hello(number, &hello, reads);
+            }
             Frame::SeqNum(next) => self.pipe(number).next_c2s = next,
             Frame::Message(message) => {
                 let pipe = self.pipe(number);
@@ -293,12 +270,19 @@ impl World {
                 pipe.next_c2s += 1;
                 self.inbox.receive(message_number, message).unwrap();
             }
-            Frame::Sack(sack) => self.on_sack(&sack),
+            Frame::Sack(sack) => {
+                self.pipe(number).check_tags(&sack);
+                self.on_sack(&sack);
+            }
+            Frame::ClaimTag(tag) => self.pipe(number).report(tag),
+            Frame::Comment(text) if text.is_empty() => {}
             Frame::Reset(reset) => self.server_resets(Some(number), reset),
             Frame::StreamStatus(_)
             | Frame::Created
             | Frame::YouCloseIt
             | Frame::Comment(_)
+            | Frame::Welcome(_)
+            | Frame::Refusal(_)
             | Frame::Kill(_) => panic!("not sent here: {frame:?}"),
         }
     }
@@ -312,12 +296,7 @@ impl World {
         self.created += u32::from(!self.exists);
         self.exists = true;
         self.pipe(number).attached = true;
-        if hello.new {
-            self.send(number, Frame::Created);
-        }
-        if hello.maxia > Duration::ZERO {
-            self.send(number, Frame::Comment("beat".into()));
-        }
+        self.welcome(number, hello);
         if hello.seenack != self.inbox.sack() {
             self.send(number, Frame::Sack(self.inbox.sack()));
         }
@@ -357,6 +336,7 @@ impl World {
                 if pipe.on_wire != Some(message_number) {
                     pipe.down.push_back(Frame::SeqNum(message_number));
                 }
+                pipe.put_tag(message_number);
                 pipe.down.push_back(Frame::Message(message));
                 (pipe.next_s2c, pipe.on_wire) =
                     (message_number.next(), Some(message_number.next()));
@@ -366,7 +346,7 @@ impl World {
             pipe.kind == TransportKind::LongPoll
                 && pipe.attached
                 && !pipe.finished
-                && !pipe.down.is_empty()
+                && pipe.down.iter().any(version3::completes_poll)
         };
         let polls: Vec<TransportNumber> =
             self.pipes.iter().filter(|(_, pipe)| has_response(pipe)).map(|(&n, _)| n).collect();

@@ -41,8 +41,8 @@ fn the_next_attempt_follows_after_the_time_that_the_server_asks_for() {
 
 #[test]
 fn the_delay_of_one_server_does_not_hold_the_attempts_at_others() {
-    let mut machine =
-        StreamMachine::new(Config::new("a:1, b:1", TransportKind::WebSocket), id(), 12345);
+    let config = Config { address: "a:1, b:1".into(), ..config(TransportKind::WebSocket) };
+    let mut machine = StreamMachine::new(config, id(), key(), 12345);
     machine.on_timeout(Time::ZERO);
     let (number, ..) = opened(&mut machine);
     machine.on_refused(Time::ZERO, Role::Primary, 60 * SECOND);

@@ -58,7 +58,7 @@ fn an_ended_stream_has_no_active_kind() {
 
 #[test]
 fn a_socket_sends_heartbeats_at_the_announced_interval() {
-    let heartbeat = Config::new("", TransportKind::Tcp).heartbeat;
+    let heartbeat = config(TransportKind::Tcp).heartbeat;
     let mut machine = machine(TransportKind::Tcp);
     let (number, ..) = opened(&mut machine);
     let Some(Frame::Hello(hello)) = machine.take_frames(Time::ZERO, number).pop() else { panic!() };
@@ -96,7 +96,7 @@ fn http_transports_announce_no_heartbeat() {
 
 #[test]
 fn a_silent_upload_is_closed_while_reading_is_paused() {
-    let heartbeat = Config::new("", TransportKind::HttpStream).heartbeat;
+    let heartbeat = config(TransportKind::HttpStream).heartbeat;
     let mut machine = machine(TransportKind::HttpStream);
     let (primary, ..) = opened(&mut machine);
     frames_after_hello(&mut machine, primary);

@@ -1,9 +1,10 @@
 //! Checks in the model that no SACK is delayed longer than [`MAX_ACK_DELAY`] while a socket is attached.
 
-use minerva_proto::{Hello, Sack};
+use minerva_proto::Sack;
 
 use super::super::delayed_ack::MAX_ACK_DELAY;
 use super::super::{StreamMachine, Time};
+use super::common;
 use crate::wire::Frame;
 
 /// Received messages without a SACK.
@@ -41,13 +42,16 @@ impl SackWatch {
 fn sack_in(frame: &Frame) -> Option<Sack> {
     match frame {
         Frame::Sack(sack) => Some(sack.clone()),
-        Frame::Hello(json) => Hello::parse(json).unwrap().sack,
+        Frame::Hello(json) => common(json).sack,
         Frame::StreamStatus(_)
         | Frame::Created
         | Frame::YouCloseIt
         | Frame::SeqNum(_)
         | Frame::Message(_)
         | Frame::Comment(_)
+        | Frame::Welcome(_)
+        | Frame::ClaimTag(_)
+        | Frame::Refusal(_)
         | Frame::Reset(_)
         | Frame::Kill(_) => None,
     }

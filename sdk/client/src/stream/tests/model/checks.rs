@@ -1,8 +1,10 @@
 //! Invariants of the client in the model.
 
-use minerva_proto::{Hello, MessageNumber};
+use minerva_proto::MessageNumber;
 
-use super::{MAX_IN_FLIGHT, Pipe, World};
+use super::pipe::Pipe;
+use super::{MAX_IN_FLIGHT, World};
+use crate::stream::tests::common;
 use crate::stream::{Role, Transport};
 use crate::wire::Frame;
 
@@ -32,7 +34,7 @@ impl Pipe {
         let mut is_new = false;
         for frame in frames {
             match frame {
-                Frame::Hello(json) => is_new = Hello::parse(json).unwrap().new,
+                Frame::Hello(json) => is_new = common(json).new,
                 Frame::Reset(_) => {
                     assert!(!is_new && !self.reset, "{frames:?}");
                     self.reset = true;
@@ -43,6 +45,9 @@ impl Pipe {
                 | Frame::Created
                 | Frame::YouCloseIt
                 | Frame::Comment(_)
+                | Frame::Welcome(_)
+                | Frame::ClaimTag(_)
+                | Frame::Refusal(_)
                 | Frame::Kill(_) => {}
             }
         }

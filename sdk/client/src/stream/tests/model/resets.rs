@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use minerva_proto::v3::RefusalCode;
 use minerva_proto::{Hello, KillReason, Reset, TransportNumber};
 
 use super::{Reads, World};
+use crate::config::Version;
 use crate::error::Ended;
 use crate::stream::End;
 use crate::wire::Frame;
@@ -73,7 +75,10 @@ impl World {
             return false;
         }
         let reason = self.reset.clone().filter(|_| reads.resets).map(Frame::Reset);
-        let kill = Frame::Kill(KillReason::StreamAttachFailure);
+        let kill = match self.version {
+            Version::V2 => Frame::Kill(KillReason::StreamAttachFailure),
+            Version::Auto | Version::V3 => Frame::Refusal(RefusalCode::Gone.into()),
+        };
         self.refuse(number, reason.unwrap_or(kill));
         true
     }
