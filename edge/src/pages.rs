@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 /// Path of the web client.
 pub const CLIENT_JS: &str = "/_minerva/client.js";
+/// Path of the web client with version 3 of the protocol.
+const CLIENT3_JS: &str = "/_minerva/client3.js";
 /// Path of the module that shares a stream among tabs.
 const SHARED_JS: &str = "/_minerva/shared.js";
 /// Path of the shared worker of the web client.
@@ -16,6 +18,7 @@ const WORKER_JS: &str = "/_minerva/worker.js";
 const MUX_MJS: &str = "/_minerva/mux.mjs";
 /// The web client as built from `sdk/web`; a test there compares the file with a fresh build.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
+const CLIENT3: &[u8] = include_bytes!("../../sdk/web/dist/client3.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
 const WORKER: &[u8] = include_bytes!("../../sdk/web/dist/worker.js");
 const MUX: &[u8] = include_bytes!("../../sdk/web/dist/mux.mjs");
@@ -37,10 +40,11 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// The web client, its module for shared tabs, and its shared worker with the module for tabs.
+    /// The web client in both versions, its module for shared tabs, and its shared worker with the module for tabs.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
         none.with(CLIENT_JS, JAVASCRIPT, CLIENT)
+            .with(CLIENT3_JS, JAVASCRIPT, CLIENT3)
             .with(SHARED_JS, JAVASCRIPT, SHARED)
             .with(WORKER_JS, JAVASCRIPT, WORKER)
             .with(MUX_MJS, JAVASCRIPT, MUX)
@@ -84,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_web_client_is_always_served() {
-        for path in [CLIENT_JS, SHARED_JS, WORKER_JS, MUX_MJS] {
+        for path in [CLIENT_JS, CLIENT3_JS, SHARED_JS, WORKER_JS, MUX_MJS] {
             assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
         }
     }

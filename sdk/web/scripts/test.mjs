@@ -13,6 +13,7 @@ await build({
   outdir: 'build',
   outExtension: { '.js': '.mjs' },
   sourcemap: 'inline',
+  define: { VERSION_3: 'true' },
   alias: { react: './test/fake_react.ts' },
 });
 const bundles = names.map((name) => `build/${name.replace(/ts$/, 'mjs')}`);

@@ -6,17 +6,18 @@ import { Driver, now, type AppOutput } from './driver.js';
 import { Endpoints } from './endpoints.js';
 import { MinervaError } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
-import { isMessageAllowed, MAX_MESSAGE, MAX_REASON } from './frames.js';
-import { newStreamId } from './ids.js';
+import { isMessageAllowed, MAX_REASON } from './frames.js';
+import { newResumeKey, newStreamId } from './ids.js';
 import { toJson } from './hello.js';
 import { Inbox } from './inbox.js';
 import { logProblem } from './log.js';
+import { byteLength, checkMessage, type Message } from './message.js';
 import { checkOptions, resolveAll, resolveService, type MinervaOptions, type ServiceUrl } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 
 export { MinervaError, Qan, QanError, toJson };
-export type { Counters, End, Kind, MinervaOptions, Problem, QanHandler, State, StreamEvents };
+export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { ServiceUrl } from './options.js';
 export type { TransportChange } from './events.js';
 
@@ -24,6 +25,9 @@ export type { TransportChange } from './events.js';
 export const HIGH_WATER = 256 * 1024;
 /** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
 export const MAX_BUFFERED = 16 << 20;
+
+/** Message to send: text or binary. */
+export type Sendable = string | ArrayBuffer | ArrayBufferView;
 
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 
@@ -83,8 +87,8 @@ export class MinervaStream extends EventTarget {
   /** Error of calls after `reset` or the end; null before. */
   #error: MinervaError | null = null;
   #qan: Qan | null = null;
-  #readable: ReadableStream<string> | null = null;
-  #writable: WritableStream<string> | null = null;
+  #readable: ReadableStream<Message> | null = null;
+  #writable: WritableStream<Sendable> | null = null;
 
   /**
    * Opens a stream to the service at `url`: `/_minerva/` for the default service, `/_minerva/NAME/` for another. Several
@@ -95,14 +99,14 @@ export class MinervaStream extends EventTarget {
   constructor(url: ServiceUrl = '/_minerva/', options: MinervaOptions = {}) {
     super();
     checkOptions(options);
-    const { transport = 'auto', longUrl, credentials, ...rest } = options;
+    const { transport = 'auto', version = 'auto', longUrl, credentials, ...rest } = options;
     const long = longUrl === undefined ? null : resolveService(longUrl);
     const endpoints = new Endpoints(resolveAll(url), credentials, long);
     this.#service = String(endpoints.bases);
     const beforeUpload = (): void => this.#dispatch('upload', null);
     this.#driver = new Driver(
       endpoints,
-      { ...rest, id: this.id, kind: transport, random: Math.random, beforeUpload },
+      { ...rest, id: this.id, resumeKey: VERSION_3 ? newResumeKey() : '', version, kind: transport, random: Math.random, beforeUpload },
       (output) => this.#onOutput(output),
       () => this.#onIdle(),
     );
@@ -111,20 +115,29 @@ export class MinervaStream extends EventTarget {
   }
 
   /**
-   * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
-   * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,
-   * the send buffer (16 MiB) is full, or the stream ends first; with `TypeError` if the message is no string. Nothing
-   * is thrown.
+   * Queues a message: text, or binary as `ArrayBuffer` or a view, which is copied; at most 1,048,575 bytes. The promise is
+   * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid, the
+   * send buffer (16 MiB) is full, or the stream ends first. Nothing is thrown. On a server without version 3, text has
+   * the characters 0x20-0x7E, as `toJson` encodes any value, and binary messages are rejected.
    *
-   *     await stream.send(toJson({ text: 'hello' }));
+   *     await stream.send('grüße');
+   *     await stream.send(new Uint8Array([1, 2, 3]));
    */
-  send(text: string): Promise<void> {
-    const error = this.#validate(text);
-    return error ? Promise.reject(error) : this.#send(text);
+  send(message: Sendable): Promise<void> {
+    try {
+      return this.#send(message);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  #send(text: string): Promise<void> {
-    const number = this.#driver.machine.send(text);
+  /** Throws `MinervaError` for an invalid message. */
+  #send(value: Sendable): Promise<void> {
+    if (this.#error) throw this.#error;
+    const { machine } = this.#driver;
+    const message = checkMessage(value, machine.version, machine.maxMessage);
+    if (this.bufferedAmount + byteLength(message) > MAX_BUFFERED) throw new MinervaError('send buffer full: await ready');
+    const number = machine.send(message);
     const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
     // Callers that ignore the promise receive the `end` event instead of an unhandled rejection.
     sent.catch(() => {});
@@ -184,7 +197,7 @@ export class MinervaStream extends EventTarget {
    */
   get qan(): Qan {
     return (this.#qan ??= new Qan(
-      (text) => this.send(text),
+      (message) => this.send(message),
       (reason) => this.reset(reason),
     ));
   }
@@ -194,10 +207,10 @@ export class MinervaStream extends EventTarget {
    *
    *     await stream.readable.pipeTo(sink);
    */
-  get readable(): ReadableStream<string> {
-    const make = (): ReadableStream<string> => {
+  get readable(): ReadableStream<Message> {
+    const make = (): ReadableStream<Message> => {
       const messages = this[Symbol.asyncIterator]();
-      const pull = async (controller: ReadableStreamDefaultController<string>): Promise<void> => {
+      const pull = async (controller: ReadableStreamDefaultController<Message>): Promise<void> => {
         const { done, value } = await messages.next();
         if (done) controller.close();
         else controller.enqueue(value);
@@ -213,13 +226,11 @@ export class MinervaStream extends EventTarget {
    *
    *     await source.pipeTo(stream.writable);
    */
-  get writable(): WritableStream<string> {
+  get writable(): WritableStream<Sendable> {
     let last: Promise<void> | undefined;
-    const write = async (text: string): Promise<void> => {
+    const write = async (message: Sendable): Promise<void> => {
       await this.ready;
-      const error = this.#validate(text);
-      if (error) throw error;
-      last = this.#send(text);
+      last = this.#send(message);
     };
     return (this.#writable ??= new WritableStream({ write, close: () => last, abort: () => this.reset('aborted') }));
   }
@@ -291,7 +302,7 @@ export class MinervaStream extends EventTarget {
    *
    *     for await (const message of stream) await store(message);
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<string> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message> {
     const inbox = new Inbox(
       () => this.#applyBackPressure(),
       (gone) => {
@@ -304,17 +315,6 @@ export class MinervaStream extends EventTarget {
     return inbox;
   }
 
-  #validate(text: unknown): Error | null {
-    if (this.#error) return this.#error;
-    if (typeof text !== 'string') return new TypeError('a message is a string: send toJson(value)');
-    let problem = null;
-    if (text.length > MAX_MESSAGE) problem = `a message has at most ${MAX_MESSAGE} characters`;
-    else if (!isMessageAllowed(text)) {
-      problem = `a message has characters 0x20-0x7E, not as at ${text.search(/[^ -~]/)}: send toJson(value)`;
-    } else if (this.bufferedAmount + text.length > MAX_BUFFERED) problem = 'send buffer full: await ready';
-    return problem ? new MinervaError(problem) : null;
-  }
-
   #onIdle(): void {
     if (this.bufferedAmount <= HIGH_WATER) for (const { resolve } of this.#readies.splice(0)) resolve();
   }
@@ -322,10 +322,10 @@ export class MinervaStream extends EventTarget {
   #onOutput(output: AppOutput): void {
     switch (output.do) {
       case 'deliver':
-        if (this.#qan) return this.#qan.recv(output.text);
-        for (const inbox of this.#inboxes) inbox.push(output.text);
+        if (this.#qan) return this.#qan.recv(output.message);
+        for (const inbox of this.#inboxes) inbox.push(output.message);
         this.#applyBackPressure();
-        return this.#dispatch('message', output.text);
+        return this.#dispatch('message', output.message, `${output.number}`);
       case 'acked':
         this.#sends.get(output.number)?.resolve();
         this.#sends.delete(output.number);
@@ -364,8 +364,8 @@ export class MinervaStream extends EventTarget {
     this.#dispatch('end', end);
   }
 
-  #dispatch<K extends keyof StreamEvents>(type: K, data: StreamEvents[K]): void {
-    const event = new MessageEvent(type, { data });
+  #dispatch<K extends keyof StreamEvents>(type: K, data: StreamEvents[K], lastEventId = ''): void {
+    const event = new MessageEvent(type, { data, lastEventId });
     try {
       (this[`on${type}`] as Handler<K>)?.call(this, event);
     } catch (error) {

@@ -11,7 +11,7 @@ export async function diagnose(url: string, credentials: RequestCredentials): Pr
   const { host } = new URL(url);
   try {
     // A request without frames: an edge refuses it, in the same way as the transports if they are refused.
-    const response = await fetch(url, request([], 'omit'));
+    const response = await fetch(url, request(2, [], 'omit'));
     const refusal = await readRefusal(response);
     if (refusal.code !== 'hello') return response.ok ? null : refusal;
     const title = `cookies blocked by ${host} (CORS)`;

@@ -7,19 +7,22 @@ import type { Endpoints } from './endpoints.js';
 import { loadPreferredKind, storePreferredKind } from './preferred_kind.js';
 import { listenToPage, NETWORK_CHANGES } from './page_events.js';
 import { StreamMachine } from './stream.js';
-import type { Kind, Output, StreamOptions } from './stream/types.js';
+import type { Output, StreamOptions } from './stream/types.js';
 import { openHttp, request } from './transports/http.js';
 import { openMultiplexed } from './transports/multiplexed.js';
 import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';
 
 /** Outputs of the machine that the application receives. */
-export type AppOutput = Exclude<Output, { readonly do: 'open' | 'write' | 'close' }>;
+export type AppOutput = Exclude<Output, { readonly do: 'open' | 'write' | 'close' | 'fallback' }>;
 
 /** Largest request of a page that is being unloaded: browsers allow 64 KiB with `keepalive`, less some room. */
 const MAX_KEEPALIVE_BYTES = 60_000;
 /** A timer later than this, in ms, means that the computer slept or the tab was frozen. */
 const MAX_TIMER_LAG = 5_000;
+
+/** Services of this page whose servers have no version 3. */
+const VERSION_2 = /* @__PURE__ */ new Set<string>();
 
 export class Driver {
   readonly machine: StreamMachine;
@@ -42,7 +45,7 @@ export class Driver {
   ) {
     const [base] = endpoints.bases;
     const known = base && options.kind === 'auto' ? loadPreferredKind(base.href) : undefined;
-    this.machine = new StreamMachine({ ...options, known });
+    this.machine = new StreamMachine({ ...options, known, ...(VERSION_3 && VERSION_2.has(String(endpoints.bases)) && { version: 2 }) });
     this.machine.away = !base;
     this.machine.urls = endpoints.bases.length;
     this.#stopListening = base ? listenToPage(this.#onEvent) : () => {};
@@ -107,13 +110,16 @@ export class Driver {
   /** Uploads queued messages, up to the size limit, in a request that outlives the page. */
   #leave(): void {
     const frames = this.machine.leave(MAX_KEEPALIVE_BYTES);
-    if (frames) fetch(this.endpoints.url('upload'), request(frames, this.endpoints.credentials, true)).catch(() => {});
+    const { credentials } = this.endpoints;
+    if (frames) {
+      fetch(this.endpoints.url('upload'), request(this.machine.version || 3, frames, credentials, true)).catch(() => {});
+    }
   }
 
   #execute(output: Output): void {
     switch (output.do) {
       case 'open':
-        return this.#open(output.key, output.kind, output.frames);
+        return this.#open(output);
       case 'write':
         return this.#transports.get(output.key)?.write?.(output.frames);
       case 'close':
@@ -123,6 +129,9 @@ export class Driver {
       case 'end':
         this.#stopListening();
         break;
+      case 'fallback':
+        if (VERSION_3 && !this.machine.away) VERSION_2.add(String(this.endpoints.bases));
+        return;
       case 'problem':
         if (output.problem?.code === 'network') this.#diagnose();
         break;
@@ -144,17 +153,17 @@ export class Driver {
     });
   }
 
-  #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
+  #open({ key, kind, frames, versions: [version, ...others] }: Output & { readonly do: 'open' }): void {
     const { endpoints, machine } = this;
     const { credentials } = endpoints;
     const index = endpoints.next(kind, machine.transport === null, !machine.isAuto);
     const url = endpoints.url(kind, index);
-    const report: Listener = (received, outcome, refusal) => {
+    const report: Listener = (received, outcome, refusal, selected) => {
       if (received.length > 0) {
         // The kinds that failed at the former URL may work at this one.
         if (endpoints.onAnswer(index, machine.transport === null)) machine.retryNow(true, now());
         this.machine.recvFrames(key, received, now());
-      } else if (!outcome) this.machine.onOpened(key, now());
+      } else if (!outcome) this.machine.onOpened(key, now(), selected);
       if (outcome) {
         this.machine.onClosed(key, outcome, now(), refusal);
         this.#transports.delete(key);
@@ -163,10 +172,10 @@ export class Driver {
     };
     const handle =
       kind === 'websocket'
-        ? openWebSocket(url, report)
+        ? openWebSocket(url, [version, ...others], report)
         : machine.isAuto && credentials !== 'omit'
-          ? openMultiplexed(url, frames, report, kind, credentials)
-          : openHttp(url, frames, report, kind !== 'http-stream', credentials);
+          ? openMultiplexed(url, version, frames, report, kind, credentials)
+          : openHttp(url, version, frames, report, kind !== 'http-stream', credentials);
     this.#transports.set(key, handle);
   }
 }

@@ -1,4 +1,5 @@
 /** Events of a stream and the types of their data. Used by the client. */
+import type { Message } from './message.js';
 import type { End, Kind, Problem, State } from './stream/types.js';
 
 /**
@@ -19,8 +20,8 @@ export interface TransportChange {
  *     stream.addEventListener('state', ({ data }) => setOnline(data === 'open'));
  */
 export interface StreamEvents {
-  /** A message arrived. */
-  message: string;
+  /** A message arrived; `lastEventId` of the event is the message number. */
+  message: Message;
   /** Another transport kind carries the stream. */
   transport: TransportChange;
   /** The state of the stream changed. */

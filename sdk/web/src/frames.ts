@@ -14,6 +14,12 @@ export const MAX_MESSAGE = MAX_FRAME - 1;
 /** Longest reset reason in bytes. */
 export const MAX_REASON = 255;
 
+/**
+ * Frame to be written, before the framing: text with the type at the end in both versions of the protocol, or a binary
+ * message of version 3.
+ */
+export type OutFrame = string | Uint8Array;
+
 const KILL_REASONS = [
   'stream_attach_failure',
   'acked_unsent_strings',
@@ -40,6 +46,11 @@ export type Frame =
 /** Returns whether a message contains only the bytes 0x20-0x7E, the ones that version 2 of the protocol carries. */
 export function isMessageAllowed(text: string): boolean {
   return /^[ -~]*$/.test(text);
+}
+
+/** Returns the frame of a message. */
+export function encodeMessage(message: OutFrame): OutFrame {
+  return VERSION_3 && typeof message !== 'string' ? message : `${message as string} `;
 }
 
 /** Decodes a frame of either direction; null for an unknown type or invalid arguments. */

@@ -1,10 +1,10 @@
 /**
  * Codec of wire version 3: binary frames of a type, a length and a body. Independent of transports and of the effect of
- * frames on a stream. Not yet used by the client.
+ * frames on a stream. Used by the transports.
  *
  * Numbers, SACKs and resets have the text forms of version 2 (`frames.ts`).
  */
-import { decodeFrame, encodeFrame, type Frame } from './frames.js';
+import { decodeFrame, encodeFrame, type Frame, type OutFrame } from './frames.js';
 
 /** Longest body in bytes, and longest message. */
 export const MAX_BODY = 1 << 20;
@@ -83,8 +83,8 @@ export interface RawFrame {
 }
 
 const KINDS = 'WmbNATY^LZRt!';
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const encoder = new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const encoder = /* @__PURE__ */ new TextEncoder();
 
 /** Position of the first lone surrogate, which UTF-8 cannot express; -1 without one. */
 export function loneSurrogateAt(text: string): number {
@@ -271,7 +271,18 @@ export function encodeFrames(frames: readonly Frame3[]): Uint8Array {
 
 function encodeParts(frame: Frame3): readonly Uint8Array[] {
   const [kind, content] = kindAndBody(frame);
-  const body = typeof content === 'string' ? encoder.encode(content) : content;
+  return envelope(kind, typeof content === 'string' ? encoder.encode(content) : content);
+}
+
+/** Encodes written frames, each as the parts of its own. The hello keeps the framing of version 2. */
+export function encodeOut(frame: OutFrame): Uint8Array {
+  if (typeof frame !== 'string') return concat(envelope(0x62, frame));
+  const kind = frame.slice(-1);
+  if (kind === 'H') return encoder.encode(`${frame}\n`);
+  return concat(envelope(kind === ' ' ? 0x6d : kind.charCodeAt(0), encoder.encode(frame.slice(0, -1))));
+}
+
+function envelope(kind: number, body: Uint8Array): readonly Uint8Array[] {
   const header = [kind];
   let length = body.length;
   for (; length >= 0x80; length >>= 7) header.push((length & 0x7f) | 0x80);

@@ -17,6 +17,11 @@ const MAX_HEARTBEAT = 600;
 export interface MinervaOptions {
   /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
   readonly transport?: Kind | 'auto';
+  /**
+   * Version of the wire protocol. Version 3 carries text of any characters and binary messages. Default `auto`: version 3,
+   * or 2 if the server has no other.
+   */
+  readonly version?: 2 | 3 | 'auto';
   /** Credentials passed to the application at the start of the stream; at most 8,192 bytes of UTF-8. */
   readonly cred?: string;
   /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */
@@ -38,10 +43,11 @@ export type ServiceUrl = string | URL | readonly (string | URL)[];
 
 /** Throws `MinervaError` for options that no server accepts; an attempt with them could only be refused. */
 export function checkOptions(options: MinervaOptions): void {
-  const { transport = 'auto', cred = '', heartbeat = DEFAULT_HEARTBEAT, credentials = 'omit' } = options;
+  const { transport = 'auto', version = 'auto', cred = '', heartbeat = DEFAULT_HEARTBEAT, credentials = 'omit' } = options;
   const isText = typeof cred === 'string' && !/\p{Surrogate}/u.test(cred);
   const rules: [boolean, string][] = [
     [['auto', ...KINDS].includes(transport), `transport is auto, ${KINDS.join(', ')}`],
+    [VERSION_3 ? ['auto', 2, 3].includes(version) : version !== 3, VERSION_3 ? 'version is auto, 2 or 3' : 'load client3.js'],
     [CREDENTIALS.includes(credentials), `credentials is ${CREDENTIALS.join(', ')}`],
     [isText && new TextEncoder().encode(cred).length <= MAX_CRED, `cred is text of at most ${MAX_CRED} bytes in UTF-8`],
     [Number.isInteger(heartbeat) && heartbeat > 0 && heartbeat <= MAX_HEARTBEAT, `heartbeat is 1 to ${MAX_HEARTBEAT} s`],

@@ -1,9 +1,14 @@
 /**
  * QAN (questions, answers, notifications): requests in both directions over the messages of a stream. Independent of
- * the stream: the caller passes received messages and a send function. Used by the client.
+ * the stream: the caller passes received messages and a send function. A body is text or binary, and so is the message that
+ * carries the body. Used by the client.
  */
+import { concat } from './frames3.js';
+import type { Message } from './message.js';
 import { parseNumber } from './numbers.js';
 
+/** Longest end of a message in bytes: the separator, the number and the kind. */
+const MAX_END = 18;
 /** Largest number of peer questions handled at the same time; further ones are answered with an error. */
 const MAX_HANDLED = 1000;
 
@@ -21,23 +26,23 @@ export class QanError extends Error {
   override readonly name = 'QanError';
 
   constructor(
-    readonly body: string,
+    readonly body: Message,
     readonly known = true,
   ) {
-    super(body);
+    super(typeof body === 'string' ? body : 'binary error answer');
   }
 }
 
 /** Handlers for questions and notifications of the peer; see `Qan.handle`. */
 export interface QanHandler {
   /** Returns the answer to a question. `signal` is aborted when the peer cancels the question or the stream ends. */
-  question?(body: string, signal: AbortSignal): string | Promise<string>;
+  question?(body: Message, signal: AbortSignal): Message | Promise<Message>;
   /** Receives a notification. */
-  notification?(body: string): unknown;
+  notification?(body: Message): unknown;
 }
 
 interface PendingQuestion {
-  readonly resolve: (body: string) => void;
+  readonly resolve: (body: Message) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -56,7 +61,7 @@ export class Qan {
 
   /** `send` queues a message; `fail` resets the stream with a reason after a protocol violation. */
   constructor(
-    readonly send: (text: string) => Promise<void>,
+    readonly send: (message: Message) => Promise<void>,
     readonly fail: (reason: string) => void,
   ) {}
 
@@ -64,13 +69,13 @@ export class Qan {
    * Sends a question. The promise is fulfilled with the answer, and rejected by an error answer, by `signal`, or by
    * the end of the stream.
    */
-  ask(body: string, { signal }: { signal?: AbortSignal } = {}): Promise<string> {
+  ask(body: Message, { signal }: { signal?: AbortSignal } = {}): Promise<Message> {
     let onAbort = (): void => {};
-    const answer = new Promise<string>((resolve, reject) => {
+    const answer = new Promise<Message>((resolve, reject) => {
       signal?.throwIfAborted();
       const number = this.#next++;
       this.#pending.set(number, { resolve, reject });
-      this.send(`${body}|${number}Q`).catch((error: unknown) => {
+      this.send(join(body, `|${number}Q`)).catch((error: unknown) => {
         reject(error);
         this.#pending.delete(number);
       });
@@ -86,8 +91,8 @@ export class Qan {
   }
 
   /** Sends a notification: `await stream.qan.notify('seen 7')`. Fulfilled when durable on the server. */
-  notify(body: string): Promise<void> {
-    return this.send(`${body}#`);
+  notify(body: Message): Promise<void> {
+    return this.send(join(body, '#'));
   }
 
   /**
@@ -100,12 +105,14 @@ export class Qan {
   }
 
   /** Processes a received message. */
-  recv(text: string): void {
-    const [, body = '', digits = '', kind = ''] = /^(?:(.*)\|)?(\d+)([QKEUC])$/.exec(text) ?? [];
+  recv(message: Message): void {
+    const end = !VERSION_3 || typeof message === 'string' ? (message as string) : String.fromCharCode(...message.slice(-MAX_END));
+    const [suffix = '', bar = '', digits = '', kind = ''] = /(^|\|)(\d+)([QKEUC])$/.exec(end) ?? [];
     const number = parseNumber(digits);
-    if (text.endsWith('#')) void this.#notify(text.slice(0, -1));
-    else if (number === null || (kind === 'C') === text.includes('|')) this.fail('bad QAN frame');
-    else if (kind === 'Q') void this.#answer(number, body);
+    if (end.endsWith('#')) return void this.#notify(message.slice(0, -1));
+    if (number === null || (kind === 'C') === !!bar) return this.fail('bad QAN frame');
+    const body = message.slice(0, -suffix.length);
+    if (kind === 'Q') void this.#answer(number, body);
     else if (kind === 'C') this.#handling.get(number)?.abort();
     else this.#onAnswer(number, body, kind);
   }
@@ -117,7 +124,7 @@ export class Qan {
     this.#pending.clear();
   }
 
-  #onAnswer(number: number, body: string, kind: string): void {
+  #onAnswer(number: number, body: Message, kind: string): void {
     const asked = this.#pending.get(number);
     if (!asked) {
       // After a restart the application answers again, as interrupted, if the first answer may be lost.
@@ -129,7 +136,7 @@ export class Qan {
     else asked.reject(new QanError(body, kind === 'E'));
   }
 
-  async #answer(number: number, body: string): Promise<void> {
+  async #answer(number: number, body: Message): Promise<void> {
     if (this.#handling.has(number)) {
       return this.fail(`QAN question ${number} in use`);
     }
@@ -138,12 +145,12 @@ export class Qan {
     const { signal } = controller;
     this.#handling.set(number, controller);
     const uncaught = `Uncaught exception|${number}U`;
-    let answer = `CancelledError|${number}U`;
+    let answer: Message = `CancelledError|${number}U`;
     try {
       if (!this.#handler.question) throw new QanError('nobody answers');
-      answer = `${await this.#handler.question(body, signal)}|${number}K`;
+      answer = join(await this.#handler.question(body, signal), `|${number}K`);
     } catch (error) {
-      if (error instanceof QanError) answer = `${error.body}|${number}${error.known ? 'E' : 'U'}`;
+      if (error instanceof QanError) answer = join(error.body, `|${number}${error.known ? 'E' : 'U'}`);
       else if (!signal.aborted) {
         answer = uncaught;
         // Reported as an unhandled rejection.
@@ -151,7 +158,7 @@ export class Qan {
       }
     }
     this.#handling.delete(number);
-    // Sending fails if the answer contains characters outside 0x20-0x7E; after the end of the stream no answer is due.
+    // Sending fails if the version of the stream cannot carry the answer; after the end of the stream no answer is due.
     this.send(answer).catch((error: unknown) =>
       this.send(uncaught).then(
         () => Promise.reject(error),
@@ -160,7 +167,15 @@ export class Qan {
     );
   }
 
-  async #notify(body: string): Promise<void> {
+  async #notify(body: Message): Promise<void> {
     await this.#handler.notification?.(body);
   }
+}
+
+/** Appends ASCII characters to a body. */
+function join(body: Message, suffix: string): Message {
+  if (VERSION_3 && body instanceof Uint8Array) {
+    return concat([body, Uint8Array.from(suffix, (character) => character.charCodeAt(0))]);
+  }
+  return `${body as string}${suffix}`;
 }

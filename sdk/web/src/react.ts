@@ -3,12 +3,12 @@
  * the only module that imports React.
  */
 import { useEffect, useRef, useState } from 'react';
-import { MinervaStream, type MinervaOptions, type Problem, type ServiceUrl, type State } from './client.js';
+import { MinervaStream, type Message, type MinervaOptions, type Problem, type ServiceUrl, type State } from './client.js';
 
 /** Options of `useMinerva`: those of the stream, and the receiver of its messages. */
 export interface UseMinervaOptions extends MinervaOptions {
   /** Receives the messages; the function of the last rendering is called. */
-  readonly onmessage?: (message: string) => void;
+  readonly onmessage?: (message: Message) => void;
 }
 
 /** The stream of a component and its state. */

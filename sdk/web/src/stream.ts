@@ -3,28 +3,33 @@
  * channel holds the messages, the opener writes; this class routes received frames and handles closed transports. Pure, without sockets, clock
  * or randomness. The driver passes `now` (ms, any origin) and frames, and executes the outputs of `drain` in order.
  */
-import { decodeFrame, type Frame } from './frames.js';
+import { decodeFrame, MAX_MESSAGE, type Frame, type OutFrame } from './frames.js';
+import type { Frame3 } from './frames3.js';
 import { DEFAULT_HEARTBEAT } from './hello.js';
+import type { Message } from './message.js';
+import { Closing } from './stream/closing.js';
 import { ConnectionState } from './stream/connection_state.js';
 import { ProblemReport } from './stream/problem_report.js';
-import { DAMAGED, local, MAX_PAUSE, MIN_HALT_TIME, type Refusal } from './stream/refusal.js';
+import { DAMAGED, local, MAX_PAUSE, MIN_HALT_TIME, NO_VERSION_3, type Refusal } from './stream/refusal.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
+import { Negotiation } from './stream/negotiation.js';
 import { Opener } from './stream/opener.js';
 import { TransportFactory } from './stream/transport_factory.js';
 import { LINGER_TIME, TransportPolicy } from './stream/transport_policy.js';
 import { Transports } from './stream/transports.js';
-import type { Counters, End, Kind, Output, Problem, State } from './stream/types.js';
+import type { Counters, End, Kind, Output, Problem, State, Version } from './stream/types.js';
 import type { StreamOptions, Transport, TransportOutcome } from './stream/types.js';
 
 export class StreamMachine {
   #connection = new ConnectionState();
   #channel = new ReliableChannel();
-  #delayedAck = this.#channel.receiver.delayedAck;
   #transports = new Transports();
   #policy: TransportPolicy;
   #factory: TransportFactory;
   #opener: Opener;
+  #closing: Closing;
   #outputs: Output[] = [];
+  #negotiation: Negotiation | undefined;
   #problem = new ProblemReport();
   /** No attempt before this time unless the network changes, after a refusal that repetition does not lift. */
   #haltedUntil = 0;
@@ -32,6 +37,8 @@ export class StreamMachine {
   #refusals = 0;
   /** Number of URLs of the service: fewer refusals leave the ordinary back-off. */
   urls = 1;
+  /** Longest message in bytes. */
+  maxMessage = MAX_MESSAGE;
   /** The page is unloaded or in the back-forward cache; no transport is opened until `wake`. */
   away = false;
   /** Time of the last `drain`; earlier deadlines are done. */
@@ -40,18 +47,21 @@ export class StreamMachine {
   #resetDeadline = Infinity;
 
   constructor(readonly options: StreamOptions) {
-    const { id, cred, random, kind, known, beforeUpload, heartbeat = DEFAULT_HEARTBEAT } = options;
-    const heartbeatMs = heartbeat * 1000;
-    const policy = (this.#policy = new TransportPolicy(this.#transports, random, kind, known, heartbeatMs));
-    this.#factory = new TransportFactory(this.#channel, id, cred, heartbeat);
-    const shared = { transports: this.#transports, channel: this.#channel, connection: this.#connection };
-    const context = { ...shared, policy, outputs: this.#outputs, random, beforeUpload };
+    const { random, kind, known, beforeUpload, heartbeat = DEFAULT_HEARTBEAT } = options;
+    const policy = (this.#policy = new TransportPolicy(this.#transports, random, kind, known, heartbeat * 1000));
+    this.#factory = new TransportFactory(this.#channel, options, heartbeat);
+    const parts = { transports: this.#transports, channel: this.#channel, connection: this.#connection };
+    const context = { ...parts, policy, outputs: this.#outputs, random, beforeUpload };
     this.#opener = new Opener(context, this.#factory);
+    this.#closing = new Closing(context, this.#opener, this.#onRefused.bind(this));
+    if (VERSION_3) {
+      this.#negotiation = new Negotiation(context, this.#factory, this.#opener, this.#end.bind(this));
+    }
   }
 
   /** Queues a valid message and returns its number. */
-  send(text: string): number {
-    return this.#channel.send(text);
+  send(message: Message): number {
+    return this.#channel.send(message);
   }
 
   /** Restricts the stream to one kind, or lifts the restriction; the old transport stays until the new one works. */
@@ -82,9 +92,11 @@ export class StreamMachine {
    * Handles the unload of the page: closes all transports until `wake`. Returns the frames of a final upload with
    * unacknowledged messages, at most `room` bytes, and an unconfirmed reset; null if there are none.
    */
-  leave(room: number): string[] | null {
+  leave(room: number): OutFrame[] | null {
     if (this.#connection.state === 'ended') return null;
     this.away = true;
+    // Every server has version 2, and no hello of version 3 has created the stream.
+    if (VERSION_3 && this.#factory.hellosSent === 0 && this.#channel.hasUnacked) this.#negotiation?.fallBack();
     const frames = this.#opener.finalUpload(room);
     for (const transport of this.#transports.all()) this.#opener.close(transport);
     this.#policy.polling = false;
@@ -93,7 +105,7 @@ export class StreamMachine {
 
   /** Drops all transports as a network failure would. */
   cut(now: number): void {
-    for (const transport of this.#transports.all()) this.#drop(transport, now);
+    for (const transport of this.#transports.all()) this.#closing.drop(transport, now);
   }
 
   /** Back-pressure: while paused, messages are not delivered and not acknowledged. Returns true on a change. */
@@ -104,10 +116,10 @@ export class StreamMachine {
   }
 
   /** Resets the stream. The end follows the server's confirmation; without an accepted hello the end is immediate. */
-  reset(reason: string, now: number): void {
+  reset(reason: string, now: number, applicationLevel = true): void {
     if (this.#connection.state === 'ended' || this.#channel.resetting) return;
-    if (!this.#mayExist) return this.#end('client', reason, true);
-    this.#channel.resetting = { reason };
+    if (!this.#mayExist) return this.#end('client', reason, applicationLevel);
+    this.#channel.resetting = { reason, applicationLevel };
     this.#resetDeadline = now + RESET_TIMEOUT;
     this.setPaused(true);
   }
@@ -128,26 +140,33 @@ export class StreamMachine {
     if (closing && !hasUnacked) this.reset(closing.reason, now);
   }
 
-  /** Reports an open WebSocket, or that a shared connection may replace an HTTP stream. */
-  onOpened(key: number, now: number): void {
+  /** Reports an open WebSocket with the version that the server selected, or that a shared connection may replace an HTTP stream. */
+  onOpened(key: number, now: number, version: Version = 2): void {
     const { candidate, primary } = this.#transports;
+    if (VERSION_3 && candidate?.key === key && version !== this.#factory.version) {
+      // Another transport has meanwhile decided for version 2.
+      if (version === 3) return this.#opener.close(candidate);
+      if (!this.#negotiation?.fallBack()) {
+        this.#onRefused(candidate, NO_VERSION_3, now);
+        return this.#closing.drop(candidate, now);
+      }
+    }
     if (candidate?.key === key) Object.assign(candidate, { opened: true, openedAt: now, deadline: Infinity });
     if (primary?.key === key) primary.replaceReason ||= 'better';
   }
 
   /** Processes frames received together on a transport. */
-  recvFrames(key: number, frames: readonly string[], now: number): void {
+  recvFrames(key: number, frames: readonly (string | Frame3)[], now: number): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
     const { attached, sacks } = transport;
     this.#policy.onFrames(transport, now);
     for (const raw of frames) {
-      const frame = decodeFrame(raw);
+      const frame = typeof raw === 'string' ? decodeFrame(raw) : raw;
       if (!frame) this.#onRefused(transport, DAMAGED, now);
-      if (!frame || !this.#recv(transport, frame, now)) this.#drop(transport, now);
+      if (!frame || !this.#recv(transport, frame, now)) this.#closing.drop(transport, now);
       if (!this.#transports.find(key)) break;
     }
-    // No repetition follows a reset on the same transport.
     const isProbe = transport === this.#transports.candidate && !transport.resetSent;
     if (isProbe && (!attached || transport.sacks > sacks)) this.#opener.probe(transport, now);
     this.#deliver();
@@ -157,9 +176,10 @@ export class StreamMachine {
   onClosed(key: number, outcome: TransportOutcome, now: number, refusal?: Refusal): void {
     const transport = this.#transports.find(key);
     if (!transport) return;
+    if (VERSION_3 && refusal && this.#negotiation?.onRefused(transport, refusal)) return;
     this.#policy.onRemoteClose(transport, outcome, now);
     if (refusal) this.#onRefused(transport, refusal, now, outcome === 'unavailable');
-    this.#onTransportClosed(transport, outcome, now);
+    this.#closing.onClosed(transport, outcome, now);
     const { resetting } = this.#channel;
     if (resetting && !this.#mayExist) this.#end('client', resetting.reason, true);
   }
@@ -175,7 +195,7 @@ export class StreamMachine {
     if (transport.kind === 'websocket' && code === 'blocked' && this.isAuto) return;
     // The code is empty if the response was not read.
     if (code) this.#problem.onFailed(refusal, now);
-    const halts = action === 'halt';
+    const halts = action !== 'retry';
     if (halts && transport.number >= 0) this.#factory.hellosRefused += 1;
     // Before the stream exists a refusal may slow the attempts; later, as by a login page, it is an ordinary failure.
     const mayHalt = halts && !this.#channel.created && !this.#channel.resetting;
@@ -191,15 +211,13 @@ export class StreamMachine {
   /** Handles due deadlines and returns the outputs, in order. Called after every input. */
   drain(now: number): Output[] {
     this.#drainedAt = now;
-    for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#onDeadline(transport, now);
+    for (const transport of this.#transports.all()) if (now >= transport.deadline) this.#closing.onDeadline(transport, now);
     this.#resetWhenDrained(now);
     if (now >= this.#resetDeadline) this.#end('client', 'reset not confirmed');
-    if (this.#connection.state !== 'ended') {
-      if (!this.away) {
-        this.#policy.checkHealth(now);
-        this.#opener.openTransports(now);
-        this.#opener.flush(now);
-      }
+    if (this.#connection.state !== 'ended' && !this.away) {
+      this.#policy.checkHealth(now);
+      this.#opener.openTransports(now);
+      this.#opener.flush(now);
     }
     // A handler of the page may have reset the stream before the first request.
     if (this.#connection.state !== 'ended') {
@@ -236,6 +254,11 @@ export class StreamMachine {
     return this.#connection.kind;
   }
 
+  /** Version of the protocol; 0 before it is known. */
+  get version(): Version | 0 {
+    return VERSION_3 && this.#factory.mayFallBack ? 0 : this.#factory.version;
+  }
+
   get problem(): Problem | null {
     return this.#problem.current;
   }
@@ -251,11 +274,10 @@ export class StreamMachine {
 
   // Received frames.
 
-  #recv(transport: Transport, frame: Frame, now: number): boolean {
-    const isPrimary = transport === this.#transports.primary;
+  #recv(transport: Transport, frame: Frame | Frame3, now: number): boolean {
     switch (frame.type) {
       case 'string':
-        return this.#applyResult(transport, this.#channel.recvMessage(transport, frame.text, isPrimary, now));
+        return this.#recvMessage(transport, frame.text, now);
       case 'seqnum':
         transport.nextIn = frame.number;
         return true;
@@ -270,24 +292,16 @@ export class StreamMachine {
         transport.deadline = Math.min(transport.deadline, now + LINGER_TIME);
         return true;
       case 'created':
-        if (!this.#channel.created) {
-          // Refusals of other transports, as by a proxy, must not delay the next reconnect.
-          transport.progress = true;
-          this.#haltedUntil = this.#refusals = 0;
-          this.#policy.retry.nextAttemptAt = this.#opener.uploads.retry.nextAttemptAt = 0;
-        }
-        transport.mayCreate = false;
-        this.#channel.created = true;
-        return true;
+        return this.#onCreated(transport);
       case 'you_close_it':
-        this.#drop(transport, now, 'ended');
+        this.#closing.drop(transport, now, 'ended');
         return true;
       case 'comment':
         return true;
       case 'reset': {
         // The server repeats the reset that has ended the stream: the own one, or an earlier one of the application.
         const { resetting, closing } = this.#channel;
-        const isOwn = frame.applicationLevel && frame.reason === (resetting ?? closing)?.reason;
+        const isOwn = frame.applicationLevel === (!VERSION_3 || (resetting?.applicationLevel ?? true)) && frame.reason === (resetting ?? closing)?.reason;
         this.#end(isOwn ? 'client' : 'server', frame.reason, frame.applicationLevel);
         return true;
       }
@@ -295,7 +309,53 @@ export class StreamMachine {
         return this.#recvKill(transport, frame.reason, now);
       case 'hello':
         return false;
+      default:
+        return VERSION_3 && this.#recv3(transport, frame, now);
     }
+  }
+
+  /** Processes a frame that only version 3 has. */
+  #recv3(transport: Transport, frame: Exclude<Frame3, Frame>, now: number): boolean {
+    if (VERSION_3) switch (frame.type) {
+      case 'text':
+        return this.#recvMessage(transport, frame.text, now);
+      case 'binary':
+        return this.#recvMessage(transport, frame.data, now);
+      case 'claim_tag':
+        transport.tag = frame.tag;
+        return true;
+      case 'refusal': {
+        const { code, title, do: action, after = 0 } = frame;
+        const refusal = { code, title, action, after: Math.min(MAX_PAUSE, after) };
+        if (!this.#negotiation?.onRefused(transport, refusal)) this.#onRefused(transport, refusal, now, true);
+        return false;
+      }
+      case 'welcome':
+        this.maxMessage = frame.max ?? this.maxMessage;
+        this.#negotiation?.onWelcome(transport, frame.born);
+        return this.#onCreated(transport);
+      default:
+        return frame.type !== 'compressed';
+    }
+    return false;
+  }
+
+  #recvMessage(transport: Transport, message: Message, now: number): boolean {
+    const result = this.#channel.recvMessage(transport, message, transport === this.#transports.primary, now);
+    // The store has lost the message that this page had received with the number.
+    if (VERSION_3 && result === 'conflict') this.reset('state lost', now, false);
+    return this.#applyResult(transport, result);
+  }
+
+  #onCreated(transport: Transport): boolean {
+    if (!this.#channel.created) {
+      // Refusals of other transports, as by a proxy, must not delay the next reconnect.
+      transport.progress = true;
+      this.#haltedUntil = this.#refusals = 0;
+      this.#policy.retry.nextAttemptAt = this.#opener.uploads.retry.nextAttemptAt = 0;
+    }
+    transport.mayCreate = false;
+    return (this.#channel.created = true);
   }
 
   #applyResult(transport: Transport, result: FrameResult): boolean {
@@ -329,49 +389,6 @@ export class StreamMachine {
 
   #deliver(): void {
     if (this.#connection.state !== 'ended') this.#channel.deliver(this.#outputs);
-  }
-
-  // Closing transports.
-
-  #onDeadline(transport: Transport, now: number): void {
-    const seconds = Math.round((now - transport.openedAt) / 1000);
-    if (!transport.attached) this.#onRefused(transport, local('timeout', `no response within ${seconds} s`), now);
-    this.#drop(transport, now);
-  }
-
-  /** Closes a transport and handles its end. */
-  #drop(transport: Transport, now: number, outcome: TransportOutcome = 'failed'): void {
-    if (!this.#transports.find(transport.key)) return;
-    this.#outputs.push({ do: 'close', key: transport.key });
-    this.#onTransportClosed(transport, outcome, now);
-  }
-
-  #onTransportClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
-    const { candidate, predecessor, upload } = this.#transports;
-    this.#transports.remove(transport);
-    if (transport === upload) return this.#opener.uploads.onClosed(transport, outcome, now);
-    if (transport === predecessor) {
-      // The server counts messages written to a predecessor as received until the next SACK.
-      this.#delayedAck.dueAt = 0;
-      if (outcome === 'ended') this.#connection.onHandover();
-      return;
-    }
-    if (transport === candidate) this.#policy.onFailed(transport, outcome, now);
-    else this.#onPrimaryClosed(transport, outcome, now);
-    // A suspect primary whose successor fails is dead.
-    const { primary } = this.#transports;
-    if (outcome === 'failed' && primary?.suspect) this.#drop(primary, now);
-  }
-
-  #onPrimaryClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
-    const polled = outcome === 'ended' && transport.kind === 'long-poll';
-    const { predecessor } = this.#transports;
-    if (!polled && predecessor?.attached && !predecessor.closing) {
-      this.#transports.primary = predecessor;
-      this.#transports.predecessor = null;
-      this.#delayedAck.dueAt = 0;
-    }
-    this.#policy.onPrimaryClosed(transport, outcome, now);
   }
 
   #end(by: End['by'], reason: string, applicationLevel = false): void {

@@ -34,7 +34,7 @@ async function withServer(
 for (const kind of KINDS) {
   test(`${kind}: client and server exchange messages, and a fulfilled send is durable`, () =>
     withServer(kind, async (stream, server) => {
-      const received: string[] = [];
+      const received: unknown[] = [];
       stream.onmessage = (event) => received.push(event.data);
       await stream.send('one');
       assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['one']);
@@ -48,13 +48,13 @@ for (const kind of KINDS) {
       assert.equal(stream.state, 'open');
       assert.deepEqual(stream.counters, { sent: 101, acknowledged: 101, received: 100, reconnects: 0 });
       const post = 'POST /_minerva/io/ application/octet-stream';
-      const expected = kind === 'websocket' ? 'GET /_minerva/ws minerva.2' : post;
+      const expected = kind === 'websocket' ? 'GET /_minerva/ws minerva.3, minerva.2' : post;
       assert.deepEqual([...new Set(server.requests)], [expected]);
     }));
 
   test(`${kind}: crashes, cuts and switches lose no message`, () =>
     withServer(kind, async (stream, server) => {
-      const received: string[] = [];
+      const received: unknown[] = [];
       stream.onmessage = (event) => received.push(event.data);
       await stream.send('c0');
       const model = server.model.streams.get(stream.id);
@@ -165,22 +165,23 @@ test('the request of a reset outlives the page unless messages make it too long'
   const reset = 'bye|1!';
   for (const [length, outlives] of [[4094, true], [4095, true], [4096, false]] as const) {
     const message = 'x'.repeat(length - reset.length - 2);
-    assert.equal(request([message, reset], 'same-origin').keepalive, outlives, `${length}`);
+    assert.equal(request(2, [message, reset], 'same-origin').keepalive, outlives, `${length}`);
   }
-  assert.equal(request(['x '], 'same-origin').keepalive, false);
-  assert.equal(request(['x '], 'same-origin', true).keepalive, true);
+  assert.equal(request(2, ['x '], 'same-origin').keepalive, false);
+  assert.equal(request(2, ['x '], 'same-origin', true).keepalive, true);
 });
 
 test('invalid messages and reasons are rejected, and the stream continues', () =>
   withServer('http-stream', async (stream, server) => {
+    await stream.send('first');
     for (const bad of ['\n', 'a\u007f', '\u00e9', '\u0000', 'ok\n']) {
       await assert.rejects(stream.send(bad), /0x20-0x7E/);
     }
     assert.throws(() => stream.reset('\n'), MinervaError);
     assert.throws(() => stream.reset('x'.repeat(256)), MinervaError);
     await stream.send(' ~');
-    assert.deepEqual(server.model.streams.get(stream.id)?.delivered, [' ~']);
-    assert.equal(stream.counters.sent, 1);
+    assert.deepEqual(server.model.streams.get(stream.id)?.delivered, ['first', ' ~']);
+    assert.equal(stream.counters.sent, 2);
   }));
 
 test('back-pressure: ready waits for acknowledgements, and the send buffer is bounded', async () => {
@@ -227,7 +228,7 @@ test('events reach handlers and listeners', () =>
 test('iteration: messages in order until the end of the stream', () =>
   withServer('websocket', async (stream, server) => {
     await stream.send('x');
-    const taken: string[] = [];
+    const taken: unknown[] = [];
     const all = (async () => {
       for await (const text of stream) taken.push(text);
     })();
@@ -288,6 +289,7 @@ test('WHATWG streams: an invalid message fails the writer, not the stream', () =
   withServer('websocket', async (stream) => {
     const writer = stream.writable.getWriter();
     writer.closed.catch(() => {});
+    await stream.send('first');
     await assert.rejects(writer.write('\n'), /toJson/);
     await stream.send('goes on');
   }));
@@ -302,7 +304,7 @@ test('WHATWG streams: an abort resets the stream', () =>
 
 test('QAN over a stream: questions and answers in both directions, and no message events', () =>
   withServer('http-stream', async (stream, server) => {
-    const events: string[] = [];
+    const events: unknown[] = [];
     stream.onmessage = (event) => events.push(event.data);
     stream.qan.handle({ question: (body) => `${body}?` });
     const asked = stream.qan.ask('how');

@@ -136,7 +136,7 @@ function start(stream: StreamMachine, now: number): Output[] {
 }
 
 function written(stream: StreamMachine, now: number): string[] {
-  return start(stream, now).flatMap((output) => ('frames' in output ? output.frames : []));
+  return start(stream, now).flatMap((output) => ('frames' in output ? output.frames.map(String) : []));
 }
 
 /** Receives frames and returns the frames written in response. */
@@ -362,7 +362,7 @@ function checkDelays(trace: readonly string[], seed: number): void {
     // Times in a trace are rounded to whole ms.
     const inTime = since === null || now - since <= MAX_ACK_DELAY + 1;
     assert(inTime, `seed ${seed}: unacknowledged since ${since} at ${line}`);
-    if (output.do === 'write' && /[AH]$/.test(output.frames[0] ?? '')) since = null;
+    if (output.do === 'write' && /[AH]$/.test(String(output.frames[0]))) since = null;
     else if (output.do === 'transport' && output.kind === null) since = null;
     else if (output.do === 'deliver') since ??= now;
   }

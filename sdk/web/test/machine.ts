@@ -18,7 +18,7 @@ export function start(stream: StreamMachine, now = 0): Output[] {
 
 /** Returns the written frames, of all transports or of one. */
 export function written(outputs: readonly Output[], key?: number): string[] {
-  return outputs.flatMap((output) => ('frames' in output && output.key === (key ?? output.key) ? output.frames : []));
+  return outputs.flatMap((output) => ('frames' in output && output.key === (key ?? output.key) ? output.frames.map(String) : []));
 }
 
 /** Returns the end of the stream among the outputs. */

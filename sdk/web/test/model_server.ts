@@ -1,15 +1,17 @@
 /**
  * Model server for tests of the stream machine, written from docs/protocol.md. The model shares the frame codec with
- * the client, but no window. Its streams survive crashes, which only break connections.
+ * the client, but no window. Its streams survive crashes, which only break connections. Frames of version 3 are passed in
+ * the form of `OutFrame`; the callers encode them.
  */
-import { decodeFrame } from '../src/frames.js';
+import { decodeFrame, encodeMessage, type OutFrame } from '../src/frames.js';
+import type { Message } from '../src/message.js';
 import { formatSack, parseSack, type Sack } from '../src/sack.js';
 
 /** Server side of a connection. */
 export interface Wire {
   readonly kind: 'websocket' | 'http';
   /** Writes frames as one piece. */
-  write(frames: string[]): void;
+  write(frames: OutFrame[]): void;
   /** Schedules `run`, which a crash of the server cancels. */
   after(ms: number, run: () => void): unknown;
   /** Ends an HTTP response, or closes the socket. */
@@ -29,6 +31,7 @@ interface ServerTransport {
   hasOutput: boolean;
   /** The frames that came with the hello are being processed. */
   attaching: boolean;
+  readonly version: number;
 }
 
 /** Receive window of the server in messages behind a gap. */
@@ -37,10 +40,10 @@ const WINDOW = 50;
 /** One stream of the model server. */
 export class ModelStream {
   /** Messages delivered to the application. */
-  readonly delivered: string[] = [];
+  readonly delivered: Message[] = [];
   /** Messages of the application; the index is the message number. */
-  readonly sent: string[] = [];
-  #waiting = new Map<number, string>();
+  readonly sent: Message[] = [];
+  #waiting = new Map<number, Message>();
   #acked = -1;
   #beyond = new Set<number>();
   #lastSack = '|-1';
@@ -50,8 +53,8 @@ export class ModelStream {
   readonly transports = new Set<ServerTransport>();
   reset: string | null = null;
 
-  send(text: string): void {
-    this.sent.push(text);
+  send(message: Message): void {
+    this.sent.push(message);
     if (this.#primary) this.flush(this.#primary);
   }
 
@@ -95,10 +98,10 @@ export class ModelStream {
   }
 
   /** Accepts a message; returns false if the window is full. */
-  receive(number: number, text: string): boolean {
+  receive(number: number, message: Message): boolean {
     if (number < this.delivered.length || this.#waiting.has(number)) return true;
     if (number > this.delivered.length && this.#waiting.size >= WINDOW) return false;
-    this.#waiting.set(number, text);
+    this.#waiting.set(number, message);
     for (;;) {
       const next = this.#waiting.get(this.delivered.length);
       if (next === undefined) return true;
@@ -114,10 +117,10 @@ export class ModelStream {
     if (frames.length > 0) this.write(transport, frames);
   }
 
-  write(transport: ServerTransport, frames: string[]): void {
+  write(transport: ServerTransport, frames: OutFrame[]): void {
     if (!transport.open) return;
     transport.wire.write(frames);
-    transport.hasOutput = true;
+    transport.hasOutput ||= frames.some((frame) => frame !== KNOWN);
     this.endPoll(transport);
   }
 
@@ -127,7 +130,7 @@ export class ModelStream {
     if (isPoll && wantsMessages && hasOutput && !attaching) this.closeInOrder(transport);
   }
 
-  closeInOrder(transport: ServerTransport, more: string[] = []): void {
+  closeInOrder(transport: ServerTransport, more: OutFrame[] = []): void {
     if (!transport.open) return;
     this.detach(transport);
     transport.wire.write([`${this.sack()}A`, `${this.#lastSack}T`, ...more]);
@@ -140,17 +143,43 @@ export class ModelStream {
     if (this.#primary === transport) this.#primary = null;
   }
 
-  #messageFrames(from: number, to: number): string[] {
-    const frames: string[] = [];
+  #messageFrames(from: number, to: number): OutFrame[] {
+    const frames: OutFrame[] = [];
     let next = -1;
     for (let number = Math.max(from, this.#acked + 1); number < to; number += 1) {
       if (this.#beyond.has(number)) continue;
       if (number !== next) frames.push(`${number}N`);
-      frames.push(`${this.sent[number] ?? ''} `);
+      frames.push(encodeMessage(this.sent[number] ?? ''));
       next = number + 1;
     }
     return frames;
   }
+}
+
+/** Claim tag of all messages. */
+const TAG = '00000007b0d88862';
+
+/** Returns whether the frame is a reset. */
+export function isReset(frame: OutFrame): boolean {
+  return typeof frame === 'string' && frame.endsWith('!');
+}
+
+/** Welcome of a client that has an earlier one; does not end a long-poll. */
+const KNOWN = '{}W';
+
+/** First frame of version 3. */
+function welcome(hello: Record<string, unknown>): OutFrame {
+  return `${JSON.stringify('born' in hello ? {} : { born: `1.${TAG}`, max: 1 << 20 })}W`;
+}
+
+/** Last frame of a transport that violates the protocol: a kill, or a refusal in version 3. */
+function kill(version: number, reason: string, code: string, action = 'retry'): OutFrame {
+  const refusal = { status: 409, code, title: code, do: action };
+  return version === 3 ? `${JSON.stringify(refusal)}R` : `${reason}K`;
+}
+
+function heartbeat({ version }: ServerTransport): OutFrame {
+  return version === 3 ? '^' : 'beat^';
 }
 
 function finish(wire: Wire): void {
@@ -166,16 +195,20 @@ export class ModelServer {
   /** The reset frames that ended streams, by id. */
   readonly resets = new Map<string, string>();
 
+  /** Versions of the wire protocol that the server has. */
+  maxVersion = 2;
+
   /** Accepts a hello and the frames sent with it; returns the receiver of later frames, undefined if refused. */
-  accept(wire: Wire, frames: readonly string[]): ((frames: readonly string[]) => void) | undefined {
-    if (wire.kind === 'http') wire.write([';)]}^']);
-    const hello = JSON.parse((frames[0] ?? '').slice(0, -1)) as Record<string, unknown>;
+  accept(wire: Wire, frames: readonly OutFrame[]): ((frames: readonly OutFrame[]) => void) | undefined {
+    const hello = JSON.parse(String(frames[0]).slice(0, -1)) as Record<string, unknown>;
+    const version = Number(hello['ver']);
+    if (wire.kind === 'http' && version === 2) wire.write([';)]}^']);
     const id = String(hello['id']);
     let stream = this.streams.get(id);
-    const resets = frames.some((frame) => frame.endsWith('!'));
+    const resets = frames.some(isReset);
     const end = this.resets.get(id);
     if (!stream && (hello['new'] !== true || resets || end !== undefined)) {
-      wire.write([(resets ? end : undefined) ?? 'stream_attach_failureK']);
+      wire.write([(resets ? end : undefined) ?? kill(version, 'stream_attach_failure', 'gone', 'end')]);
       finish(wire);
       return undefined;
     }
@@ -195,27 +228,28 @@ export class ModelServer {
       open: true,
       hasOutput: false,
       attaching: true,
+      version,
     };
-    const first: string[] = hello['new'] === true ? ['C'] : [];
+    const first: OutFrame[] = version === 3 ? [welcome(hello)] : hello['new'] === true ? ['C'] : [];
     if (hello['seenack'] !== stream.sack()) first.push(`${stream.sack()}A`);
     const sackText = String(hello['sack']);
     const sack = parseSack(sackText);
     if ('sack' in hello && (!sack || !stream.applySack(sackText, sack))) {
-      wire.write([...first, 'acked_unsent_stringsK']);
+      wire.write([...first, kill(version, 'acked_unsent_strings', 'acked_unsent')]);
       finish(wire);
       return undefined;
     }
     stream.transports.add(transport);
     if (transport.maxia > 0) {
-      first.push('beat^');
+      if (version === 2) first.push('beat^');
       const beat = (): void => {
         if (!transport.open) return;
-        wire.write(['beat^']);
+        wire.write([heartbeat(transport)]);
         wire.after(transport.maxia * 1000, beat);
       };
       if (!transport.isPoll) wire.after(transport.maxia * 1000, beat);
     }
-    const on = (more: readonly string[]): void => recv(this, id, stream, transport, more);
+    const on = (more: readonly OutFrame[]): void => recv(this, id, stream, transport, more);
     if (transport.wantsMessages) stream.becomePrimary(transport, hello['eeds'] as number | null);
     if (!resets && first.length > 0) stream.write(transport, first);
     on(frames.slice(1));
@@ -253,7 +287,7 @@ export class ModelServer {
   sendHeartbeats(): void {
     for (const stream of this.streams.values()) {
       for (const transport of stream.transports) {
-        if (transport.maxia > 0) transport.wire.write(['beat^']);
+        if (transport.maxia > 0) transport.wire.write([heartbeat(transport)]);
       }
     }
   }
@@ -264,27 +298,28 @@ function recv(
   id: string,
   stream: ModelStream,
   transport: ServerTransport,
-  frames: readonly string[],
+  frames: readonly OutFrame[],
 ): void {
   if (!transport.open) return;
   let messages = 0;
   for (const raw of frames) {
-    const frame = decodeFrame(raw);
+    const frame = typeof raw === 'string' ? decodeFrame(raw) : null;
+    const message = typeof raw === 'string' && raw.endsWith(' ') ? raw.slice(0, -1) : raw;
     if (frame?.type === 'seqnum') transport.nextIn = frame.number;
-    else if (frame?.type === 'string') {
+    else if (message !== raw || typeof raw !== 'string') {
       messages += 1;
-      if (!stream.receive(transport.nextIn, frame.text)) {
-        return stream.closeInOrder(transport, ['rwin_overflowK']);
+      if (!stream.receive(transport.nextIn, message)) {
+        return stream.closeInOrder(transport, [kill(transport.version, 'rwin_overflow', 'window')]);
       }
       transport.nextIn += 1;
     } else if (frame?.type === 'sack') {
-      if (!stream.applySack(raw.slice(0, -1), frame.sack)) {
-        return stream.closeInOrder(transport, ['acked_unsent_stringsK']);
+      if (!stream.applySack(String(raw).slice(0, -1), frame.sack)) {
+        return stream.closeInOrder(transport, [kill(transport.version, 'acked_unsent_strings', 'acked_unsent')]);
       }
     } else if (frame?.type === 'reset') {
       return server.reset(id, frame.reason, transport);
     } else {
-      return stream.closeInOrder(transport, ['invalid_frame_type_or_argumentsK']);
+      return stream.closeInOrder(transport, [kill(transport.version, 'invalid_frame_type_or_arguments', 'frame')]);
     }
   }
   if (messages > 0) stream.write(transport, [`${stream.sack()}A`]);

@@ -232,7 +232,7 @@ test('a transport waits 300 ms for the worker, and an HTTP stream is offered the
     performance: { now: () => performance.now(), getEntriesByType: () => [] },
   });
   const open = (kind: 'http-stream' | 'upload') =>
-    openMultiplexed(url, ['hello'], (frames, outcome) => log.push([kind, frames, outcome]), kind, 'same-origin');
+    openMultiplexed(url, 2, ['hello'], (frames, outcome) => log.push([kind, frames, outcome]), kind, 'same-origin');
   const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   open('http-stream');
   open('upload').close();

@@ -139,14 +139,14 @@ export class MuxSimulation {
 
   #drainTab(tab: Tab): void {
     for (const output of tab.machine.drain(this.now)) {
-      if (output.do === 'open') this.#openTransport(tab, output.key, output.kind, output.frames);
+      if (output.do === 'open') this.#openTransport(tab, output.key, output.kind, output.frames.map(String));
       else if (output.do === 'close') {
         const channel = tab.channels.get(output.key);
         tab.channels.delete(output.key);
         if (channel === undefined) continue;
         this.#owners.delete(channel);
         this.#schedule.close(channel);
-      } else if (output.do === 'deliver') tab.delivered.push(output.text);
+      } else if (output.do === 'deliver') tab.delivered.push(String(output.message));
       else if (output.do === 'acked') tab.acked += 1;
       else if (output.do === 'end') tab.end = output.end.reason;
     }
@@ -195,7 +195,7 @@ export class MuxSimulation {
     return {
       kind: 'http',
       write: (frames) => {
-        const text = joinLines(frames);
+        const text = joinLines(frames.map(String));
         if (isStream) this.#respond(request, `${channel} ${text.length}\n${text}`);
         else gathered += text;
       },

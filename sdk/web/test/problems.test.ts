@@ -60,10 +60,10 @@ test('Retry-After is bounded, and nonsense counts as none', () => {
   }
 });
 
-test('problem objects of an edge with wire version 3 have the code, and the reaction slows unless it is retry', () => {
+test('problem objects of an edge with wire version 3 have the code and the reaction, and an unknown one slows', () => {
   const parse = (text: string): Refusal => refused(503, text, 'application/problem+json', '2');
   const object = { status: 503, code: 'unserved', title: 'no instance serves this service now', do: 'retry' };
-  for (const [action, expected] of [['retry', 'retry'], ['halt', 'halt'], ['end', 'halt'], ['fallback', 'halt']] as const) {
+  for (const [action, expected] of [['retry', 'retry'], ['halt', 'halt'], ['end', 'end'], ['fallback', 'fallback'], ['later', 'halt']] as const) {
     const refusal = parse(JSON.stringify({ ...object, do: action }));
     assert.deepEqual([refusal.code, refusal.title, refusal.action, refusal.after], [object.code, object.title, expected, 2000]);
   }

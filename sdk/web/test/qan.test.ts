@@ -7,7 +7,8 @@ import { Qan, QanError } from '../src/qan.js';
 function setup(): { qan: Qan; sent: string[]; failed: string[] } {
   const sent: string[] = [];
   const failed: string[] = [];
-  const send = (text: string): Promise<void> => {
+  const send = (message: string | Uint8Array): Promise<void> => {
+    const text = String(message);
     if (/[^ -~]/.test(text)) return Promise.reject(new Error('refused'));
     sent.push(text);
     return Promise.resolve();
@@ -94,7 +95,7 @@ test('a second answer after a restart of the application is ignored', async () =
 
 test('handlers answer questions and receive notifications', async () => {
   const { qan, sent } = setup();
-  const notifications: string[] = [];
+  const notifications: unknown[] = [];
   qan.handle({
     question: async (body) => {
       if (body === 'bad') throw new QanError('known error');

@@ -16,7 +16,7 @@ for (const isStrict of [false, true]) {
   test(`a component has one stream until its unmount${isStrict ? ', in StrictMode too' : ''}`, async () => {
     const server = new RealServer();
     const url = await server.listen();
-    const received: string[] = [];
+    const received: unknown[] = [];
     const component: Component<MinervaView> = new Component(
       () => useMinerva(url, { transport: 'websocket', onmessage: (text) => received.push(text) }),
       isStrict,

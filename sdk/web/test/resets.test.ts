@@ -288,7 +288,7 @@ test('the upload of an unloaded page carries the reset, which is repeated if the
   stream.send('last words');
   stream.reset('bye', 20);
   const [hello = '', ...frames] = stream.leave(1000) ?? [];
-  assert(!hello.includes('"new"'), hello);
+  assert(!String(hello).includes('"new"'), String(hello));
   assert.deepEqual(frames, ['0N', 'last words ', RESET]);
   assert.deepEqual(stream.drain(30).filter((output) => output.do === 'open'), []);
   stream.wake('pageshow', false, 1000);

@@ -3,10 +3,14 @@
  * faults. Each connection keeps order; connections are independent of each other.
  */
 import assert from 'node:assert/strict';
+import type { OutFrame } from '../src/frames.js';
+import { decodeFrame3, encodeOut, FrameSplitter, type Frame3 } from '../src/frames3.js';
+import type { Message } from '../src/message.js';
 import { StreamMachine } from '../src/stream.js';
-import type { End, Kind, Output, State, StreamOptions } from '../src/stream/types.js';
+import { NO_VERSION_3 } from '../src/stream/refusal.js';
+import type { End, Kind, Output, State, StreamOptions, Version } from '../src/stream/types.js';
 import { EventQueue } from './event_queue.js';
-import { ModelServer, type Wire } from './model_server.js';
+import { isReset, ModelServer, type Wire } from './model_server.js';
 import type { Random } from './random.js';
 
 export const ID = 'abcdefghijklmnopqrstuvwxyz';
@@ -34,6 +38,8 @@ export function assertExactlyOnce(sim: Simulation, name: string): void {
   assert(settled(sim), `${name}: not settled`);
 }
 
+type InFrame = string | Frame3;
+
 interface Connection {
   readonly key: number;
   readonly kind: Kind | 'upload';
@@ -52,8 +58,10 @@ interface Connection {
   toServer: number;
   toClient: number;
   /** Frames of a buffered response. */
-  response: string[];
-  recv: ((frames: readonly string[]) => void) | undefined;
+  response: InFrame[];
+  recv: ((frames: readonly OutFrame[]) => void) | undefined;
+  /** Version of the hello, or selected by the server. */
+  version: Version;
 }
 
 /** A connection without a client behind it. */
@@ -64,9 +72,9 @@ export class Simulation {
   now = 0;
   readonly server = new ModelServer();
   readonly client: StreamMachine;
-  readonly delivered: string[] = [];
+  readonly delivered: Message[] = [];
   readonly acked: number[] = [];
-  readonly sent: string[] = [];
+  readonly sent: Message[] = [];
   /** One line per output of the machine; the same seed must give the same trace. */
   readonly trace: string[] = [];
   traced = true;
@@ -117,9 +125,9 @@ export class Simulation {
     return this.server.streams.get(ID);
   }
 
-  send(text: string): void {
-    this.sent.push(text);
-    this.client.send(text);
+  send(message: Message): void {
+    this.sent.push(message);
+    this.client.send(message);
     this.drain();
   }
 
@@ -134,9 +142,10 @@ export class Simulation {
     this.drain();
     if (!frames) return;
     checkReset({ reset: false }, frames);
+    if (this.server.maxVersion < (this.client.version || 3)) return;
     const isLost = this.random.chance(0.3);
     // An upload with `new` is not overtaken: no later hello can know that the stream may still be created.
-    const delay = frames[0]?.includes('"new":true') ? 0 : this.random.below(this.latency);
+    const delay = String(frames[0]).includes('"new":true') ? 0 : this.random.below(this.latency);
     this.after(delay, () => {
       if (this.up && !isLost) this.server.accept(DEAD, frames);
     });
@@ -205,7 +214,7 @@ export class Simulation {
   #execute(output: Output): void {
     switch (output.do) {
       case 'open':
-        return this.#open(output.key, output.kind, output.frames);
+        return this.#open(output);
       case 'write': {
         const connection = this.#connections.get(output.key);
         if (!connection) return;
@@ -219,7 +228,8 @@ export class Simulation {
         return;
       }
       case 'deliver':
-        this.delivered.push(output.text);
+        assert.equal(output.number, this.delivered.length);
+        this.delivered.push(output.message);
         this.deliveredAt.push(this.now);
         return;
       case 'acked':
@@ -239,20 +249,33 @@ export class Simulation {
     }
   }
 
-  #open(key: number, kind: Kind | 'upload', frames: readonly string[]): void {
+  #open({ key, kind, frames, versions }: Output & { readonly do: 'open' }): void {
     assert(kind !== 'upload' || this.#created, 'an upload before the stream was created');
     const fresh = { broken: false, muted: false, closed: false, reset: false, toServer: this.now, toClient: this.now };
     const counts = { writes: 0, activeAt: this.now };
-    const connection: Connection = { key, kind, ...fresh, ...counts, response: [], recv: undefined };
+    const [version] = versions;
+    const connection: Connection = { key, kind, ...fresh, ...counts, response: [], recv: undefined, version };
     this.#connections.set(key, connection);
     checkReset(connection, frames);
     if (!this.up || this.refused.has(kind)) return this.break(connection, false);
     const life = this.cutAfter.get(kind);
     if (life !== undefined) this.after(life, () => this.break(connection, false));
     if (kind === 'websocket') {
-      const opened = (): void => this.client.onOpened(key, this.now);
+      const opened = (): void => {
+        connection.version = this.server.maxVersion === 3 && versions.includes(3) ? 3 : 2;
+        this.client.onOpened(key, this.now, connection.version);
+      };
       if (!this.hung) this.#toServer(connection, () => this.#later(connection, opened));
       return;
+    }
+    if (version > this.server.maxVersion) {
+      const refuse = (): void => {
+        if (connection.closed) return;
+        connection.closed = true;
+        this.#connections.delete(key);
+        this.client.onClosed(key, 'failed', this.now, NO_VERSION_3);
+      };
+      return this.#toServer(connection, () => this.#later(connection, refuse));
     }
     // Browsers repeat a POST whose kept-alive connection broke.
     if (this.random.chance(0.03)) {
@@ -262,11 +285,12 @@ export class Simulation {
   }
 
   /** Delivers frames to the server. */
-  #recv(connection: Connection, frames: readonly string[]): void {
+  #recv(connection: Connection, frames: readonly OutFrame[]): void {
     const isDeaf = this.mute || (connection.writes += 1) > this.deaf;
     connection.muted ||= isDeaf && connection.kind === 'websocket';
     this.#touch(connection);
     if (connection.muted) return;
+    assert(frames.every((frame) => typeof frame === 'string') || connection.version === 3, 'binary in version 2');
     if (connection.recv) connection.recv(frames);
     else connection.recv = this.server.accept(this.#wire(connection), frames) ?? (() => {});
   }
@@ -291,14 +315,14 @@ export class Simulation {
     return {
       kind: connection.kind === 'websocket' ? 'websocket' : 'http',
       write: (frames) => {
-        for (const piece of this.#pieces(frames)) later(() => this.#toClient(connection, piece));
+        for (const piece of this.#pieces(connection.version === 3 ? received(frames) : frames.map(String))) later(() => this.#toClient(connection, piece));
       },
       end: () => later(() => this.#closed(connection, 'ended')),
       after: (ms, run) => this.after(ms, run),
     };
   }
 
-  #pieces(frames: string[]): string[][] {
+  #pieces(frames: InFrame[]): InFrame[][] {
     if (frames.length < 2 || this.random.chance(0.7)) return [frames];
     const at = 1 + this.random.below(frames.length - 1);
     return [frames.slice(0, at), ...this.#pieces(frames.slice(at))];
@@ -314,10 +338,10 @@ export class Simulation {
     });
   }
 
-  #toClient(connection: Connection, frames: string[]): void {
+  #toClient(connection: Connection, frames: InFrame[]): void {
     if (connection.closed) return;
     this.#touch(connection);
-    if (frames.includes('C')) this.#created = true;
+    this.#created ||= frames.some((frame) => frame === 'C' || (typeof frame === 'object' && frame.type === 'welcome'));
     const isBuffered = connection.kind !== 'http-stream' || this.buffering || connection.response.length > 0;
     if (connection.kind !== 'websocket' && isBuffered) connection.response.push(...frames);
     else this.client.recvFrames(connection.key, frames, this.now);
@@ -336,12 +360,22 @@ export class Simulation {
 }
 
 /** Asserts that no message follows a reset, and that a hello with a reset behind it does not create the stream. */
-function checkReset(connection: { reset: boolean }, frames: readonly string[]): void {
+function checkReset(connection: { reset: boolean }, frames: readonly OutFrame[]): void {
   for (const frame of frames) {
-    assert(!connection.reset || frame.endsWith('A'), `${frame} behind a reset`);
-    connection.reset ||= frame.endsWith('!');
+    assert(!connection.reset || /[AL]$/.test(String(frame)), `${frame} behind a reset`);
+    connection.reset ||= isReset(frame);
   }
-  const [first = ''] = frames;
+  const first = String(frames[0] ?? '');
   const creates = first.endsWith('H') && first.includes('"new":true');
   assert(!creates || !connection.reset, 'a hello with `new` and a reset');
+}
+
+/** Returns frames of the server as a client of version 3 receives them. */
+export function received(frames: readonly OutFrame[]): Frame3[] {
+  const splitter = new FrameSplitter();
+  return frames.flatMap((frame) => splitter.push(encodeOut(frame))).map((raw) => {
+    const frame = decodeFrame3(raw);
+    assert(typeof frame === 'object', `${String(frame)}: ${raw.kind}`);
+    return frame;
+  });
 }

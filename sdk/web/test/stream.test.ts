@@ -140,7 +140,7 @@ test('numbered messages follow the hello, and a SACK precedes later messages', (
   assert.deepEqual(written(start(stream)).slice(1), ['0N', 'a ', 'b ']);
   stream.recvFrames(0, ['C', 'beat^', '|0A', '0N', 'x ', 'y '], 10);
   const outputs = stream.drain(10);
-  assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['x', 'y']);
+  assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.message), ['x', 'y']);
   assert.deepEqual(outputs.filter((o) => o.do === 'acked').map((o) => o.number), [0]);
   assert.deepEqual(written(outputs), []);
   stream.send('c');
@@ -164,7 +164,7 @@ test('unacknowledged bytes in flight are limited', () => {
 
 test('only the newest carrier expects a SACK', () => {
   const channel = new ReliableChannel();
-  const factory = new TransportFactory(channel, ID, undefined, 20);
+  const factory = new TransportFactory(channel, { id: ID, kind: 'auto', random: () => 0.5 }, 20);
   const [first, second] = [factory.transport('websocket', '', 0), factory.transport('upload', '', 0)];
   channel.send('x');
   channel.takeFrames(first, 10);
@@ -199,7 +199,7 @@ test('an invalid frame drops the transport, and earlier frames count', () => {
     start(stream);
     stream.recvFrames(0, ['C', 'first ', bad, 'never '], 10);
     const outputs = stream.drain(10);
-    assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['first'], bad);
+    assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.message), ['first'], bad);
     assert(outputs.some((output) => output.do === 'close'), bad);
   }
 });
@@ -239,7 +239,7 @@ test('a paused application delays deliveries and SACKs', () => {
   assert.deepEqual(written(stream.drain(1010)), []);
   stream.setPaused(false);
   const outputs = stream.drain(1020);
-  assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.text), ['b']);
+  assert.deepEqual(outputs.filter((o) => o.do === 'deliver').map((o) => o.message), ['b']);
   assert.deepEqual(written(outputs), ['|1A']);
 });
 

@@ -24,15 +24,16 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-/** Values that are no strings; some have a length or a string form. */
-const NO_STRINGS: unknown[] = [{ a: 1 }, new Uint8Array([1, 2]), ['a'], 42, Number.NaN, true, null, undefined, 7n, Symbol('s'), () => 'x'];
-NO_STRINGS.push(new String('x'), new Date(0), new Blob(['x']));
+/** Values that are no messages; some have a length or a string form. */
+const NO_MESSAGES: unknown[] = [{ a: 1 }, ['a'], 42, Number.NaN, true, null, undefined, 7n, Symbol('s'), () => 'x'];
+NO_MESSAGES.push(new String('x'), new Date(0), new Blob(['x']));
 
-test('values that are no strings are rejected by TypeError, and the stream continues', () =>
+test('values that are no messages are rejected, and the stream continues', () =>
   withStream(async (stream, server) => {
-    for (const value of NO_STRINGS) {
+    for (const value of NO_MESSAGES) {
       const error = await rejection(stream.send(value as string));
-      assert(error instanceof TypeError, String(error));
+      assert(error instanceof MinervaError, String(error));
+      assert.match(error.message, /a message is a string or bytes/);
     }
     assert.equal(stream.bufferedAmount, 0);
     await stream.ready;
@@ -41,11 +42,11 @@ test('values that are no strings are rejected by TypeError, and the stream conti
     assert.equal(stream.counters.sent, 1);
   }));
 
-test('a value that is no string fails the writer of `writable`, not the stream', () =>
+test('a value that is no message fails the writer of `writable`, not the stream', () =>
   withStream(async (stream) => {
     const writer = stream.writable.getWriter();
     writer.closed.catch(() => {});
-    assert((await rejection(writer.write(42 as unknown as string))) instanceof TypeError);
+    assert((await rejection(writer.write(42 as unknown as string))) instanceof MinervaError);
     await stream.send('goes on');
   }));
 

@@ -18,7 +18,7 @@ function apply(queue: SendQueue, acked: number, beyond: number[]): [number, numb
 
 function popAll(window: ReceiveWindow): string[] {
   const all: string[] = [];
-  for (let next = window.pop(); next !== undefined; next = window.pop()) all.push(next);
+  for (let next = window.pop(); next !== undefined; next = window.pop()) all.push(String(next));
   return all;
 }
 

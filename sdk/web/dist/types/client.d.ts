@@ -1,17 +1,20 @@
 import { MinervaError } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
 import { toJson } from './hello.js';
+import { type Message } from './message.js';
 import { type MinervaOptions, type ServiceUrl } from './options.js';
 import { Qan, QanError, type QanHandler } from './qan.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 export { MinervaError, Qan, QanError, toJson };
-export type { Counters, End, Kind, MinervaOptions, Problem, QanHandler, State, StreamEvents };
+export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { ServiceUrl } from './options.js';
 export type { TransportChange } from './events.js';
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export declare const HIGH_WATER: number;
 /** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
 export declare const MAX_BUFFERED: number;
+/** Message to send: text or binary. */
+export type Sendable = string | ArrayBuffer | ArrayBufferView;
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 /** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
@@ -53,14 +56,15 @@ export declare class MinervaStream extends EventTarget {
      */
     constructor(url?: ServiceUrl, options?: MinervaOptions);
     /**
-     * Queues a message: at most 1,048,575 characters 0x20-0x7E; `toJson` encodes any value this way. The promise is
-     * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid,
-     * the send buffer (16 MiB) is full, or the stream ends first; with `TypeError` if the message is no string. Nothing
-     * is thrown.
+     * Queues a message: text, or binary as `ArrayBuffer` or a view, which is copied; at most 1,048,575 bytes. The promise is
+     * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid, the
+     * send buffer (16 MiB) is full, or the stream ends first. Nothing is thrown. On a server without version 3, text has
+     * the characters 0x20-0x7E, as `toJson` encodes any value, and binary messages are rejected.
      *
-     *     await stream.send(toJson({ text: 'hello' }));
+     *     await stream.send('grüße');
+     *     await stream.send(new Uint8Array([1, 2, 3]));
      */
-    send(text: string): Promise<void>;
+    send(message: Sendable): Promise<void>;
     /**
      * Back-pressure: fulfilled while at most 256 KiB are unacknowledged, rejected after `reset` or the end.
      *
@@ -94,14 +98,14 @@ export declare class MinervaStream extends EventTarget {
      *
      *     await stream.readable.pipeTo(sink);
      */
-    get readable(): ReadableStream<string>;
+    get readable(): ReadableStream<Message>;
     /**
      * Outgoing messages as a WHATWG stream. `close` is fulfilled when all messages are durable on the server; `abort`
      * resets the stream.
      *
      *     await source.pipeTo(stream.writable);
      */
-    get writable(): WritableStream<string>;
+    get writable(): WritableStream<Sendable>;
     /**
      * Restricts the stream to one transport kind, or lifts the restriction with `auto`. The new transport takes over
      * before the current one closes.
@@ -135,5 +139,5 @@ export declare class MinervaStream extends EventTarget {
      *
      *     for await (const message of stream) await store(message);
      */
-    [Symbol.asyncIterator](): AsyncIterableIterator<string>;
+    [Symbol.asyncIterator](): AsyncIterableIterator<Message>;
 }

@@ -5,6 +5,11 @@ export declare const MAX_FRAME: number;
 export declare const MAX_MESSAGE: number;
 /** Longest reset reason in bytes. */
 export declare const MAX_REASON = 255;
+/**
+ * Frame to be written, before the framing: text with the type at the end in both versions of the protocol, or a binary
+ * message of version 3.
+ */
+export type OutFrame = string | Uint8Array;
 declare const KILL_REASONS: readonly ['stream_attach_failure', 'acked_unsent_strings', 'frame_corruption', 'invalid_frame_type_or_arguments', 'rwin_overflow'];
 /** Reason for which the server closed a transport; the stream itself continues. */
 export type KillReason = (typeof KILL_REASONS)[number];
@@ -40,6 +45,8 @@ export type Frame = {
 };
 /** Returns whether a message contains only the bytes 0x20-0x7E, the ones that version 2 of the protocol carries. */
 export declare function isMessageAllowed(text: string): boolean;
+/** Returns the frame of a message. */
+export declare function encodeMessage(message: OutFrame): OutFrame;
 /** Decodes a frame of either direction; null for an unknown type or invalid arguments. */
 export declare function decodeFrame(raw: string): Frame | null;
 /** Encodes a frame; the inverse of `decodeFrame`. */

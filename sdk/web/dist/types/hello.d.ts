@@ -8,7 +8,7 @@ export declare const DEFAULT_HEARTBEAT = 20;
 export declare const MAX_POLL_TIME = 50;
 /** Keys of a hello; docs/protocol.md describes each one in its section on the hello. Undefined keys are omitted. */
 export interface Hello {
-    readonly ver: 2;
+    readonly ver: 2 | 3;
     readonly tnum: number;
     readonly id: string;
     /** Create the stream if absent; set until a StreamCreated frame arrives. */
@@ -28,6 +28,12 @@ export interface Hello {
     readonly maxt: number | undefined;
     readonly cred: string | undefined;
     readonly why: string;
+    /** Proof of ownership; this key and the following ones in version 3 only. */
+    readonly key?: string | undefined;
+    /** Stream number and claim tag of the creation, once known. */
+    readonly born?: string | undefined;
+    /** Claim tags of the received messages. */
+    readonly line?: string | undefined;
 }
 /**
  * Serialises a value as JSON in printable ASCII, the characters that a stream carries. JSON.parse restores the value.

@@ -9,6 +9,11 @@ export declare const MAX_CRED = 8192;
 export interface MinervaOptions {
     /** Transport kind to use exclusively; default `auto`, the best kind that works in the present network. */
     readonly transport?: Kind | 'auto';
+    /**
+     * Version of the wire protocol. Version 3 carries text of any characters and binary messages. Default `auto`: version 3,
+     * or 2 if the server has no other.
+     */
+    readonly version?: 2 | 3 | 'auto';
     /** Credentials passed to the application at the start of the stream; at most 8,192 bytes of UTF-8. */
     readonly cred?: string;
     /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */

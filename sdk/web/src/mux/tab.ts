@@ -11,21 +11,25 @@ import type { ChannelKind } from './schedule.js';
 
 /** Longest time in ms for which a transport waits for the start of the worker. */
 const START_WAIT = 300;
+/** Shortest time in ms between two refused requests that are repeated without the worker, to read the reason. */
+const READ_INTERVAL = 10_000;
+/** Longest request in characters for the worker; longer ones have a connection of their own. */
+const MAX_BODY = 150_000;
 /** Time in ms for which no further worker is started after one that did not answer. */
 const RETRY_TIME = 60_000;
 
-/** Receives frames of a channel; without frames, a worker that started late may replace an HTTP stream. */
-type OnFrames = (frames: readonly string[]) => void;
-/** Receives the HTTP status of an ended channel, 0 after a network failure, and the `Retry-After` in seconds. */
-type OnEnd = (status: number, wait: number) => void;
+/**
+ * Receives frames of a channel, or its end: the HTTP status, 0 after a network failure, -1 after the death of the worker,
+ * and the `Retry-After` in seconds. Neither: a worker that started late may replace an HTTP stream.
+ */
+type Report = (frames: readonly string[], status?: number, wait?: number) => void;
 
 interface Channel {
   readonly url: string;
   readonly kind: ChannelKind;
   /** Lines of the frames. */
   readonly body: string;
-  readonly onFrames: OnFrames;
-  readonly onEnd: OnEnd;
+  readonly report: Report;
   /** Opens a connection of the transport's own. */
   readonly openDirectly: () => void;
 }
@@ -33,6 +37,8 @@ interface Channel {
 let link: WorkerLink | null = null;
 /** No worker is used before this time. */
 let notBefore = 0;
+/** Time of the last repetition of a refused request. */
+let readAt = -READ_INTERVAL;
 
 /**
  * Opens a transport over the worker and returns the function that closes the channel. A transport that was `early` has
@@ -42,16 +48,23 @@ export function openChannel(
   url: string,
   kind: ChannelKind,
   body: string,
-  onFrames: OnFrames,
-  onEnd: OnEnd,
+  report: Report,
   openDirectly: () => void,
   early: boolean,
 ): () => void {
-  const channel = { url, kind, body, onFrames, onEnd, openDirectly };
-  if (performance.now() >= notBefore) link ??= WorkerLink.start(url);
-  if (link) return early ? link.onEarly(channel) : link.open(channel);
+  const channel = { url, kind, body, report, openDirectly };
+  if (body.length <= MAX_BODY && performance.now() >= notBefore) link ??= WorkerLink.start(url);
+  if (link && body.length <= MAX_BODY) return early ? link.onEarly(channel) : link.open(channel);
   if (!early) openDirectly();
   return () => {};
+}
+
+/** Reports the end of a channel. The worker passes no texts, so a refused request is repeated to read the reason. */
+function onEnd(channel: Channel, status: number, wait: number): void {
+  if (status !== 200 && status > 0 && performance.now() >= readAt + READ_INTERVAL) {
+    readAt = performance.now();
+    channel.openDirectly();
+  } else channel.report([], status, wait);
 }
 
 /** Connection of this page to the worker. */
@@ -104,7 +117,7 @@ class WorkerLink {
   /** Records an HTTP stream that did not wait for the worker. */
   onEarly(channel: Channel): () => void {
     if (channel.kind !== 'http-stream') return () => {};
-    if (this.#ready) channel.onFrames([]);
+    if (this.#ready) channel.report([]);
     else this.#early.add(channel);
     return () => this.#early.delete(channel);
   }
@@ -119,13 +132,13 @@ class WorkerLink {
     if (!this.#ready) {
       this.#ready = true;
       for (const [number, channel] of this.#channels) this.#pass(number, channel);
-      for (const channel of this.#early) channel.onFrames([]);
+      for (const channel of this.#early) channel.report([]);
     }
     if (message === 'pong') return;
     const channel = this.#channels.get(message.of);
-    if ('lines' in message) return channel?.onFrames(message.lines);
+    if ('lines' in message) return channel?.report(message.lines);
     this.#channels.delete(message.of);
-    channel?.onEnd(message.status, message.wait);
+    if (channel) onEnd(channel, message.status, message.wait);
   }
 
   #tick(): void {
@@ -142,7 +155,7 @@ class WorkerLink {
     for (const channel of this.#channels.values()) {
       // Transports of a worker that never answered were not opened.
       if (!this.#ready) channel.openDirectly();
-      else channel.onEnd(-1, 0);
+      else channel.report([], -1, 0);
     }
     this.#channels.clear();
   }

@@ -2,6 +2,8 @@
  * Messages in flight on the carrier, the transport that carries client-to-server messages, and the SACK timeout. One
  * per stream; a new carrier starts again at the first unacknowledged message. Used by the reliable channel.
  */
+import { encodeMessage, type OutFrame } from '../frames.js';
+import { byteLength } from '../message.js';
 import type { SendQueue } from '../window/send_queue.js';
 import type { Transport } from './types.js';
 
@@ -22,19 +24,19 @@ export class InFlight {
    * Takes the frames that may be written to `carrier` now: messages of up to MAX_IN_FLIGHT bytes or one longer message,
    * and the reset behind them.
    */
-  takeFrames(carrier: Transport, queue: SendQueue, reset: readonly string[], now: number): string[] {
+  takeFrames(carrier: Transport, queue: SendQueue, reset: readonly string[], now: number): OutFrame[] {
     if (this.#carrier !== carrier) {
       this.#bytes = 0;
       this.#armSackTimer(now);
       this.#carrier = carrier;
       this.#writtenTo = queue.base;
     }
-    const frames: string[] = [];
-    for (const [number, text] of queue.iterFrom(this.#writtenTo)) {
-      const bytes = text.length + 1;
+    const frames: OutFrame[] = [];
+    for (const [number, message] of queue.iterFrom(this.#writtenTo)) {
+      const bytes = byteLength(message) + 1;
       if (this.#bytes > 0 && this.#bytes + bytes > MAX_IN_FLIGHT) break;
       if (number !== carrier.nextOut || !carrier.hasSent) frames.push(`${number}N`);
-      frames.push(`${text} `);
+      frames.push(encodeMessage(message));
       carrier.nextOut = this.#writtenTo = number + 1;
       carrier.hasSent = true;
       this.#bytes += bytes;

@@ -2,6 +2,7 @@
  * Opens transports and writes to them: hellos, messages, SACKs and resets, as outputs for the driver. The transport
  * policy decides when; received frames and closed transports belong to the stream machine, the only caller.
  */
+import type { OutFrame } from '../frames.js';
 import type { ConnectionState } from './connection_state.js';
 import type { ReliableChannel } from './reliable_channel.js';
 import { REQUEST_TIMEOUT, TransportFactory } from './transport_factory.js';
@@ -78,11 +79,14 @@ export class Opener {
       const beats = now >= this.#writtenAt + policy.heartbeat && carrier.attached && !carrier.closing;
       const frames = channel.takeFrames(carrier, now);
       const due = receiver.ackDueAt < Infinity && (frames.length > 0 || now >= receiver.ackDueAt);
-      if (due || beats) frames.unshift(`${receiver.takeSack(now)}A`);
+      if (due || beats) {
+        const tags = VERSION_3 && carrier.tag ? receiver.takeTags(carrier) : [];
+        frames.unshift(...tags.map((pair) => `${pair}L`), `${receiver.takeSack(now)}A`);
+      }
       this.#write(carrier, frames, now);
     } else if (now >= this.uploads.dueAt) {
       this.#announceRequest();
-      const frames: string[] = [];
+      const frames: OutFrame[] = [];
       this.uploads.load(this.#open('upload', 'upload', now, frames), frames, now);
     }
   }
@@ -99,7 +103,7 @@ export class Opener {
    * Returns the frames of a final upload with unacknowledged messages, at most `room` bytes, and an unconfirmed reset;
    * null if there are none.
    */
-  finalUpload(room: number): string[] | null {
+  finalUpload(room: number): OutFrame[] | null {
     const upload = this.factory.transport('upload', 'leave', 0);
     const hello = this.#hello(upload);
     const frames = this.context.channel.finalFrames(upload, room - hello.length);
@@ -162,8 +166,10 @@ export class Opener {
     if (closed) this.close(closed);
   }
 
-  #open(kind: Kind | 'upload', why: string, now: number, frames: string[] = [], attached = false): Transport {
-    const transport = this.factory.transport(kind, why, now);
+  #open(kind: Kind | 'upload', why: string, now: number, frames: OutFrame[] = [], attached = false): Transport {
+    const { factory } = this;
+    const { versions } = factory;
+    const transport = factory.transport(kind, why, now);
     transport.attached = attached;
     if (kind !== 'websocket') {
       frames.unshift(this.#hello(transport));
@@ -172,7 +178,7 @@ export class Opener {
       const { created, resetting } = channel;
       if (kind !== 'upload' && (!created || resetting)) frames.push(...channel.takeFrames(transport, now));
     }
-    this.context.outputs.push({ do: 'open', key: transport.key, kind, frames });
+    this.context.outputs.push({ do: 'open', key: transport.key, kind, frames, versions });
     return transport;
   }
 
@@ -187,7 +193,7 @@ export class Opener {
     return this.factory.hello(transport, transports.healthyPredecessor, policy);
   }
 
-  #write(transport: Transport, frames: string[], now = 0): void {
+  #write(transport: Transport, frames: OutFrame[], now = 0): void {
     if (frames.length === 0) return;
     this.#writtenAt = now;
     this.context.outputs.push({ do: 'write', key: transport.key, frames });

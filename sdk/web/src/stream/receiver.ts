@@ -2,9 +2,12 @@
  * Receiving half of the reliable channel: reorders messages of the server, and tracks the SACKs sent for them. Used by
  * the reliable channel and the stream machine.
  */
+import type { Message } from '../message.js';
 import { formatSack } from '../sack.js';
 import { ReceiveWindow, type Received } from '../window/receive_window.js';
 import { DelayedAck } from './delayed_ack.js';
+import { ReceivedTags } from './received_tags.js';
+import type { Transport } from './types.js';
 
 /** Window limits, far above the outbox of a server (1 MiB or 1,000 messages by default). */
 const WINDOW = { messages: 16_384, bytes: 16 << 20 };
@@ -15,21 +18,26 @@ export class Receiver {
   /** Set while the application is behind: no message is delivered, and SACKs stay unchanged. */
   #paused = false;
   #window = new ReceiveWindow(WINDOW);
+  #tags = VERSION_3 ? new ReceivedTags() : null;
   /** Last SACK text sent to the server. */
   #lastSent = formatSack(this.#window.sack());
 
-  /** Accepts a message. The SACK may be delayed by `maxDelay` ms, unless a message is missing. */
-  receive(number: number, text: string, maxDelay: number, now: number): Received {
+  /**
+   * Accepts the next message of a transport. The SACK may be delayed by `maxDelay` ms, unless a message is missing.
+   * `conflict`: the message was received with another claim tag.
+   */
+  receive({ nextIn, tag }: Transport, message: Message, maxDelay: number, now: number): Received | 'conflict' {
     const { hasGap } = this.#window;
-    const received = this.#window.receive(number, text);
-    if (maxDelay && !hasGap && received === 'deliverable') this.delayedAck.onReceived(text.length, now, maxDelay);
+    const received = this.#window.receive(nextIn, message);
+    if (VERSION_3 && tag && received !== 'overflow' && !this.#tags?.add(nextIn, tag)) return 'conflict';
+    if (maxDelay && !hasGap && received === 'deliverable') this.delayedAck.onReceived(message.length, now, maxDelay);
     // A duplicate is acknowledged too, because the first SACK may be lost.
     else if (received !== 'overflow') this.delayedAck.dueAt = 0;
     return received;
   }
 
   /** Returns the next message for the application. */
-  pop(): string | undefined {
+  pop(): Message | undefined {
     return this.#paused ? undefined : this.#window.pop();
   }
 
@@ -44,6 +52,16 @@ export class Receiver {
   /** Time at which the SACK is due; Infinity for none, and while delivery is paused. */
   get ackDueAt(): number {
     return this.#paused ? Infinity : this.delayedAck.dueAt;
+  }
+
+  /** Takes the claim tags for a SACK on this transport, as pairs `FIRST TAG`: in the hello, or if one was added. */
+  takeTags(transport: Transport, inHello = false): readonly string[] {
+    if (VERSION_3) {
+      const { tags } = transport;
+      const pairs = (transport.tags = this.#tags?.pairs(this.#window.sack().acked) ?? []);
+      if (inHello || pairs.some((pair) => !tags.includes(pair))) return pairs;
+    }
+    return [];
   }
 
   /** Returns the SACK text to send now and marks that text as sent. */

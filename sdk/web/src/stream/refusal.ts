@@ -19,8 +19,11 @@ export interface Refusal {
   readonly code: string;
   /** The reason as a sentence without a full stop. */
   readonly title: string;
-  /** Reaction before the stream exists: another attempt after the back-off, or after a growing pause. */
-  readonly action: 'retry' | 'halt';
+  /**
+   * Reaction: another attempt after the back-off, or, before the stream exists, after a growing pause; in version 3 also
+   * the end of the stream, or version 2.
+   */
+  readonly action: 'retry' | 'halt' | 'end' | 'fallback';
   /** Pause in ms that the server asks for; 0 without one. */
   readonly after: number;
 }
@@ -32,6 +35,14 @@ export function local(code: string, title: string): Refusal {
 
 /** Data that no sender has written: a proxy has changed or mixed them. The annotation lets the build drop unused objects. */
 export const DAMAGED = /* @__PURE__ */ local('frame', 'a proxy has damaged the data');
+
+/** A server without version 3. */
+export const NO_VERSION_3: Refusal = /* @__PURE__ */ {
+  code: 'version',
+  title: 'the server has no version 3, as binary messages and characters beyond 0x20-0x7E need (--max-version 3)',
+  action: 'fallback',
+  after: 0,
+};
 
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
@@ -57,7 +68,7 @@ export function refusalOf({ status, contentType, retryAfter, text }: RefusedResp
   if (isOwn && contentType?.includes('json')) {
     const problem = JSON.parse(text) as { code: string; title: string; do: string; after?: number };
     if (typeof problem.code === 'string' && typeof problem.title === 'string') {
-      const action = problem.do === 'retry' ? 'retry' : 'halt';
+      const action = (['retry', 'end', 'fallback'] as const).find((name) => name === problem.do) ?? 'halt';
       return { ...problem, action, after: Math.min(MAX_PAUSE, problem.after ?? after) };
     }
     isOwn = false;

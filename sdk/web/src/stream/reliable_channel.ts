@@ -2,6 +2,8 @@
  * Reliable message channel over changing transports: keeps sent messages until they are acknowledged, and reorders
  * received ones. Opens and selects no transports. Used by the stream machine.
  */
+import { encodeMessage, type OutFrame } from '../frames.js';
+import { byteLength, isForVersion2, type Message } from '../message.js';
 import { formatSack, type Sack } from '../sack.js';
 import { SendQueue } from '../window/send_queue.js';
 import { MAX_ACK_DELAY, MAX_HTTP_ACK_DELAY } from './delayed_ack.js';
@@ -9,8 +11,11 @@ import { InFlight } from './in_flight.js';
 import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
 
-/** Effect of a received frame: new messages or acknowledgements, a repetition, or a protocol violation. */
-export type FrameResult = 'progress' | 'duplicate' | 'violation';
+/**
+ * Effect of a received frame: new messages or acknowledgements, a repetition, a protocol violation, or a message whose
+ * number belonged to another one.
+ */
+export type FrameResult = 'progress' | 'duplicate' | 'violation' | 'conflict';
 
 /**
  * Longest time in ms to wait for the confirmation of a reset. The server ends a stream without transports after the
@@ -21,10 +26,10 @@ export const RESET_TIMEOUT = 120_000;
 export class ReliableChannel {
   /** Message counts for `Counters`. */
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
-  /** The server has confirmed the creation of the stream by a StreamCreated frame. */
+  /** The server has confirmed the creation of the stream: a StreamCreated frame, or a welcome of version 3. */
   created = false;
   /** Reset of the page that is not confirmed yet; null before. */
-  resetting: { readonly reason: string } | null = null;
+  resetting: { readonly reason: string; readonly applicationLevel: boolean } | null = null;
   /** Reset of the page that waits for the acknowledgement of all messages; null without one. */
   closing: { readonly reason: string } | null = null;
   readonly receiver = new Receiver();
@@ -34,18 +39,19 @@ export class ReliableChannel {
   #mismatches = 0;
 
   /** Queues a valid message and returns its number. */
-  send(text: string): number {
+  send(message: Message): number {
     this.counts.sent += 1;
-    return this.#queue.push(text);
+    return this.#queue.push(message);
   }
 
   /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */
-  recvMessage(transport: Transport, text: string, isPrimary: boolean, now: number): FrameResult {
-    const { kind, nextIn } = transport;
+  recvMessage(transport: Transport, message: Message, isPrimary: boolean, now: number): FrameResult {
+    const { kind } = transport;
     const maxDelay = kind === 'websocket' ? MAX_ACK_DELAY : MAX_HTTP_ACK_DELAY;
     // The next long-poll carries the SACK.
-    const received = this.receiver.receive(nextIn, text, isPrimary && kind !== 'long-poll' ? maxDelay : 0, now);
+    const received = this.receiver.receive(transport, message, isPrimary && kind !== 'long-poll' ? maxDelay : 0, now);
     if (received === 'overflow') return 'violation';
+    if (VERSION_3 && received === 'conflict') return received;
     transport.nextIn += 1;
     return received === 'duplicate' ? 'duplicate' : this.#accept('progress');
   }
@@ -69,14 +75,13 @@ export class ReliableChannel {
 
   /** Delivers in-order messages to the application. */
   deliver(outputs: Output[]): void {
-    for (let text = this.receiver.pop(); text !== undefined; text = this.receiver.pop()) {
-      this.counts.received += 1;
-      outputs.push({ do: 'deliver', text });
+    for (let message; (message = this.receiver.pop()) !== undefined; ) {
+      outputs.push({ do: 'deliver', message, number: this.counts.received++ });
     }
   }
 
   /** Takes the frames that may be written to `carrier` now: messages, and behind them the reset. */
-  takeFrames(carrier: Transport, now: number): string[] {
+  takeFrames(carrier: Transport, now: number): OutFrame[] {
     if (carrier.closing || carrier.resetSent) return [];
     return this.#inFlight.takeFrames(carrier, this.#queue, this.takeReset(carrier), now);
   }
@@ -85,22 +90,22 @@ export class ReliableChannel {
   takeReset(transport: Transport): string[] {
     if (!this.resetting || transport.resetSent) return [];
     transport.resetSent = true;
-    return [`${this.resetting.reason}|1!`];
+    return [`${this.resetting.reason}|${VERSION_3 && !this.resetting.applicationLevel ? 0 : 1}!`];
   }
 
   /**
    * Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. A reset that waits
    * for acknowledgements is included if all messages are.
    */
-  finalFrames(upload: Transport, room: number): string[] {
-    const frames: string[] = [];
+  finalFrames(upload: Transport, room: number): OutFrame[] {
+    const frames: OutFrame[] = [];
     let next = -1;
-    for (const [number, text] of this.#queue.iterFrom(0)) {
+    for (const [number, message] of this.#queue.iterFrom(0)) {
       // Frame type, line ends, and a preceding SeqNum frame.
-      room -= text.length + 20;
+      room -= byteLength(message) + 20;
       if (room < 0) return [...frames, ...this.takeReset(upload)];
       if (number !== next) frames.push(`${number}N`);
-      frames.push(`${text} `);
+      frames.push(encodeMessage(message));
       next = number + 1;
     }
     return [...frames, ...(this.closing && !this.resetting ? [`${this.closing.reason}|1!`] : this.takeReset(upload))];
@@ -109,6 +114,11 @@ export class ReliableChannel {
   /** SACK text of the messages that the server has acknowledged. */
   get seenAck(): string {
     return formatSack(this.#queue.sack());
+  }
+
+  /** True if version 2 can carry all unacknowledged messages. */
+  get isForVersion2(): boolean {
+    return !VERSION_3 || [...this.#queue.iterFrom(0)].every(([, message]) => isForVersion2(message));
   }
 
   /** True while sent messages are unacknowledged. */

@@ -4,12 +4,14 @@
  */
 import { toJson, type Hello } from '../hello.js';
 import type { ReliableChannel } from './reliable_channel.js';
-import type { Kind, Transport } from './types.js';
+import type { Kind, StreamOptions, Transport, Version } from './types.js';
 
 /** Longest time in ms from a hello to the first response. */
 export const REQUEST_TIMEOUT = 15_000;
 /** Longest time in ms for opening a WebSocket. */
 const CONNECT_DEADLINE = 10_000;
+/** Length of a claim tag in characters. */
+export const TAG_LENGTH = 16;
 /** Heartbeat interval in seconds that a hidden page can keep: browsers run its timers once a minute. */
 const HIDDEN_PAGE_INTERVAL = 60;
 
@@ -25,14 +27,26 @@ export class TransportFactory {
   hellosSent = 0;
   /** Hellos that the server refused without a stream. */
   hellosRefused = 0;
+  /** Version of the next hello, and whether version 2 may replace version 3: until the server accepts either one. */
+  version: Version;
+  mayFallBack: boolean;
+  /** Creation of the stream, `STREAM.TAG`, from the welcome of version 3. */
+  born: string | undefined;
 
   constructor(
     readonly channel: ReliableChannel,
-    readonly id: string,
-    readonly cred: string | undefined,
+    readonly options: StreamOptions,
     /** Heartbeat interval of the server in seconds. */
     readonly heartbeat: number,
-  ) {}
+  ) {
+    this.mayFallBack = VERSION_3 && options.version === 'auto';
+    this.version = VERSION_3 && (options.version === 3 || this.mayFallBack) ? 3 : 2;
+  }
+
+  /** Versions that the next transport offers: version 2 too, because a refused handshake would hide the reason. */
+  get versions(): [Version, ...Version[]] {
+    return VERSION_3 && this.version === 3 ? [3, 2] : [2];
+  }
 
   /** Creates the record of a transport to be opened at `now`. */
   transport(kind: Kind | 'upload', why: string, now: number): Transport {
@@ -48,6 +62,8 @@ export class TransportFactory {
       sackDueAt: Infinity,
       nextOut: 0,
       nextIn: 0,
+      tag: '',
+      tags: [],
       sacks: 0,
       replaceReason: '',
       opened: false,
@@ -67,14 +83,15 @@ export class TransportFactory {
   /** Assigns the transport number and encodes the hello. A long-poll that follows a working one is attached already. */
   hello(transport: Transport, predecessor: Transport | null, { maxPollTime, heartbeat }: HelloTimes): string {
     transport.number = this.hellosSent++;
-    const { id, cred, channel } = this;
-    const { created } = channel;
+    const { channel, options, version, born } = this;
+    const { id, cred } = options;
+    const { created, receiver } = channel;
     // A hello with a reset behind it must not create a second stream.
     transport.mayCreate = !created && !channel.resetting;
     const isUpload = transport.kind === 'upload';
     const isPoll = transport.kind === 'long-poll';
     const hello: Hello = {
-      ver: 2,
+      ver: version,
       tnum: transport.number,
       id,
       new: transport.mayCreate || undefined,
@@ -87,10 +104,17 @@ export class TransportFactory {
       maxt: isPoll ? maxPollTime : undefined,
       seenack: channel.seenAck,
       // The SACK of a probe may be lost.
-      sack: transport.probing ? undefined : channel.receiver.takeSack(),
+      sack: transport.probing ? undefined : receiver.takeSack(),
       eeds: isUpload || transport.probing ? undefined : (predecessor?.number ?? null),
       why: transport.why,
     };
+    if (VERSION_3 && version === 3) {
+      const tags = receiver.takeTags(transport, true);
+      const line = tags.join() || undefined;
+      transport.tag = (line ?? born ?? '').slice(-TAG_LENGTH);
+      // Quoted, because the build shortens the name elsewhere.
+      Object.assign(hello, { 'key': options.resumeKey, born, line });
+    }
     return `${toJson(hello)}H`;
   }
 }

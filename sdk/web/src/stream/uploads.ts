@@ -2,6 +2,7 @@
  * Schedules uploads, the HTTP requests that carry client-to-server messages and SACKs while an HTTP transport is the
  * primary. One upload at a time, and at most two HTTP connections in total. Used by the stream machine.
  */
+import type { OutFrame } from '../frames.js';
 import type { TransportPolicy } from './transport_policy.js';
 import type { ReliableChannel } from './reliable_channel.js';
 import { SACK_TIMEOUT, SACK_TIMEOUT_PER_BYTE } from './in_flight.js';
@@ -39,7 +40,7 @@ export class Uploads {
   }
 
   /** Appends messages to the frames of a new upload and sets its deadline. */
-  load(upload: Transport, frames: string[], now: number): void {
+  load(upload: Transport, frames: OutFrame[], now: number): void {
     frames.push(...this.channel.takeFrames(upload, now));
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
     upload.deadline = now + 2 * SACK_TIMEOUT + bytes * SACK_TIMEOUT_PER_BYTE;

@@ -2,30 +2,34 @@
  * HTTP transports: a POST of frames whose response frames are reported as they arrive (HTTP stream) or together at the
  * end (long-poll, upload). Used by the driver.
  */
+import type { OutFrame } from '../frames.js';
+import { concat, encodeOut } from '../frames3.js';
 import { joinLines, Lines } from '../framing.js';
-import { local, type Refusal } from '../stream/refusal.js';
-import type { TransportOutcome } from '../stream/types.js';
+import { DAMAGED, local, NO_VERSION_3, type Refusal } from '../stream/refusal.js';
+import type { TransportOutcome, Version } from '../stream/types.js';
+import { Frames, type InFrame } from './reader.js';
 import { readRefusal } from './refused_response.js';
 import type { Listener, TransportHandle } from './transport.js';
 
-/** First frame of every response of a server; other responses come from a proxy, such as a login page. */
+/** First frame of every response of version 2; other responses come from a proxy, such as a login page. */
 const PREAMBLE = ';)]}^';
 
-/** Posts `frames`; with `buffered`, the listener receives the whole response at once. */
+/** Posts frames of a version; with `buffered`, the listener receives the whole response at once. */
 export function openHttp(
   url: string,
-  frames: readonly string[],
+  version: Version,
+  frames: readonly OutFrame[],
   listener: Listener,
   buffered: boolean,
   credentials: RequestCredentials,
 ): TransportHandle {
   const abort = new AbortController();
-  const received: string[] = [];
+  const received: InFrame[] = [];
   let outcome: TransportOutcome = 'failed';
   let refusal: Refusal = local('network', `no connection to ${new URL(url).host}`);
   let isOwn = false;
   const exchange = async (): Promise<void> => {
-    const response = await fetch(url, { ...request(frames, credentials), signal: abort.signal });
+    const response = await fetch(url, { ...request(version, frames, credentials), signal: abort.signal });
     if (response.status !== 200 || !response.body) {
       outcome = outcomeOf(response.status);
       refusal = await readRefusal(response);
@@ -33,16 +37,28 @@ export function openHttp(
     }
     refusal = local('network', 'connection cut');
     const reader = response.body.getReader();
+    const frames3 = VERSION_3 && version === 3 ? new Frames() : null;
     // Latin-1 maps each byte to one character, so an invalid byte cannot swallow its neighbours.
     const decoder = new TextDecoder('latin1');
     const lines = new Lines();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      received.push(...lines.push(decoder.decode(value, { stream: true })));
+      if (VERSION_3 && frames3 && !isOwn) {
+        const first = String.fromCharCode(value[0] ?? 0);
+        if (first === PREAMBLE[0]) {
+          refusal = NO_VERSION_3;
+          return;
+        }
+        isOwn = 'WR'.includes(first);
+        if (!isOwn) break;
+      }
+      if (VERSION_3 && frames3) received.push(...frames3.push(value));
+      else received.push(...lines.push(decoder.decode(value, { stream: true })));
       isOwn ||= received[0] === PREAMBLE;
       if (!isOwn && received.length > 0) break;
-      if (lines.corrupt) return;
+      if (VERSION_3 && frames3?.corrupt) refusal = DAMAGED;
+      if (lines.corrupt || (VERSION_3 && frames3?.corrupt)) return;
       if (!buffered && received.length > 0 && !abort.signal.aborted) listener(received.splice(0), null);
     }
     if (isOwn) outcome = 'ended';
@@ -70,17 +86,23 @@ export function outcomeOf(status: number): TransportOutcome {
 /** Longest reset in characters, messages included, whose request outlives the page; browsers limit the sum to 64 KiB. */
 const MAX_KEEPALIVE_RESET = 4096;
 
-/** Builds a POST of frames. With `keepalive`, the request outlives the page; browsers limit the size. */
-export function request(frames: readonly string[], credentials: RequestCredentials, keepalive = false): RequestInit {
-  const body = joinLines(frames);
+/** Builds a POST of frames of a version. With `keepalive`, the request outlives the page; browsers limit the size. */
+export function request(
+  version: Version,
+  frames: readonly OutFrame[],
+  credentials: RequestCredentials,
+  keepalive = false,
+): RequestInit {
+  // Frames of version 2 are text.
+  const body = VERSION_3 && version === 3 ? concat(frames.map(encodeOut)) : joinLines(frames as readonly string[]);
   return {
     method: 'POST',
-    body,
+    body: body as BodyInit,
     // HTML forms of other origins cannot post this content type.
     headers: { 'content-type': 'application/octet-stream' },
     cache: 'no-store',
     credentials,
     // A reset at the end of a page should outlive the page.
-    keepalive: keepalive || (body.length < MAX_KEEPALIVE_RESET && body.endsWith('!\n')),
+    keepalive: keepalive || (body.length < MAX_KEEPALIVE_RESET && String(frames.at(-1)).endsWith('!')),
   };
 }

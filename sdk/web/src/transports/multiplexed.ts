@@ -3,49 +3,41 @@
  * host with HTTP/1.1. `mux/tab.ts`, loaded with the first such transport, connects this page to the worker. Where no
  * worker can carry them, or it dies, transports have connections of their own. Used by the driver.
  */
+import type { OutFrame } from '../frames.js';
 import { joinLines } from '../framing.js';
 import type { ChannelKind } from '../mux/schedule.js';
 import { local } from '../stream/refusal.js';
+import type { Version } from '../stream/types.js';
 import { openHttp, outcomeOf } from './http.js';
 import type { Listener, TransportHandle } from './transport.js';
 
 /** Longest time in ms for which a transport waits for the script. */
 const LOAD_WAIT = 300;
-/** Shortest time in ms between two refused requests that are repeated without the worker, to read the reason. */
-const READ_INTERVAL = 10_000;
-/** Longest request in characters for the worker; longer ones have a connection of their own. */
-const MAX_BODY = 150_000;
 
 type Script = typeof import('../mux/tab.js');
 
 /** The script; null if it cannot be loaded. */
 let script: Promise<Script | null> | null = null;
-/** Time of the last repetition of a refused request. */
-let readAt = -READ_INTERVAL;
 
-/** Opens an HTTP transport, over the worker if possible. */
+/** Opens an HTTP transport, over the worker if possible: requests of version 3 are not shared. */
 export function openMultiplexed(
   url: string,
-  frames: readonly string[],
+  version: Version,
+  frames: readonly OutFrame[],
   listener: Listener,
   kind: ChannelKind,
   credentials: RequestCredentials,
 ): TransportHandle {
-  const body = joinLines(frames);
   let direct: TransportHandle | null = null;
   const openDirectly = (): TransportHandle =>
-    (direct = openHttp(url, frames, listener, kind !== 'http-stream', credentials));
-  if (body.length > MAX_BODY || !isUsable(url)) return openDirectly();
-  /** Reports the end of a channel. The worker passes no texts, so a refused request is repeated to read the reason. */
-  const onEnd = (status: number, wait: number): void => {
-    // The worker has died.
-    if (status < 0) listener([], 'failed');
+    (direct = openHttp(url, version, frames, listener, kind !== 'http-stream', credentials));
+  if ((VERSION_3 && version === 3) || !isUsable(url)) return openDirectly();
+  const report = (lines: readonly string[], status?: number, wait = 0): void => {
+    if (status === undefined) listener(lines, null);
     else if (status === 200) listener([], 'ended');
-    else if (!status) listener([], 'failed', local('network', `no connection to ${new URL(url).host}`));
-    else if (performance.now() >= readAt + READ_INTERVAL) {
-      readAt = performance.now();
-      openDirectly();
-    } else listener([], outcomeOf(status), { ...local('', ''), after: wait * 1000 });
+    else if (status > 0) listener([], outcomeOf(status), { ...local('', ''), after: wait * 1000 });
+    // The network has failed, or the worker has died.
+    else listener([], 'failed', status < 0 ? undefined : local('network', `no connection to ${new URL(url).host}`));
   };
   let closed = false;
   let leave = (): void => {};
@@ -54,7 +46,7 @@ export function openMultiplexed(
   void script.then((loaded) => {
     clearTimeout(timer);
     if (closed) return;
-    if (loaded) leave = loaded.openChannel(url, kind, body, (lines) => listener(lines, null), onEnd, openDirectly, !!direct);
+    if (loaded) leave = loaded.openChannel(url, kind, joinLines(frames as readonly string[]), report, openDirectly, !!direct);
     else if (!direct) openDirectly();
   });
   const close = (): void => {

@@ -1,46 +1,65 @@
-/** WebSocket transport: text messages of whole lines in both directions. Used by the driver. */
+/**
+ * WebSocket transport: WebSocket messages of whole frames in both directions, text in version 2 and binary in version 3.
+ * Used by the driver.
+ */
+import type { OutFrame } from '../frames.js';
+import { concat, encodeOut } from '../frames3.js';
 import { Lines } from '../framing.js';
 import { DAMAGED, local, type Refusal } from '../stream/refusal.js';
+import type { Version } from '../stream/types.js';
+import { Frames, type InFrame } from './reader.js';
 import type { Listener, TransportHandle } from './transport.js';
 
-/** Target size of a WebSocket text in characters, as servers bound it; a longer frame is sent alone. */
-const MAX_TEXT = 64 * 1024;
+/** Target size of a WebSocket message in characters or bytes, as servers bound it; a longer frame is sent alone. */
+const MAX_BATCH = 64 * 1024;
 
-/** Opens a WebSocket, which accepts frames after the listener reported the opening. */
-export function openWebSocket(url: string, listener: Listener): TransportHandle {
-  const socket = newWebSocket(url);
+/** Opens a WebSocket that offers versions; it accepts frames after the listener reported the opening. */
+export function openWebSocket(url: string, versions: readonly Version[], listener: Listener): TransportHandle {
+  const socket = newWebSocket(url, versions);
   let closed = false;
   const close = (): void => {
     closed = true;
     socket?.close();
   };
-  let opened = false;
+  let version: Version | undefined;
   const fail = (refusal: Refusal): void => {
     if (closed) return;
     close();
     listener([], 'failed', refusal);
   };
-  const write = (frames: readonly string[]): void => {
+  const write = (frames: readonly OutFrame[]): void => {
     // A closed socket discards frames.
-    for (const text of batchFrames(frames)) socket?.send(text);
+    if (VERSION_3 && version === 3) for (const parts of batch(frames.map(encodeOut))) socket?.send(concat(parts) as Uint8Array<ArrayBuffer>);
+    else for (const lines of batch(frames.map((frame) => `${frame}\n`))) socket?.send(lines.join(''));
   };
   if (!socket) {
     queueMicrotask(() => fail(REFUSED));
     return { close };
   }
+  if (VERSION_3) socket.binaryType = 'arraybuffer';
   socket.onopen = () => {
-    opened = true;
-    if (!closed) listener([], null);
+    version = VERSION_3 && socket.protocol.endsWith('3') ? 3 : 2;
+    if (!closed) listener([], null, undefined, version);
   };
   socket.onmessage = (event: MessageEvent<unknown>) => {
     if (closed) return;
-    if (typeof event.data !== 'string') return fail(DAMAGED);
-    const lines = new Lines();
-    const frames = lines.push(event.data);
+    const { data } = event;
+    if ((typeof data === 'string') === (VERSION_3 && version === 3)) return fail(DAMAGED);
+    let reader;
+    let frames: readonly InFrame[];
+    if (VERSION_3 && version === 3) {
+      reader = new Frames();
+      frames = reader.push(new Uint8Array(data as ArrayBuffer));
+      // A frame does not continue in another WebSocket message.
+      reader.corrupt ||= !reader.isEmpty;
+    } else {
+      reader = new Lines();
+      frames = reader.push(data as string);
+    }
     if (frames.length > 0) listener(frames, null);
-    if (lines.corrupt) fail(DAMAGED);
+    if (reader.corrupt) fail(DAMAGED);
   };
-  socket.onclose = socket.onerror = () => fail(opened ? CUT : REFUSED);
+  socket.onclose = socket.onerror = () => fail(version ? CUT : REFUSED);
   return { write, close };
 }
 
@@ -49,24 +68,25 @@ const CUT = local('network', 'connection cut');
 const REFUSED = local('blocked', 'WebSocket refused');
 
 /** Null where the platform has no WebSocket, or forbids this one: that kind counts as failed. */
-function newWebSocket(url: string): WebSocket | null {
+function newWebSocket(url: string, versions: readonly Version[]): WebSocket | null {
   try {
-    return new WebSocket(url, 'minerva.2');
+    return new WebSocket(url, versions.map((version) => `minerva.${version}`));
   } catch {
     return null;
   }
 }
 
-/** Joins frames into WebSocket texts of at most MAX_TEXT characters, or one longer frame. */
-export function batchFrames(frames: readonly string[]): string[] {
-  const texts: string[] = [];
-  let text = '';
+/** Splits encoded frames into batches of at most MAX_BATCH characters or bytes, or one longer frame. */
+export function batch<T extends { readonly length: number }>(frames: readonly T[]): T[][] {
+  const batches: T[][] = [];
+  let room = 0;
   for (const frame of frames) {
-    if (text && text.length + frame.length > MAX_TEXT) {
-      texts.push(text);
-      text = '';
+    room -= frame.length;
+    if (room < 0 || batches.length === 0) {
+      batches.push([]);
+      room = MAX_BATCH - frame.length;
     }
-    text += `${frame}\n`;
+    batches.at(-1)?.push(frame);
   }
-  return text ? [...texts, text] : texts;
+  return batches;
 }

@@ -2,11 +2,12 @@
  * Send queue: numbers messages and keeps them until acknowledged. Independent of transports, which `InFlight` tracks.
  * Used by the reliable channel; mirrors `minerva_proto`.
  */
+import { byteLength, type Message } from '../message.js';
 import type { Sack } from '../sack.js';
 
 export class SendQueue {
   /** Unacknowledged messages by number. */
-  #messages = new Map<number, string>();
+  #messages = new Map<number, Message>();
   /** Lowest unacknowledged number. */
   base: number;
   /** Bytes of unacknowledged messages. */
@@ -18,9 +19,9 @@ export class SendQueue {
   }
 
   /** Appends a message and returns its number. */
-  push(text: string): number {
-    this.#messages.set(this.next, text);
-    this.bytes += text.length;
+  push(message: Message): number {
+    this.#messages.set(this.next, message);
+    this.bytes += byteLength(message);
     return this.next++;
   }
 
@@ -37,10 +38,10 @@ export class SendQueue {
   }
 
   /** Yields the unacknowledged messages from number `first` on, with their numbers. */
-  *iterFrom(first: number): Generator<[number, string]> {
+  *iterFrom(first: number): Generator<[number, Message]> {
     for (let number = Math.max(first, this.base); number < this.next; number += 1) {
-      const text = this.#messages.get(number);
-      if (text !== undefined) yield [number, text];
+      const message = this.#messages.get(number);
+      if (message !== undefined) yield [number, message];
     }
   }
 
@@ -59,10 +60,11 @@ export class SendQueue {
   }
 
   #free(number: number, freed: (number: number, bytes: number) => void): void {
-    const text = this.#messages.get(number);
-    if (text === undefined) return;
+    const message = this.#messages.get(number);
+    if (message === undefined) return;
     this.#messages.delete(number);
-    this.bytes -= text.length;
-    freed(number, text.length);
+    const bytes = byteLength(message);
+    this.bytes -= bytes;
+    freed(number, bytes);
   }
 }

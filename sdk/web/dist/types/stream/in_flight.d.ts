@@ -2,6 +2,7 @@
  * Messages in flight on the carrier, the transport that carries client-to-server messages, and the SACK timeout. One
  * per stream; a new carrier starts again at the first unacknowledged message. Used by the reliable channel.
  */
+import { type OutFrame } from '../frames.js';
 import type { SendQueue } from '../window/send_queue.js';
 import type { Transport } from './types.js';
 /** Unacknowledged bytes allowed on one transport; more would delay SACKs behind unread messages. */
@@ -15,7 +16,7 @@ export declare class InFlight {
      * Takes the frames that may be written to `carrier` now: messages of up to MAX_IN_FLIGHT bytes or one longer message,
      * and the reset behind them.
      */
-    takeFrames(carrier: Transport, queue: SendQueue, reset: readonly string[], now: number): string[];
+    takeFrames(carrier: Transport, queue: SendQueue, reset: readonly string[], now: number): OutFrame[];
     /** Records the acknowledgement of a message with this number and length. */
     onAcked(number: number, length: number, now: number): void;
 }

@@ -2,6 +2,7 @@
  * Opens transports and writes to them: hellos, messages, SACKs and resets, as outputs for the driver. The transport
  * policy decides when; received frames and closed transports belong to the stream machine, the only caller.
  */
+import type { OutFrame } from '../frames.js';
 import type { ConnectionState } from './connection_state.js';
 import type { ReliableChannel } from './reliable_channel.js';
 import { TransportFactory } from './transport_factory.js';
@@ -36,7 +37,7 @@ export declare class Opener {
      * Returns the frames of a final upload with unacknowledged messages, at most `room` bytes, and an unconfirmed reset;
      * null if there are none.
      */
-    finalUpload(room: number): string[] | null;
+    finalUpload(room: number): OutFrame[] | null;
     /** Closes a transport without further effects. */
     close(transport: Transport): void;
     /**

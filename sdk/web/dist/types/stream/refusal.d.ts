@@ -15,8 +15,11 @@ export interface Refusal {
     readonly code: string;
     /** The reason as a sentence without a full stop. */
     readonly title: string;
-    /** Reaction before the stream exists: another attempt after the back-off, or after a growing pause. */
-    readonly action: 'retry' | 'halt';
+    /**
+     * Reaction: another attempt after the back-off, or, before the stream exists, after a growing pause; in version 3 also
+     * the end of the stream, or version 2.
+     */
+    readonly action: 'retry' | 'halt' | 'end' | 'fallback';
     /** Pause in ms that the server asks for; 0 without one. */
     readonly after: number;
 }
@@ -24,6 +27,8 @@ export interface Refusal {
 export declare function local(code: string, title: string): Refusal;
 /** Data that no sender has written: a proxy has changed or mixed them. The annotation lets the build drop unused objects. */
 export declare const DAMAGED: Refusal;
+/** A server without version 3. */
+export declare const NO_VERSION_3: Refusal;
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
     readonly status: number;

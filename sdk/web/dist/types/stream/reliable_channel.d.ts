@@ -2,11 +2,16 @@
  * Reliable message channel over changing transports: keeps sent messages until they are acknowledged, and reorders
  * received ones. Opens and selects no transports. Used by the stream machine.
  */
+import { type OutFrame } from '../frames.js';
+import { type Message } from '../message.js';
 import { type Sack } from '../sack.js';
 import { Receiver } from './receiver.js';
 import type { Output, Transport } from './types.js';
-/** Effect of a received frame: new messages or acknowledgements, a repetition, or a protocol violation. */
-export type FrameResult = 'progress' | 'duplicate' | 'violation';
+/**
+ * Effect of a received frame: new messages or acknowledgements, a repetition, a protocol violation, or a message whose
+ * number belonged to another one.
+ */
+export type FrameResult = 'progress' | 'duplicate' | 'violation' | 'conflict';
 /**
  * Longest time in ms to wait for the confirmation of a reset. The server ends a stream without transports after the
  * same time by default.
@@ -20,11 +25,12 @@ export declare class ReliableChannel {
         acknowledged: number;
         received: number;
     };
-    /** The server has confirmed the creation of the stream by a StreamCreated frame. */
+    /** The server has confirmed the creation of the stream: a StreamCreated frame, or a welcome of version 3. */
     created: boolean;
     /** Reset of the page that is not confirmed yet; null before. */
     resetting: {
         readonly reason: string;
+        readonly applicationLevel: boolean;
     } | null;
     /** Reset of the page that waits for the acknowledgement of all messages; null without one. */
     closing: {
@@ -32,9 +38,9 @@ export declare class ReliableChannel {
     } | null;
     readonly receiver: Receiver;
     /** Queues a valid message and returns its number. */
-    send(text: string): number;
+    send(message: Message): number;
     /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */
-    recvMessage(transport: Transport, text: string, isPrimary: boolean, now: number): FrameResult;
+    recvMessage(transport: Transport, message: Message, isPrimary: boolean, now: number): FrameResult;
     /** Frees acknowledged messages and reports them in `outputs`; a SACK of unsent messages is a violation. */
     recvSack(sack: Sack, outputs: Output[], now: number): FrameResult;
     /** Records a SACK of unsent messages; returns true for the second in a row, which ends the stream. */
@@ -42,16 +48,18 @@ export declare class ReliableChannel {
     /** Delivers in-order messages to the application. */
     deliver(outputs: Output[]): void;
     /** Takes the frames that may be written to `carrier` now: messages, and behind them the reset. */
-    takeFrames(carrier: Transport, now: number): string[];
+    takeFrames(carrier: Transport, now: number): OutFrame[];
     /** Takes the reset frame, once for each transport; none before a reset. */
     takeReset(transport: Transport): string[];
     /**
      * Returns frames of the first unacknowledged messages, at most `room` bytes in total, and the reset. A reset that waits
      * for acknowledgements is included if all messages are.
      */
-    finalFrames(upload: Transport, room: number): string[];
+    finalFrames(upload: Transport, room: number): OutFrame[];
     /** SACK text of the messages that the server has acknowledged. */
     get seenAck(): string;
+    /** True if version 2 can carry all unacknowledged messages. */
+    get isForVersion2(): boolean;
     /** True while sent messages are unacknowledged. */
     get hasUnacked(): boolean;
     /** Bytes of unacknowledged messages. */

@@ -2,6 +2,10 @@
  * Types shared by the stream machine, its parts and the driver: transport kinds, outputs of the machine, and the state
  * of one transport. The client re-exports `Kind`, `State`, `End` and `Counters`.
  */
+import type { OutFrame } from '../frames.js';
+import type { Message } from '../message.js';
+/** Version of the wire protocol. */
+export type Version = 2 | 3;
 /** Kind of a transport that carries server-to-client messages. */
 export type Kind = 'websocket' | 'http-stream' | 'long-poll';
 /** All kinds, best first. */
@@ -23,11 +27,13 @@ export type Output =
     readonly do: 'open';
     readonly key: number;
     readonly kind: Kind | 'upload';
-    readonly frames: readonly string[];
+    readonly frames: readonly OutFrame[];
+    /** Versions to offer: the first one is the version of `frames`. */
+    readonly versions: readonly [Version, ...Version[]];
 } | {
     readonly do: 'write';
     readonly key: number;
-    readonly frames: readonly string[];
+    readonly frames: readonly OutFrame[];
 }
 /** Close a transport; the machine expects no further input from that transport. */
  | {
@@ -37,7 +43,8 @@ export type Output =
 /** Deliver a message to the application. */
  | {
     readonly do: 'deliver';
-    readonly text: string;
+    readonly message: Message;
+    readonly number: number;
 }
 /** The message with this number is durable on the server. */
  | {
@@ -51,6 +58,10 @@ export type Output =
  | {
     readonly do: 'problem';
     readonly problem: Problem | null;
+}
+/** The stream has version 2, because the server has no version 3. */
+ | {
+    readonly do: 'fallback';
 }
 /** Another kind carries the stream (null for none), and the reason. */
  | {
@@ -69,7 +80,8 @@ export type Output =
 export interface Problem {
     /**
      * Refusal of the server: `origin`, `service`, `unserved`, `busy`, `hello`, `draining`, `unavailable`. Local causes:
-     * `network`, `timeout`, `blocked` (by the browser), `proxy` (response of another server), `frame` (damaged response).
+     * `network`, `timeout`, `blocked` (by the browser), `proxy` (response of another server), `frame` (damaged response),
+     * `version` (the server lacks the version that the queued messages need).
      * Later versions may add codes.
      */
     readonly code: string;
@@ -143,6 +155,10 @@ export interface Transport {
     nextOut: number;
     /** Number of the next message received on this transport. */
     nextIn: number;
+    /** Claim tag of the next message; empty in version 2. */
+    tag: string;
+    /** Claim tags that the server has of this transport, as pairs `FIRST TAG`. */
+    tags: readonly string[];
 }
 /** Counts since the start of a stream; see `MinervaStream.counters`. */
 export interface Counters {
@@ -159,6 +175,10 @@ export interface Counters {
 export interface StreamOptions {
     /** Stream id. */
     readonly id: string;
+    /** Proof of ownership in version 3: 22 base64url characters. */
+    readonly resumeKey?: string;
+    /** Version of the protocol; `auto` is version 3, or 2 if the server has no other. Default 2. */
+    readonly version?: Version | 'auto' | undefined;
     /** Kind to use exclusively, or `auto` for the best one that works. */
     readonly kind: Kind | 'auto';
     /** Best kind of the previous session, if known. */

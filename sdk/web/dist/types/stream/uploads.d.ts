@@ -2,6 +2,7 @@
  * Schedules uploads, the HTTP requests that carry client-to-server messages and SACKs while an HTTP transport is the
  * primary. One upload at a time, and at most two HTTP connections in total. Used by the stream machine.
  */
+import type { OutFrame } from '../frames.js';
 import type { TransportPolicy } from './transport_policy.js';
 import type { ReliableChannel } from './reliable_channel.js';
 import { RetryTimer } from './retry_timer.js';
@@ -17,7 +18,7 @@ export declare class Uploads {
     /** Time at which messages, a SACK or a reset are due for an upload; Infinity if none is pending. */
     get dueAt(): number;
     /** Appends messages to the frames of a new upload and sets its deadline. */
-    load(upload: Transport, frames: string[], now: number): void;
+    load(upload: Transport, frames: OutFrame[], now: number): void;
     /** Records the outcome; a failed upload is retried after a back-off, and its SACK is due again. */
     onClosed(upload: Transport, outcome: TransportOutcome, now: number): void;
 }

@@ -1,5 +1,8 @@
+import type { Version } from '../stream/types.js';
 import type { Listener, TransportHandle } from './transport.js';
-/** Opens a WebSocket, which accepts frames after the listener reported the opening. */
-export declare function openWebSocket(url: string, listener: Listener): TransportHandle;
-/** Joins frames into WebSocket texts of at most MAX_TEXT characters, or one longer frame. */
-export declare function batchFrames(frames: readonly string[]): string[];
+/** Opens a WebSocket that offers versions; it accepts frames after the listener reported the opening. */
+export declare function openWebSocket(url: string, versions: readonly Version[], listener: Listener): TransportHandle;
+/** Splits encoded frames into batches of at most MAX_BATCH characters or bytes, or one longer frame. */
+export declare function batch<T extends {
+    readonly length: number;
+}>(frames: readonly T[]): T[][];

@@ -2,6 +2,7 @@
  * Send queue: numbers messages and keeps them until acknowledged. Independent of transports, which `InFlight` tracks.
  * Used by the reliable channel; mirrors `minerva_proto`.
  */
+import { type Message } from '../message.js';
 import type { Sack } from '../sack.js';
 export declare class SendQueue {
     #private;
@@ -13,14 +14,14 @@ export declare class SendQueue {
     /** `next` is the number of the next message. */
     constructor(next?: number);
     /** Appends a message and returns its number. */
-    push(text: string): number;
+    push(message: Message): number;
     /**
      * Frees the messages acknowledged by `sack` and calls `freed` for each. Returns false and changes nothing if `sack`
      * contains a message never queued.
      */
     apply({ acked, beyond }: Sack, freed: (number: number, bytes: number) => void): boolean;
     /** Yields the unacknowledged messages from number `first` on, with their numbers. */
-    iterFrom(first: number): Generator<[number, string]>;
+    iterFrom(first: number): Generator<[number, Message]>;
     /** Returns the numbers of all acknowledged messages. */
     sack(): Sack;
     /** Count of numbers from `base` to `next`; 0 if all are acknowledged. */
