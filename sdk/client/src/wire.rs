@@ -220,3 +220,5 @@ fn decode_v3(raw: v3::RawFrame) -> Result<Option<Frame>, v3::FrameError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
