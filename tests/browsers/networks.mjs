@@ -1,5 +1,5 @@
-// The bad networks of networks.test.mjs: settings of the fault proxy and of the network path, traffic, and events during
-// the measurement.
+// The bad networks of networks.test.mjs: settings of the fault proxy and of the network path, traffic, and events
+// during the measurement.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A tick of the server every 50 ms and a message of the page every 100 ms, without silences. */
@@ -12,31 +12,34 @@ const RECOVERY_TIME = 6_000;
 const LEARNING_TIME = 8_000;
 
 /**
- * `proxy` and `link`: settings of FaultProxy and LinkProxy. `settle`: seconds before connections are counted. `isStable`:
- * false if the network cuts connections for ever, or changes. `least`: seconds of the measurement that show the fault.
+ * `proxy` and `link`: settings of FaultProxy and LinkProxy. `settle`: seconds before connections are counted.
+ * `isStable`: false if the network cuts connections for ever, or changes. `least`: seconds that show the fault.
  * `kind`: the kind of transport that must carry the stream at the end. `isShort`: part of the short form.
  */
 const DEFAULTS = {
-  proxy: {}, link: {}, traffic: STEADY, settle: 15, isStable: true, least: 10, during: () => {}, kind: 'http-stream', isShort: false,
+  proxy: {}, link: {}, traffic: STEADY, settle: 15, isStable: true, least: 10, during: () => {}, isShort: false,
 };
+const HTTP = { kind: 'http-stream' };
+const POLLS = { kind: 'long-poll' };
+const SOCKET = { kind: 'websocket' };
 
 export const NETWORKS = [
-  { name: 'WebSocket blocked', proxy: { websocket: 'refuse' } },
-  { name: 'WebSocket hung', proxy: { websocket: 'hang' } },
-  { name: 'WebSocket reset', proxy: { websocket: 'reset' } },
-  { name: 'WebSocket stripped', proxy: { websocket: 'strip' } },
-  { name: 'WebSocket corrupted', proxy: { websocket: 'corrupt' }, during: learnCorruption, isShort: true },
-  { name: 'WebSocket deaf', proxy: { websocket: 'deaf' }, least: 25, isShort: true },
-  { name: 'WebSocket answered with 200', proxy: { websocket: 'page' } },
-  { name: 'HTTP buffered fully, WebSocket blocked', proxy: { websocket: 'refuse', buffer: Infinity }, kind: 'long-poll' },
-  { name: 'HTTP buffered at 4 KiB, WebSocket blocked', proxy: { websocket: 'refuse', buffer: 4 << 10 }, kind: 'long-poll', isShort: true },
-  { name: 'HTTP buffered at 64 KiB, WebSocket blocked', proxy: { websocket: 'refuse', buffer: 64 << 10 }, kind: 'long-poll' },
-  { name: 'both: HTTP buffered fully, WebSocket hung', proxy: { websocket: 'hang', buffer: Infinity }, kind: 'long-poll', isShort: true },
-  { name: 'cut at 20 s', link: { cutAfter: 20_000 }, isStable: false, least: 45, kind: 'websocket' },
-  { name: 'idle cut at 5 s', link: { idleCutAfter: 5_000 }, traffic: BURSTS, settle: 30, least: 32, kind: 'websocket' },
-  { name: 'captive portal', during: portal, isStable: false, least: 20, isShort: true, kind: 'websocket' },
-  { name: 'offline and online', during: offline, isStable: false, least: 20, isShort: true, kind: 'websocket' },
-  { name: 'slow: 50 kbit/s, round trip 500 ms', link: { rate: 6_250, delay: 250 }, kind: 'websocket', isShort: true },
+  { name: 'WebSocket blocked', proxy: { websocket: 'refuse' }, ...HTTP },
+  { name: 'WebSocket hung', proxy: { websocket: 'hang' }, ...HTTP },
+  { name: 'WebSocket reset', proxy: { websocket: 'reset' }, ...HTTP },
+  { name: 'WebSocket stripped', proxy: { websocket: 'strip' }, ...HTTP },
+  { name: 'WebSocket corrupted', proxy: { websocket: 'corrupt' }, ...HTTP, during: learnCorruption, isShort: true },
+  { name: 'WebSocket deaf', proxy: { websocket: 'deaf' }, ...HTTP, settle: 30, least: 25, isShort: true },
+  { name: 'WebSocket answered with 200', proxy: { websocket: 'page' }, ...HTTP },
+  { name: 'HTTP buffered fully, WebSocket blocked', proxy: { websocket: 'refuse', buffer: Infinity }, ...POLLS },
+  { name: 'HTTP buffered at 4 KiB, WebSocket blocked', proxy: { websocket: 'refuse', buffer: 4096 }, ...POLLS, isShort: true },
+  { name: 'HTTP buffered at 64 KiB, WebSocket blocked', proxy: { websocket: 'refuse', buffer: 65536 }, ...POLLS },
+  { name: 'both: HTTP buffered fully, WebSocket hung', proxy: { websocket: 'hang', buffer: Infinity }, ...POLLS, isShort: true },
+  { name: 'cut at 20 s', link: { cutAfter: 20_000 }, ...SOCKET, isStable: false, least: 45 },
+  { name: 'idle cut at 5 s', link: { idleCutAfter: 5_000 }, ...SOCKET, traffic: BURSTS, settle: 30, least: 32 },
+  { name: 'captive portal', during: portal, ...SOCKET, isStable: false, least: 20, isShort: true },
+  { name: 'offline and online', during: offline, ...SOCKET, isStable: false, least: 20, isShort: true },
+  { name: 'slow: 50 kbit/s, round trip 500 ms', link: { rate: 6_250, delay: 250 }, ...SOCKET, isShort: true },
 ].map((network) => ({ ...DEFAULTS, ...network }));
 
 /** The first WebSockets work until a piece is damaged. */

@@ -139,8 +139,10 @@ function check(network, name, results) {
   const log = changes.join('; ');
   assert(first <= MAX_FIRST, `${first} ms to the first message: ${log}`);
   assert(own <= MAX_OWN_PAUSE, `a pause of ${own} ms: ${log}`);
-  assert.equal(transport, network.kind, log);
-  if (network.isStable && perMinute !== null) assert(perMinute <= MAX_CONNECTIONS, `${perMinute} connections per minute: ${log}`);
+  // The short form ends before the probes that follow a change.
+  if (network.isStable || SECONDS > 0) assert.equal(transport, network.kind, log);
+  const isTooMany = network.isStable && perMinute > MAX_CONNECTIONS;
+  assert(!isTooMany, `${perMinute} connections per minute: ${log}`);
 }
 
 const isSelected = ({ name, isShort }) => networks.test(name) && (isShort || SECONDS > 0);

@@ -6,6 +6,7 @@ import { MAX_ACK_DELAY, MAX_HTTP_ACK_DELAY } from '../src/stream/delayed_ack.js'
 import { ReliableChannel } from '../src/stream/reliable_channel.js';
 import { TransportFactory } from '../src/stream/transport_factory.js';
 import { StreamMachine } from '../src/stream.js';
+import type { Output } from '../src/stream/types.js';
 import { machine, start, written } from './machine.js';
 import { Random } from './random.js';
 import { assertExactlyOnce, ID, KINDS, settled, Simulation } from './simulation.js';
@@ -316,6 +317,26 @@ test('a server that closes every transport at once is retried with back-off', ()
     }
     assert(opened >= 5 && opened < 20, `${opened} attempts in twenty seconds after ${frames.join()}`);
   }
+});
+
+test('an HTTP stream whose hello arrives behind the one of the WebSocket takes over without a gap', () => {
+  const stream = machine('auto');
+  const opened = (outputs: readonly Output[]): string[] =>
+    outputs.flatMap((output) => (output.do === 'open' ? [output.kind] : []));
+  assert.deepEqual(opened(stream.drain(0)), ['websocket']);
+  assert.deepEqual(opened(stream.drain(500)), ['http-stream']);
+  stream.onOpened(0, 600);
+  stream.drain(600);
+  stream.recvFrames(0, ['C', 'beat^'], 700);
+  stream.drain(700);
+  assert.deepEqual([stream.state, stream.transport], ['open', 'websocket']);
+  stream.recvFrames(0, ['|-1A', '|-1T', 'Y'], 800);
+  const outputs = stream.drain(800);
+  assert.deepEqual([stream.state, opened(outputs).includes('websocket')], ['open', false]);
+  stream.recvFrames(1, ['C', 'beat^'], 900);
+  outputs.push(...stream.drain(900));
+  assert.deepEqual([stream.state, stream.transport, stream.counters.reconnects], ['open', 'http-stream', 0]);
+  assert(!outputs.some((output) => output.do === 'transport' && output.kind === null));
 });
 
 test('a failed successor leaves the predecessor in place, and is retried later', () => {

@@ -51,7 +51,9 @@ export class Closing {
     const { transports, channel, policy } = this.context;
     const polled = outcome === 'ended' && transport.kind === 'long-poll';
     const { predecessor } = transports;
-    if (!polled && predecessor?.attached && !predecessor.closing) {
+    // The server ends a transport for the one whose hello arrived last: the predecessor, if its hello was slow.
+    if (!polled && predecessor && (predecessor.attached || outcome === 'ended') && !predecessor.closing) {
+      this.context.connection.onHandover();
       transports.primary = predecessor;
       transports.predecessor = null;
       channel.receiver.delayedAck.dueAt = 0;
