@@ -150,8 +150,9 @@ fn started(started: stream::Started) -> Started {
         epoch: started.epoch.0,
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),
-        finishing: started.is_finishing,
+        finishing: started.finish.is_some(),
         accepts: 0,
+        finish_reason: started.finish.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

@@ -88,8 +88,8 @@ pub struct Started {
     pub origin: Arc<Origin>,
     /// Whether the stream was assigned to any instance before.
     pub resumed: bool,
-    /// Whether an instance has finished the stream.
-    pub is_finishing: bool,
+    /// Reason of the finish by an instance, if any.
+    pub finish: Option<Arc<str>>,
     /// The first unacknowledged event.
     pub next_event: EventNumber,
     pub send_state: SendState,

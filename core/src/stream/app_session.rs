@@ -31,7 +31,7 @@ impl Stream {
             stream: self.number,
             origin: self.state.origin().clone(),
             resumed,
-            is_finishing: self.state.is_finishing(),
+            finish: self.state.attributes().finish.clone(),
             next_event,
             send_state,
             assignment: self.state.assignments,

@@ -219,9 +219,11 @@ fn started(started: &mut Started) {
         attempts,
         finishing,
         accepts,
+        finish_reason,
     } = started;
     (*created_tag, *assignment, *attempts, *accepts) = (0, 0, 0, 0);
     *finishing = false;
+    finish_reason.clear();
     state.iter_mut().for_each(send_state);
 }
 

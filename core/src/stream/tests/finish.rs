@@ -112,7 +112,7 @@ fn a_finish_survives_the_owner_and_the_next_instance_is_informed() {
     let mut harness = with_sends();
     harness.finish("bye");
     harness.crash();
-    assert_eq!(harness.assign(1000)[0], "app finishing event 0 send 2");
+    assert_eq!(harness.assign(1000)[0], "app finishing bye event 0 send 2");
     harness.attach(secondary(3));
     let outputs = harness.batch_on(3, sacks(&["|1"]));
     assert!(outputs.contains(&"3 close bye|1!".to_owned()), "{outputs:?}");

@@ -315,10 +315,10 @@ fn edge_text(frame: &CoreFrame) -> String {
 fn app_text(output: &AppOutput) -> String {
     match output {
         AppOutput::Started(started) => {
-            let how = match (started.is_finishing, started.resumed) {
-                (true, _) => "finishing",
-                (false, true) => "resumed",
-                (false, false) => "started",
+            let how = match (&started.finish, started.resumed) {
+                (Some(reason), _) => format!("finishing {reason}"),
+                (None, true) => "resumed".to_owned(),
+                (None, false) => "started".to_owned(),
             };
             format!("app {how} event {} send {}", started.next_event, started.send_state.next_send)
         }

@@ -110,7 +110,8 @@ impl Session {
         }
         let had_ended = self.tombstones.remove(number);
         if started.finishing {
-            self.streams.insert(number, Stream::new(started, call, core).finished_before());
+            let stream = Stream::new(started, call, core);
+            self.streams.insert(number, stream.finished_before(started.finish_reason.clone()));
             self.reschedule(number);
         } else if had_ended && started.resumed {
             self.streams.insert(number, Stream::after_tombstone(started, call, core));

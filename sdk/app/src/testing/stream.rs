@@ -153,6 +153,7 @@ impl Stream {
             next_event: self.next_event.0,
             next_send: self.next_send.0,
             finishing: self.finish.is_some(),
+            finish_reason: self.finish.clone().unwrap_or_default(),
             attempts: self.attempts,
             send_state: Some(self.room()),
             ..self.started.clone()

@@ -37,9 +37,9 @@ impl Stream {
     }
 
     /// The stream as an instance of this service has finished it before: all events are acknowledged unread.
-    pub(in crate::session) fn finished_before(mut self) -> Self {
-        self.finish =
-            Some(PendingFinish { reason: String::new(), sent: true, handled: self.handled });
+    /// A core that keeps the finish in memory forgets it with the ownership; it is then repeated with its reason.
+    pub(in crate::session) fn finished_before(mut self, reason: String) -> Self {
+        self.finish = Some(PendingFinish { reason, sent: true, handled: self.handled });
         self.abandon();
         self
     }

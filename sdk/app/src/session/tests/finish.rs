@@ -104,6 +104,24 @@ fn a_stream_that_another_instance_has_finished_gets_no_handler() {
 }
 
 #[test]
+fn a_finish_of_another_instance_is_repeated_with_its_reason() {
+    let mut session = OneCall::new(1000);
+    session.reconnect();
+    registered(&mut session, false);
+    let finish_reason = "bye".to_owned();
+    let other = Started { resumed: true, finishing: true, finish_reason, ..started(100, 8) };
+    apply(&mut session, event::Event::Started(other));
+    assert!(matches!(&commands(&mut session)[..], [command::Command::Acknowledge(_)]));
+    assert_eq!(session.reconnect(), [STREAM]);
+    registered(&mut session, false);
+    let forgotten = Started { resumed: true, next_event: 1, ..started(100, 8) };
+    apply(&mut session, event::Event::Started(forgotten));
+    let sent = commands(&mut session);
+    let [command::Command::Finish(finish)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(finish.reason, "bye");
+}
+
+#[test]
 fn a_reset_precedes_a_finish() {
     let mut session = session(false);
     send(&mut session, "x").unwrap();
