@@ -342,6 +342,7 @@ impl PartitionStreams {
         if budgets < Intake::All && stream.has_parked() {
             self.budgets.blocked.insert(number, now);
         }
+        self.unassign_if_done(number);
         Some(result)
     }
 

@@ -1,5 +1,6 @@
 //! Tests of a partition: output gate, recovery, assignment, store failures, rollback.
 
+mod acknowledged_end;
 mod assignment;
 mod bounds;
 mod budgets;

@@ -58,7 +58,8 @@ impl Stream {
 
     /// Removes the stream from a group.
     pub fn on_leave(&mut self, group: &Arc<str>, turn: &mut Turn<'_>) {
-        if self.state.attributes().groups.contains(group) {
+        let is_member = self.state.attributes().groups.contains(group);
+        if is_member && !self.state.inbox().is_done() {
             self.commit(Record::LeftGroup { group: group.clone() }, turn);
         }
     }

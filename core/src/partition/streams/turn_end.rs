@@ -114,6 +114,15 @@ impl PartitionStreams {
         add(&self.counters.freed_unserved, u64::from(is_freed == Some(true)));
     }
 
+    /// Removes a stream from its session once the end is acknowledged, so that no later mail of the turn assigns the
+    /// stream again: the assignment would be a record of a stream that recovery does not know any more.
+    pub(super) fn unassign_if_done(&mut self, number: StreamNumber) {
+        if let Some(stream) = self.streams.get(&number).filter(|one| one.state().inbox().is_done())
+        {
+            self.assignment.remove(number, stream.session());
+        }
+    }
+
     /// Removes a stream whose end is acknowledged; updates the deadline of any other.
     fn remove_if_done(&mut self, number: StreamNumber, now: Millis) {
         let Some(stream) = self.streams.get(&number) else { return };
