@@ -103,8 +103,9 @@ impl ServeCall {
         let result = match register(&mut incoming).await {
             Ok((registration, rest)) => {
                 let event = Some(event::Event::Registered(self.limits.clone()));
+                let registered = ServeResponse { events: vec![Event { event }] };
                 // The instance may have ended the call.
-                let _ = greeting.send(ServeResponse { events: vec![Event { event }] });
+                let _ = greeting.send((registered, registration.features));
                 let session = SessionHandle {
                     id: self.id,
                     service: registration.service,

@@ -86,8 +86,9 @@ impl LinkService for LinkServer {
                 let hello = greeting::core_hello(core_id.to_string(), partitions, hash);
                 let hello = pb::CoreHello { wire_version, ..hello };
                 let frame = Some(pb::core_frame::Frame::Hello(hello));
+                let hello = RelayResponse { frames: vec![pb::CoreFrame { frame }] };
                 // Fails if the edge has hung up.
-                let _ = greeting.send(RelayResponse { frames: vec![pb::CoreFrame { frame }] });
+                let _ = greeting.send((hello, ()));
             };
             let _ = end.send(link.run(request.into_inner(), answer, stopping).await);
         });

@@ -26,10 +26,12 @@ const MAX_BYTES: usize = 256 << 10;
 pub(crate) trait Pack: Sized + Unpin {
     /// Message of the gRPC contract.
     type Message;
+    /// Abilities of the receiver, known with the greeting.
+    type Receiver: Copy + Default + Unpin;
     /// Approximate encoded size in bytes.
     fn weight(&self) -> usize;
     /// Packs items into one message.
-    fn pack(items: Vec<Self>) -> Self::Message;
+    fn pack(items: Vec<Self>, receiver: Self::Receiver) -> Self::Message;
     /// Merges items of a backlog that exceeds one message.
     fn coalesce(items: Vec<Self>) -> VecDeque<Self> {
         items.into()
@@ -39,7 +41,8 @@ pub(crate) trait Pack: Sized + Unpin {
 /// The response stream; the request half of the call holds the [`OutgoingControl`].
 pub(crate) struct Outgoing<T: Pack> {
     /// The first message; `None` once sent.
-    greeting: Option<oneshot::Receiver<T::Message>>,
+    greeting: Option<oneshot::Receiver<(T::Message, T::Receiver)>>,
+    receiver: T::Receiver,
     ready: OutputReceiver<T>,
     /// Result of the call, sent behind all outputs.
     end: oneshot::Receiver<Result<(), Status>>,
@@ -51,7 +54,7 @@ pub(crate) struct Outgoing<T: Pack> {
 
 /// The sending ends for the request half of the call.
 pub(crate) struct OutgoingControl<T: Pack> {
-    pub(crate) greeting: oneshot::Sender<T::Message>,
+    pub(crate) greeting: oneshot::Sender<(T::Message, T::Receiver)>,
     pub(crate) outputs: OutputSender<T>,
     pub(crate) end: oneshot::Sender<Result<(), Status>>,
 }
@@ -63,6 +66,7 @@ impl<T: Pack> Outgoing<T> {
         let (end, ended) = oneshot::channel();
         let outgoing = Self {
             greeting: Some(greeted),
+            receiver: T::Receiver::default(),
             ready,
             end: ended,
             waiting: VecDeque::new(),
@@ -75,9 +79,12 @@ impl<T: Pack> Outgoing<T> {
     fn poll_greeting(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Message>> {
         let Some(greeting) = &mut self.greeting else { return Poll::Ready(None) };
         // Without a greeting the call has failed, and `end` has the status.
-        let message = ready!(Pin::new(greeting).poll(cx)).ok();
+        let greeting = ready!(Pin::new(greeting).poll(cx)).ok();
         self.greeting = None;
-        Poll::Ready(message)
+        Poll::Ready(greeting.map(|(message, receiver)| {
+            self.receiver = receiver;
+            message
+        }))
     }
 
     /// Receives the ready items; pending while the coalescer delays the message.
@@ -104,7 +111,7 @@ impl<T: Pack> Outgoing<T> {
             bytes += item.weight();
             items.push(item);
         }
-        (!items.is_empty()).then(|| T::pack(items))
+        (!items.is_empty()).then(|| T::pack(items, self.receiver))
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Message, Status>>> {
@@ -144,13 +151,15 @@ mod tests {
     /// A test item: the number is the weight.
     impl Pack for usize {
         type Message = Vec<Self>;
+        type Receiver = Self;
 
         fn weight(&self) -> usize {
             *self
         }
 
-        fn pack(items: Vec<Self>) -> Vec<Self> {
-            items
+        /// Adds the number of the receiver.
+        fn pack(items: Vec<Self>, receiver: Self) -> Vec<Self> {
+            items.into_iter().map(|item| item + receiver).collect()
         }
 
         /// Merges a list of ones into their sum.
@@ -182,11 +191,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_greeting_is_first_and_the_status_follows_all_outputs() {
+    async fn the_greeting_is_first_and_the_status_follows_all_outputs_for_the_receiver() {
         let (control, outgoing) = sent([1, 2, 3]);
-        control.greeting.send(vec![0]).unwrap();
+        control.greeting.send((vec![0], 10)).unwrap();
         control.end.send(Err(Status::unavailable("stopping"))).unwrap();
-        let expected = (vec![vec![0], vec![1, 2, 3]], Some(tonic::Code::Unavailable));
+        let expected = (vec![vec![0], vec![11, 12, 13]], Some(tonic::Code::Unavailable));
         assert_eq!(all(outgoing).await, expected);
     }
 

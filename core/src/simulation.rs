@@ -66,7 +66,7 @@ pub async fn run_ownership(
 
 /// Packs outputs into a link message for an edge.
 pub fn relay_response(outputs: Vec<CoreFrame>) -> RelayResponse {
-    CoreFrame::pack(outputs)
+    CoreFrame::pack(outputs, ())
 }
 
 /// Converts and validates a registration.
@@ -92,7 +92,7 @@ pub fn registered(limits: &Limits, core_id: &str) -> app::Registered {
     to_app::registered(limits, core_id)
 }
 
-/// Packs outputs into a message for an application instance.
-pub fn serve_response(outputs: Vec<AppOutput>) -> app::ServeResponse {
-    AppOutput::pack(outputs)
+/// Packs outputs into a message for an application instance with these features in use.
+pub fn serve_response(outputs: Vec<AppOutput>, features: Features) -> app::ServeResponse {
+    AppOutput::pack(outputs, features)
 }

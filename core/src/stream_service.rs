@@ -190,21 +190,8 @@ impl StreamService for StreamServer {
         let page = encode::full_page(request.page_size);
         let request = decode::send_to_group(request)?;
         let Replies { replies, coverage } = self.request_all(&request).await?;
-        let outcomes = push_outcomes(replies);
-        let is_full = |(_, outcome): &&(StreamNumber, PushOutcome)| {
-            matches!(outcome, PushOutcome::Full { .. })
-        };
-        let full = outcomes.iter().filter(is_full).map(|(stream, _)| stream.0);
-        let is_taken =
-            |outcome: &PushOutcome| matches!(outcome, PushOutcome::Taken | PushOutcome::Repeated);
-        Ok(Response::new(SendToGroupResponse {
-            taken: outcomes.iter().filter(|(_, outcome)| is_taken(outcome)).count() as u64,
-            full_total: full.clone().count() as u64,
-            full: full.take(page).collect(),
-            coverage,
-            unsupported: Vec::new(),
-            unsupported_total: 0,
-        }))
+        let response = encode::group_response(&push_outcomes(replies), page);
+        Ok(Response::new(SendToGroupResponse { coverage, ..response }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {

@@ -6,6 +6,8 @@
 mod calls;
 #[path = "serve/invalid_frames.rs"]
 mod invalid_frames;
+#[path = "serve/message_kinds.rs"]
+mod message_kinds;
 #[path = "serve/outage.rs"]
 mod outage;
 #[path = "serve/peers.rs"]

@@ -13,7 +13,7 @@ use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
 use crate::partition::{AttributeChange, HeldStream, Mail, SessionId};
 use crate::state::OutboxLimits;
 use crate::stream::InvalidCommand;
-use crate::validation::{self, FieldError};
+use crate::validation::{self, FieldError, MessageLists};
 
 /// Delivery window per stream in bytes, if the registration has none.
 const DEFAULT_WINDOW: usize = 262_144;
@@ -44,7 +44,7 @@ pub(crate) fn registration(register: Register) -> Result<Registration, FieldErro
     // With tags first: of two entries with one number the first counts.
     let numbers = register.held_streams.into_iter().map(|number| StreamNumber(number).into());
     let held = register.held.into_iter().map(held).chain(numbers).collect();
-    let features = Features::from_names(&register.features) & Features::APP;
+    let features = Features::from_names(&register.features) & super::encode::FEATURES;
     Ok(Registration { service, instance_id: id.into(), window, features, held })
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn command(
         Kind::Sync(Sync { stream, token }) => change(stream, Ok(AttributeChange::Confirm(token))),
     };
     let mail = mail.unwrap_or_else(|error| {
-        let command = InvalidCommand { send, detail: error.to_string() };
+        let command = InvalidCommand { send, index: error.index(), detail: error.to_string() };
         Mail::InvalidCommand { session, stream, command }
     });
     Ok((stream, mail))
@@ -128,7 +128,11 @@ fn send(session: SessionId, send: Send) -> Result<Mail, FieldError> {
     if send.first > MAX_NUMBER {
         return Err(FieldError::new("send.first", "above 2^53"));
     }
-    let messages = validation::ascii_messages("send.messages", send.first, send.messages)?;
+    let lists = MessageLists {
+        messages: ("send.messages", send.messages),
+        contents: ("send.contents", send.contents),
+    };
+    let messages = lists.check(send.first)?;
     Ok(Mail::Send {
         session,
         stream: StreamNumber(send.stream),
@@ -163,6 +167,7 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use minerva_proto::app::{Message, message::Content};
     use proptest::prelude::*;
 
     use super::*;
@@ -315,14 +320,17 @@ mod tests {
     fn an_invalid_command_keeps_the_stream_and_the_number_of_a_send() {
         let invalid = |kind| match command(SESSION, Command { command: Some(kind) }).unwrap() {
             (stream, Mail::InvalidCommand { stream: same, command, .. }) if stream == same => {
-                (stream.0, command.send.map(|first| first.0))
+                (stream.0, command.send.map(|first| first.0), command.index)
             }
             (stream, _) => panic!("valid command of stream {stream}"),
         };
         let messages = vec!["ok".into(), "\n".into()];
-        let send =
-            Send { stream: 7, first: 5, messages, acknowledge: Some(1), contents: Vec::new() };
-        assert_eq!(invalid(Kind::Send(send)), (7, Some(5)));
+        let send = Send { stream: 7, first: 5, messages, acknowledge: Some(1), ..Send::default() };
+        assert_eq!(invalid(Kind::Send(send)), (7, Some(5), Some(1)));
+        let text = |text: &'static [u8]| Message { content: Some(Content::Text(text.into())) };
+        let contents = vec![text(b"\0"), text("é".as_bytes()), text(b"\xff")];
+        let send = Send { stream: 7, first: 5, contents, ..Send::default() };
+        assert_eq!(invalid(Kind::Send(send)), (7, Some(5), Some(2)));
         let (group, label) = (String::new(), "\n".to_owned());
         let kinds = [
             Kind::Reset(Reset { stream: 7, reason: "é".to_owned(), application_level: true }),
@@ -332,7 +340,7 @@ mod tests {
             Kind::LeaveGroup(LeaveGroup { stream: 7, group }),
         ];
         for kind in kinds {
-            assert_eq!(invalid(kind), (7, None));
+            assert_eq!(invalid(kind), (7, None, None));
         }
     }
 

@@ -3,21 +3,26 @@
 use minerva_proto::StreamNumber;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
-    CommandRefused, Ended, EndedBy, Event, GroupRefused, Header, Messages, PartitionLeft,
-    PartitionOwned, Registered, Released, SendRefused, SendRefusedReason, SendState, ServeResponse,
-    Started, Synced, TransportChanged, TransportKind,
+    Accepts, CommandRefused, Ended, EndedBy, Event, GroupRefused, Header, Message, Messages,
+    PartitionLeft, PartitionOwned, Registered, Released, SendRefused, SendRefusedReason, SendState,
+    ServeResponse, Started, Synced, TransportChanged, TransportKind,
 };
-use minerva_proto::{ClaimTag, EventNumber, Features, MAX_MESSAGE, MessageNumber, Payload, app};
+use minerva_proto::{
+    ClaimTag, EventNumber, Feature, Features, MAX_MESSAGE, MessageNumber, Payload, app,
+};
 
 use crate::limits::Limits;
 use crate::outgoing::Pack;
-use crate::state;
+use crate::state::{self, StreamProtocol};
 use crate::stream::{self, AppOutput, RefusedReason};
 
 /// Approximate bytes of an event without messages.
 const EVENT: usize = 48;
 /// Bytes of a message beside the content: tag and length.
 const MESSAGE: usize = 4;
+
+/// The features of a core. An app SDK adds `message-kinds` to its own once it reads contents.
+pub(super) const FEATURES: Features = Features::APP.with(Feature::MessageKinds);
 
 /// The answer to a registration.
 pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
@@ -28,12 +33,14 @@ pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
         max_message_bytes: saturating(MAX_MESSAGE),
         core_id: core_id.to_owned(),
         max_version: app::VERSION,
-        features: Features::APP.names(),
+        features: FEATURES.names(),
     }
 }
 
 impl Pack for AppOutput {
     type Message = ServeResponse;
+    /// The features in use.
+    type Receiver = Features;
 
     fn weight(&self) -> usize {
         match self {
@@ -60,25 +67,23 @@ impl Pack for AppOutput {
         }
     }
 
-    fn pack(items: Vec<Self>) -> ServeResponse {
-        ServeResponse {
-            events: items.into_iter().map(|item| Event { event: Some(event(item)) }).collect(),
-        }
+    fn pack(items: Vec<Self>, features: Features) -> ServeResponse {
+        let has_kinds = features.contains(Feature::MessageKinds);
+        let event = |item| Event { event: Some(event(item, has_kinds)) };
+        ServeResponse { events: items.into_iter().map(event).collect() }
     }
 }
 
-fn event(output: AppOutput) -> Kind {
+fn event(output: AppOutput, has_kinds: bool) -> Kind {
     match output {
-        AppOutput::Started(started) => Kind::Started(self::started(*started)),
+        AppOutput::Started(started) => Kind::Started(self::started(*started, has_kinds)),
         AppOutput::Messages { stream, first_event, messages, tag, attempts } => {
-            Kind::Messages(Messages {
-                stream: stream.0,
-                first_event: first_event.0,
-                messages: messages.into_iter().map(Payload::into_bytes).collect(),
-                tag: tag.0,
-                attempts,
-                contents: Vec::new(),
-            })
+            let (stream, first_event, tag) = (stream.0, first_event.0, tag.0);
+            let (messages, contents) = match has_kinds {
+                true => (Vec::new(), messages.into_iter().map(Message::from).collect()),
+                false => (messages.into_iter().map(Payload::into_bytes).collect(), Vec::new()),
+            };
+            Kind::Messages(Messages { stream, first_event, messages, tag, attempts, contents })
         }
         AppOutput::TransportChanged { stream, change } => {
             Kind::TransportChanged(TransportChanged {
@@ -128,7 +133,7 @@ pub(crate) fn ended(stream: StreamNumber, event: EventNumber, end: state::Ended)
     }
 }
 
-fn started(started: stream::Started) -> Started {
+fn started(started: stream::Started, has_kinds: bool) -> Started {
     let origin = &*started.origin;
     let header =
         |(name, value): &(String, String)| Header { name: name.clone(), value: value.clone() };
@@ -151,8 +156,16 @@ fn started(started: stream::Started) -> Started {
         label: started.label.as_deref().unwrap_or_default().to_owned(),
         groups: started.groups.iter().map(|group| group.to_string()).collect(),
         finishing: started.finish.is_some(),
-        accepts: 0,
+        accepts: accepts(origin.protocol, has_kinds).into(),
         finish_reason: started.finish.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+fn accepts(protocol: StreamProtocol, has_kinds: bool) -> Accepts {
+    match protocol {
+        _ if !has_kinds => Accepts::Unspecified,
+        StreamProtocol::V2 => Accepts::AsciiText,
+        StreamProtocol::V3 { .. } => Accepts::TextAndBinary,
     }
 }
 
@@ -181,15 +194,73 @@ fn send_refused(
     reason: RefusedReason,
     next_send: MessageNumber,
 ) -> SendRefused {
-    let (reason, detail) = match reason {
-        RefusedReason::ResourceExhausted => (SendRefusedReason::ResourceExhausted, String::new()),
-        RefusedReason::OutOfOrder => (SendRefusedReason::OutOfOrder, String::new()),
-        RefusedReason::Ended => (SendRefusedReason::Ended, String::new()),
+    let (reason, detail, index) = match reason {
+        RefusedReason::ResourceExhausted => (SendRefusedReason::ResourceExhausted, "".into(), None),
+        RefusedReason::OutOfOrder => (SendRefusedReason::OutOfOrder, "".into(), None),
+        RefusedReason::Ended => (SendRefusedReason::Ended, "".into(), None),
         RefusedReason::Finished => {
-            (SendRefusedReason::Ended, "send: behind the finish of the stream".to_owned())
+            (SendRefusedReason::Ended, "send: behind the finish of the stream".to_owned(), None)
         }
-        RefusedReason::Invalid(detail) => (SendRefusedReason::Invalid, detail),
+        RefusedReason::Invalid { detail, index } => (SendRefusedReason::Invalid, detail, index),
+        RefusedReason::Unsupported(index) => {
+            let detail = "send.contents: the client accepts only text of bytes 0x20-0x7E";
+            (SendRefusedReason::Unsupported, detail.to_owned(), Some(index))
+        }
     };
     let (stream, first, next_send) = (stream.0, first.0, next_send.0);
-    SendRefused { stream, first, reason: reason.into(), next_send, detail, index: None }
+    SendRefused { stream, first, reason: reason.into(), next_send, detail, index }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    const OUTPUT: fn(Vec<Payload>) -> AppOutput = |messages| AppOutput::Messages {
+        stream: StreamNumber(7),
+        first_event: EventNumber(1),
+        messages,
+        tag: ClaimTag(0),
+        attempts: 1,
+    };
+
+    fn messages(payloads: Vec<Payload>, features: Features) -> Messages {
+        let mut response = AppOutput::pack(vec![OUTPUT(payloads)], features);
+        match response.events.remove(0).event {
+            Some(Kind::Messages(messages)) => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_instance_with_kinds_gets_the_kind_of_each_message() {
+        let payloads = vec!["a".into(), "\u{e9}".into(), Payload::binary("a"), Payload::binary("")];
+        let got = messages(payloads.clone(), FEATURES);
+        assert!(got.messages.is_empty());
+        let contents: Vec<Payload> =
+            got.contents.into_iter().map(|message| message.try_into().unwrap()).collect();
+        assert_eq!(contents, payloads);
+    }
+
+    /// The bytes are those that release 0.1 and an instance without the feature have always received.
+    #[test]
+    fn an_instance_without_kinds_gets_bytes() {
+        let expected = b"\x0a\x0f\x1a\x0d\x08\x07\x10\x01\x1a\x01a\x1a\x02bc\x28\x01";
+        for features in [Features::NONE, Features::NONE.with(Feature::ClaimTags)] {
+            let response = AppOutput::pack(vec![OUTPUT(vec!["a".into(), "bc".into()])], features);
+            assert_eq!(response.encode_to_vec(), expected);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_message() {
+        let refused =
+            |reason| send_refused(StreamNumber(7), MessageNumber(5), reason, MessageNumber(5));
+        let got = refused(RefusedReason::Unsupported(3));
+        assert_eq!((got.reason(), got.index), (SendRefusedReason::Unsupported, Some(3)));
+        let got = refused(RefusedReason::Invalid { detail: "x".to_owned(), index: Some(0) });
+        assert_eq!((got.reason(), got.index), (SendRefusedReason::Invalid, Some(0)));
+        assert_eq!(refused(RefusedReason::OutOfOrder).index, None);
+    }
 }

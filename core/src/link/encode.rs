@@ -10,12 +10,13 @@ use crate::outgoing::Pack;
 
 impl Pack for CoreFrame {
     type Message = RelayResponse;
+    type Receiver = ();
 
     fn weight(&self) -> usize {
         self.weight()
     }
 
-    fn pack(items: Vec<Self>) -> RelayResponse {
+    fn pack(items: Vec<Self>, (): ()) -> RelayResponse {
         RelayResponse { frames: items.into_iter().map(encode::core_frame).collect() }
     }
 

@@ -69,6 +69,14 @@ impl StreamProtocol {
 }
 
 impl Origin {
+    /// Position of the first message that the client does not accept.
+    pub(crate) fn unsupported(&self, messages: &[Payload]) -> Option<usize> {
+        match self.protocol {
+            StreamProtocol::V2 => messages.iter().position(|message| !message.is_ascii_text()),
+            StreamProtocol::V3 { .. } => None,
+        }
+    }
+
     /// Upper bound of the stored size in bytes, without the service.
     pub(crate) fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 8);

@@ -125,6 +125,8 @@ pub struct TransportChange {
 pub struct InvalidCommand {
     /// Number of the first message, if the command is a send.
     pub send: Option<MessageNumber>,
+    /// Position of the invalid message of a send.
+    pub index: Option<u32>,
     /// The wrong field and the rule; never the value, which may be a secret.
     pub detail: String,
 }
@@ -140,6 +142,13 @@ pub enum RefusedReason {
     Ended,
     /// An instance has finished the stream.
     Finished,
-    /// The send is invalid: the wrong field and the rule.
-    Invalid(String),
+    /// The send is invalid.
+    Invalid {
+        /// The wrong field and the rule.
+        detail: String,
+        /// Position of the invalid message, if one message is.
+        index: Option<u32>,
+    },
+    /// The client does not accept the message at this position of the send.
+    Unsupported(u32),
 }

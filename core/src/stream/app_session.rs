@@ -75,10 +75,10 @@ impl Stream {
         command: InvalidCommand,
         turn: &mut Turn<'_>,
     ) {
-        let InvalidCommand { send, detail } = command;
+        let InvalidCommand { send, index, detail } = command;
         match send {
             Some(first) if self.is_assigned_to(session) => {
-                self.refuse_send(session, first, RefusedReason::Invalid(detail), turn);
+                self.refuse_send(session, first, RefusedReason::Invalid { detail, index }, turn);
             }
             Some(first) => self.refuse_send(session, first, RefusedReason::Ended, turn),
             None => {
@@ -104,7 +104,8 @@ impl Stream {
             && event >= app.delivered
         {
             if let Err(detail) = self.check_event_exists("send.acknowledge", event) {
-                self.refuse_send(session, first, RefusedReason::Invalid(detail), turn);
+                let reason = RefusedReason::Invalid { detail, index: None };
+                self.refuse_send(session, first, reason, turn);
             }
             return;
         }
@@ -190,7 +191,12 @@ impl Stream {
         }
         let room = self.state.send_state(turn.limits);
         let repeated = room.next_send.checked_sub(first).ok_or(RefusedReason::OutOfOrder)?;
-        messages.drain(..messages.len().min(usize::try_from(repeated).unwrap_or(usize::MAX)));
+        let repeated = messages.len().min(usize::try_from(repeated).unwrap_or(usize::MAX));
+        messages.drain(..repeated);
+        if let Some(index) = self.state.origin().unsupported(&messages) {
+            let index = u32::try_from(repeated + index).unwrap_or(u32::MAX);
+            return Err(RefusedReason::Unsupported(index));
+        }
         if room.admits(&messages) { Ok(messages) } else { Err(RefusedReason::ResourceExhausted) }
     }
 

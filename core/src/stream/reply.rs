@@ -55,6 +55,8 @@ pub enum PushOutcome {
     },
     /// The stream has ended.
     Ended,
+    /// The client does not accept a message.
+    Unsupported,
 }
 
 /// The outcome of a join for one stream.

@@ -21,6 +21,9 @@ impl Stream {
         if push.keys.iter().any(|key| self.state.attributes().has_key(key)) {
             return PushOutcome::Repeated;
         }
+        if self.state.origin().unsupported(&push.messages).is_some() {
+            return PushOutcome::Unsupported;
+        }
         if !self.state.send_state(turn.limits).admits(&push.messages) {
             if let (Some(first), true) = (push.messages.first(), mutation::is(Mutation::PushInPart))
             {

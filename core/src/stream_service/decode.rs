@@ -6,12 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
-    self, ListRequest, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
+    self, ListRequest, Message, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
 };
 use minerva_proto::{Payload, Reset, ServiceName, StreamId, StreamNumber};
 
 use crate::partition::{PartitionTable, StreamRequest, StreamSelector};
-use crate::validation::{self, FieldError};
+use crate::validation::{self, FieldError, MessageLists};
 
 /// Maximum number of streams of one `SendMany`.
 const MAX_STREAMS: usize = 10_000;
@@ -85,8 +85,8 @@ pub(crate) fn target(target: Option<app::Target>) -> Result<Target, FieldError> 
 }
 
 pub(crate) fn send(request: SendRequest) -> Result<Send, FieldError> {
-    let SendRequest { target, messages, idempotency_key, contents: _ } = request;
-    let messages = check_messages(messages)?;
+    let SendRequest { target, messages, idempotency_key, contents } = request;
+    let messages = check_messages(messages, contents)?;
     Ok(Send { target: self::target(target)?, messages, key: key(idempotency_key)? })
 }
 
@@ -94,11 +94,11 @@ pub(crate) fn send_many(
     request: SendManyRequest,
     partitions: &PartitionTable,
 ) -> Result<SendMany, FieldError> {
-    let SendManyRequest { streams, messages, idempotency_key, contents: _ } = request;
+    let SendManyRequest { streams, messages, idempotency_key, contents } = request;
     if !(1..=MAX_STREAMS).contains(&streams.len()) {
         return Err(FieldError::new("streams", format!("must be 1 to {MAX_STREAMS}")));
     }
-    let messages = check_messages(messages)?;
+    let messages = check_messages(messages, contents)?;
     let mut by_partition: BTreeMap<_, Vec<StreamNumber>> = BTreeMap::new();
     for stream in streams.into_iter().map(StreamNumber) {
         by_partition.entry(partitions.of_number(stream)).or_default().push(stream);
@@ -111,8 +111,16 @@ pub(crate) fn send_many(
 }
 
 pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
-    let SendToGroupRequest { service, group, messages, idempotency_key, after, .. } = request;
-    let messages = check_messages(messages)?;
+    let SendToGroupRequest {
+        service,
+        group,
+        messages,
+        contents,
+        idempotency_key,
+        after,
+        page_size: _,
+    } = request;
+    let messages = check_messages(messages, contents)?;
     let (service, group) = (self::service("service", service)?, self::group(group)?);
     let key = key(idempotency_key)?;
     if after > 0 && key.is_none() {
@@ -167,11 +175,14 @@ fn key(key: Bytes) -> Result<Option<Bytes>, FieldError> {
     Ok((!key.is_empty()).then_some(key))
 }
 
-fn check_messages(messages: Vec<Bytes>) -> Result<Vec<Payload>, FieldError> {
-    if messages.is_empty() {
+fn check_messages(
+    messages: Vec<Bytes>,
+    contents: Vec<Message>,
+) -> Result<Vec<Payload>, FieldError> {
+    if messages.is_empty() && contents.is_empty() {
         return Err(FieldError::new("messages", "must not be empty"));
     }
-    validation::ascii_messages("messages", 0, messages)
+    MessageLists { messages: ("messages", messages), contents: ("contents", contents) }.check(0)
 }
 
 #[cfg(test)]

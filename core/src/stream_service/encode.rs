@@ -1,7 +1,7 @@
 //! Encodes the replies of partitions as responses of `StreamService`.
 
 use minerva_proto::StreamNumber;
-use minerva_proto::app::{self, Pause, SendOutcome, SendResult};
+use minerva_proto::app::{self, Pause, SendOutcome, SendResult, SendToGroupResponse};
 
 use crate::app::encode;
 use crate::stream::{JoinOutcome, PushOutcome, StreamInfo, StreamReply};
@@ -9,6 +9,8 @@ use crate::stream::{JoinOutcome, PushOutcome, StreamInfo, StreamReply};
 /// Full streams of a group that a response names by default, and at most: 1 MB.
 const DEFAULT_FULL: usize = 1000;
 const MAX_FULL: usize = 100_000;
+/// Streams without support for a message that a response names.
+const MAX_UNSUPPORTED: usize = 1000;
 
 /// Number of full streams that a response names, for the page size of the request.
 pub(super) fn full_page(page_size: u32) -> usize {
@@ -17,6 +19,28 @@ pub(super) fn full_page(page_size: u32) -> usize {
 
 pub(super) fn send_result((stream, outcome): (StreamNumber, PushOutcome)) -> SendResult {
     SendResult { stream: stream.0, outcome: send_outcome(outcome).into() }
+}
+
+/// The answer to a send to a group, with at most `page` full streams; without the coverage.
+pub(super) fn group_response(
+    outcomes: &[(StreamNumber, PushOutcome)],
+    page: usize,
+) -> SendToGroupResponse {
+    let with = |is: fn(PushOutcome) -> bool| {
+        outcomes.iter().filter(move |(_, outcome)| is(*outcome)).map(|(stream, _)| stream.0)
+    };
+    let taken =
+        with(|outcome| matches!(outcome, PushOutcome::Taken | PushOutcome::Repeated)).count();
+    let full = with(|outcome| matches!(outcome, PushOutcome::Full { .. }));
+    let unsupported = with(|outcome| outcome == PushOutcome::Unsupported);
+    SendToGroupResponse {
+        taken: taken as u64,
+        full_total: full.clone().count() as u64,
+        full: full.take(page).collect(),
+        unsupported_total: unsupported.clone().count() as u64,
+        unsupported: unsupported.take(MAX_UNSUPPORTED).collect(),
+        coverage: None,
+    }
 }
 
 /// The results for all `numbers`; streams that are not in `outcomes` get `otherwise`. Both lists ascend.
@@ -67,6 +91,7 @@ fn send_outcome(outcome: PushOutcome) -> SendOutcome {
         PushOutcome::Repeated => SendOutcome::Repeated,
         PushOutcome::Full { .. } => SendOutcome::Full,
         PushOutcome::Ended => SendOutcome::Ended,
+        PushOutcome::Unsupported => SendOutcome::Unsupported,
     }
 }
 
@@ -122,6 +147,40 @@ mod tests {
             [(0, 1000), (1, 1), (99_999, 99_999), (100_000, 100_000), (100_001, 100_000)]
         {
             assert_eq!(full_page(size), page, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_send_to_a_group_names_the_full_and_the_unsupported_streams() {
+        let full = PushOutcome::Full { bytes: 1, messages: 1 };
+        let outcomes = [
+            (1, PushOutcome::Taken),
+            (2, PushOutcome::Unsupported),
+            (3, full),
+            (4, PushOutcome::Repeated),
+            (5, PushOutcome::Ended),
+            (6, PushOutcome::Unsupported),
+            (7, full),
+        ]
+        .map(|(stream, outcome)| (StreamNumber(stream), outcome));
+        let expected = SendToGroupResponse {
+            taken: 2,
+            full: vec![3],
+            full_total: 2,
+            coverage: None,
+            unsupported: vec![2, 6],
+            unsupported_total: 2,
+        };
+        assert_eq!(group_response(&outcomes, 1), expected);
+    }
+
+    #[test]
+    fn the_unsupported_streams_of_a_response_are_bounded() {
+        for count in [MAX_UNSUPPORTED - 1, MAX_UNSUPPORTED, MAX_UNSUPPORTED + 1] {
+            let streams = (1..=count as u64).map(|n| (StreamNumber(n), PushOutcome::Unsupported));
+            let response = group_response(&streams.collect::<Vec<_>>(), 1);
+            let named: Vec<u64> = (1..=count.min(MAX_UNSUPPORTED) as u64).collect();
+            assert_eq!((response.unsupported, response.unsupported_total), (named, count as u64));
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum StreamCallError {
     Interrupted,
     /// The stream has ended.
     Ended,
+    /// The client does not accept a message.
+    Unsupported,
     /// The outbox is full; its limits.
     Full { bytes: usize, messages: usize },
     /// The stream has as many groups as a stream may have.
@@ -34,6 +36,7 @@ pub(super) fn of_push(outcome: PushOutcome) -> Option<StreamCallError> {
         PushOutcome::Taken | PushOutcome::Repeated => None,
         PushOutcome::Full { bytes, messages } => Some(StreamCallError::Full { bytes, messages }),
         PushOutcome::Ended => Some(StreamCallError::Ended),
+        PushOutcome::Unsupported => Some(StreamCallError::Unsupported),
     }
 }
 
@@ -62,6 +65,11 @@ impl StreamCallError {
                 "the outcome is unknown: retry with the same idempotency key",
             ),
             Self::Ended => (Code::FailedPrecondition, "STREAM_ENDED", "the stream has ended"),
+            Self::Unsupported => (
+                Code::FailedPrecondition,
+                "MESSAGE_UNSUPPORTED",
+                "the client accepts only text of bytes 0x20-0x7E",
+            ),
             Self::Full { .. } => {
                 (Code::ResourceExhausted, "OUTBOX_FULL", "the client is behind: send again later")
             }
@@ -77,7 +85,11 @@ impl StreamCallError {
                 vec![("outbox_bytes", bytes), ("outbox_messages", messages)]
             }
             Self::TooManyGroups => vec![("groups", MAX_GROUPS)],
-            Self::NotFound | Self::NotOwner | Self::Interrupted | Self::Ended => Vec::new(),
+            Self::NotFound
+            | Self::NotOwner
+            | Self::Interrupted
+            | Self::Ended
+            | Self::Unsupported => Vec::new(),
         }
     }
 }

@@ -113,7 +113,7 @@ async fn an_invalid_argument_names_the_field() {
     let store = Arc::new(MemoryStore::new());
     let core = core(&store).await;
     let streams = Streams::at(core.api.to_string()).unwrap();
-    let wrong = streams.send(1, ["\n"]).await.unwrap_err();
+    let wrong = streams.send(1, Vec::<&str>::new()).await.unwrap_err();
     assert!(
         matches!(&wrong, StreamsError::Invalid { field, .. } if field == "messages"),
         "{wrong}"

@@ -84,4 +84,6 @@ pub(crate) enum PushOutcome {
     Full,
     /// The stream has ended.
     Ended,
+    /// The client does not accept a message.
+    Unsupported,
 }

@@ -212,7 +212,10 @@ impl PartitionStreams {
             Output::App(
                 _,
                 AppOutput::CommandRefused { .. }
-                | AppOutput::SendRefused { reason: RefusedReason::Invalid(_), .. },
+                | AppOutput::SendRefused {
+                    reason: RefusedReason::Invalid { .. } | RefusedReason::Unsupported(_),
+                    ..
+                },
             ) => add(&self.counters.commands_refused, 1),
             Output::App(..) | Output::Reply(..) => {}
         }

@@ -76,7 +76,8 @@ fn only_delivered_events_can_be_acknowledged() {
     assert_eq!(harness.send_and_acknowledge(0, &["x"], Some(2)), [""; 0]);
     let refused = "app refused command acknowledge.event: stream 7 has no event 3";
     assert_eq!(harness.acknowledge(3), [refused]);
-    let refused = "app refused 0 Invalid(\"send.acknowledge: stream 7 has no event 3\") next 0";
+    let detail = "send.acknowledge: stream 7 has no event 3";
+    let refused = format!("app refused 0 Invalid {{ detail: {detail:?}, index: None }} next 0");
     assert_eq!(harness.send_and_acknowledge(0, &["x"], Some(3)), [refused]);
     assert_eq!(harness.stream.state().outbox().next(), MessageNumber(0), "refused as a whole");
     assert_eq!(harness.stream.state().inbox().base(), EventNumber(0));

@@ -49,6 +49,8 @@ impl Checker {
                 PushOutcome::Repeated => is_known() && attempt.number > 1,
                 // A later attempt may have found room before the release of this reply.
                 PushOutcome::Full => true,
+                // Pushes are text of bytes 0x20-0x7E.
+                PushOutcome::Unsupported => false,
                 PushOutcome::Ended => {
                     self.durable.implies(*number, |state| state.is_ended() || state.is_finishing())
                         || self.may_finish_in_memory(*number)
@@ -108,7 +110,10 @@ impl Checker {
                         self.violation(format!("client {client} received the refused push {push}"));
                     }
                 }
-                PushOutcome::Taken | PushOutcome::Repeated | PushOutcome::Ended => {}
+                PushOutcome::Taken
+                | PushOutcome::Repeated
+                | PushOutcome::Ended
+                | PushOutcome::Unsupported => {}
             }
         }
     }

@@ -11,8 +11,8 @@ use minerva_core::partition::{
 use minerva_core::simulation::{self as convert, Registration};
 use minerva_core::state::EndedBy as StoredEndedBy;
 use minerva_core::stream::{AppOutput, RefusedReason};
-use minerva_proto::Feature;
 use minerva_proto::app::{Command, Event, event};
+use minerva_proto::{Feature, Features};
 
 use super::process::Outputs;
 use crate::checker::Checker;
@@ -29,6 +29,8 @@ pub(super) struct Session {
     number: u64,
     /// Whether the core has release 0.1.
     is_old: bool,
+    /// Features in use.
+    features: Features,
     pub(super) conn: ConnId,
     /// `None` before the registration.
     handle: Option<SessionHandle>,
@@ -39,7 +41,8 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(number: u64, conn: ConnId, is_old: bool, waker: &Arc<LoopWaker>) -> Self {
-        Self { number, is_old, conn, handle: None, outputs: None, waker: Arc::clone(waker) }
+        let (features, waker) = (Features::NONE, Arc::clone(waker));
+        Self { number, is_old, features, conn, handle: None, outputs: None, waker }
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -73,6 +76,7 @@ impl Session {
             outputs,
         };
         self.handle = Some(handle.clone());
+        self.features = registration.features;
         self.outputs = Some(Outputs::new(receiver, &self.waker));
         let registered = event::Event::Registered(convert::registered(limits, core_name));
         self.send(vec![Event { event: Some(registered) }], net);
@@ -112,7 +116,7 @@ impl Session {
         }
         net.trace.record(net.now, "release to app", [self.number, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
-        self.send(convert::serve_response(outputs).events, net);
+        self.send(convert::serve_response(outputs, self.features).events, net);
     }
 
     fn send(&self, mut events: Vec<Event>, net: &mut Network) {
@@ -154,8 +158,11 @@ fn observed(output: &AppOutput) -> InstanceOutput {
             InstanceOutput::Sent { stream: *stream, next_send: state.next_send }
         }
         AppOutput::CommandRefused { detail, .. }
-        | AppOutput::SendRefused { reason: RefusedReason::Invalid(detail), .. } => {
+        | AppOutput::SendRefused { reason: RefusedReason::Invalid { detail, .. }, .. } => {
             InstanceOutput::Refused(detail.clone())
+        }
+        AppOutput::SendRefused { reason: RefusedReason::Unsupported(index), .. } => {
+            InstanceOutput::Refused(format!("message {index} is not supported"))
         }
         AppOutput::SendRefused { stream, next_send, .. } => {
             InstanceOutput::Sent { stream: *stream, next_send: *next_send }

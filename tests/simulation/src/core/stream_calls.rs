@@ -127,6 +127,7 @@ fn observed(outcomes: Vec<(StreamNumber, CoreOutcome)>) -> PushOutcomes {
         CoreOutcome::Repeated => PushOutcome::Repeated,
         CoreOutcome::Full { .. } => PushOutcome::Full,
         CoreOutcome::Ended => PushOutcome::Ended,
+        CoreOutcome::Unsupported => PushOutcome::Unsupported,
     };
     outcomes.into_iter().map(|(number, of_core)| (number, outcome(of_core))).collect()
 }

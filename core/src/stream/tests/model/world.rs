@@ -184,6 +184,7 @@ impl World {
             PushOutcome::Repeated => assert!(!is_new),
             PushOutcome::Full { .. } => assert!(count > 0),
             PushOutcome::Ended => assert!(self.harness.stream.state().is_ended()),
+            PushOutcome::Unsupported => panic!("the messages are text of version 2"),
         }
     }
 
