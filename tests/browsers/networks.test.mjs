@@ -4,6 +4,7 @@
 //   NETWORKS_SECONDS=N    duration of each measurement; 80 in the long form, where all networks run. Without it, a few
 //                         networks run for the shortest time that shows their faults, without connection counts
 //   NETWORKS_PARALLEL=N   measurements at a time (4)
+//   NETWORKS_CLIENT=FILE   another build of the client than client.js: client3.js
 //   NETWORKS=REGEX, BROWSERS=REGEX   select networks and browsers by name
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -14,10 +15,11 @@ import { Deployment } from './deployment.mjs';
 import { FaultProxy } from './fault_proxy.mjs';
 import { LinkProxy } from './link_proxy.mjs';
 import { NETWORKS, STEADY } from './networks.mjs';
-import { PAGES, TickServer } from './ticks.mjs';
+import { pages, TickServer } from './ticks.mjs';
 
 const SECONDS = Number(process.env.NETWORKS_SECONDS ?? 0);
 const PARALLEL = Number(process.env.NETWORKS_PARALLEL ?? 4);
+const CLIENT = process.env.NETWORKS_CLIENT ?? 'client.js';
 const networks = new RegExp(process.env.NETWORKS ?? '');
 const browsers = new RegExp(process.env.BROWSERS ?? '');
 
@@ -52,7 +54,7 @@ after(async () => {
 
 /** A page of ticks.mjs behind a fault proxy and a network path. */
 async function openPage(browser) {
-  const proxy = await FaultProxy.start(deployment.port, PAGES);
+  const proxy = await FaultProxy.start(deployment.port, pages(CLIENT));
   const link = await LinkProxy.start(Number(new URL(proxy.url).port));
   const context = await (browser.newContext ? browser.newContext() : browser.createBrowserContext());
   // Firefox slows the timers of tabs in the background.

@@ -6,7 +6,10 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
-export const PAGES = { '/ticks.html': readFileSync(new URL('ticks.html', import.meta.url), 'utf8') };
+const PAGE = readFileSync(new URL('ticks.html', import.meta.url), 'utf8');
+
+/** The page with a build of the client. */
+export const pages = (client) => ({ '/ticks.html': PAGE.replace('client.js', client) });
 
 export class TickServer {
   #server = createServer({ noDelay: true }, (socket) => serve(socket));
