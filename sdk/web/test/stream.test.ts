@@ -332,7 +332,8 @@ test('an HTTP stream whose hello arrives behind the one of the WebSocket takes o
   assert.deepEqual([stream.state, stream.transport], ['open', 'websocket']);
   stream.recvFrames(0, ['|-1A', '|-1T', 'Y'], 800);
   const outputs = stream.drain(800);
-  assert.deepEqual([stream.state, opened(outputs).includes('websocket')], ['open', false]);
+  // Another WebSocket is opened meanwhile, in case the HTTP stream is buffered.
+  assert.deepEqual([stream.state, opened(outputs).includes('websocket')], ['open', true]);
   stream.recvFrames(1, ['C', 'beat^'], 900);
   outputs.push(...stream.drain(900));
   assert.deepEqual([stream.state, stream.transport, stream.counters.reconnects], ['open', 'http-stream', 0]);

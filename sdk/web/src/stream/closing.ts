@@ -37,7 +37,7 @@ export class Closing {
     if (transport === predecessor) {
       // The server counts messages written to a predecessor as received until the next SACK.
       channel.receiver.delayedAck.dueAt = 0;
-      if (outcome === 'ended') connection.onHandover();
+      if (predecessor && outcome === 'ended') connection.onHandover();
       return;
     }
     if (transport === candidate) policy.onFailed(transport, outcome, now);
@@ -48,12 +48,12 @@ export class Closing {
   }
 
   #onPrimaryClosed(transport: Transport, outcome: TransportOutcome, now: number): void {
-    const { transports, channel, policy } = this.context;
+    const { transports, channel, policy, connection } = this.context;
     const polled = outcome === 'ended' && transport.kind === 'long-poll';
     const { predecessor } = transports;
     // The server ends a transport for the one whose hello arrived last: the predecessor, if its hello was slow.
-    if (!polled && predecessor && (predecessor.attached || outcome === 'ended') && !predecessor.closing) {
-      this.context.connection.onHandover();
+    if (predecessor && outcome === 'ended') connection.onHandover();
+    if (!polled && predecessor?.attached && !predecessor.closing) {
       transports.primary = predecessor;
       transports.predecessor = null;
       channel.receiver.delayedAck.dueAt = 0;

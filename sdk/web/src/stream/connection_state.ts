@@ -26,7 +26,7 @@ export class ConnectionState {
     const { primary, predecessor } = transports;
     if (primary?.attached) this.#why = primary.why;
     const carrier = [primary, predecessor].find((t) => t?.attached);
-    this.#handover &&= !carrier && primary !== null;
+    this.#handover &&= !carrier && (primary ?? predecessor) !== null;
     const silent = this.#handover ? this.kind : polling && !primary ? 'long-poll' : null;
     const kind = carrier && carrier.kind !== 'upload' ? carrier.kind : silent;
     const lost = this.state === 'connecting' ? 'connecting' : 'reconnecting';
