@@ -6,6 +6,7 @@
 //   NETWORKS_PARALLEL=N   measurements at a time (4)
 //   NETWORKS_CLIENT=FILE   another build of the client than client.js: client3.js
 //   NETWORKS=REGEX, BROWSERS=REGEX   select networks and browsers by name
+// Other load distorts the times; real-time priority (`chrt -r 1`) and a TMPDIR in memory exclude most of it.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
