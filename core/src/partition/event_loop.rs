@@ -115,6 +115,7 @@ impl Partition {
         streams.set_log_end(recovered.next_index);
         checkpoints.set_stored_size(streams.size());
         streams.add_claims(&recovered.claims);
+        streams.add_tombstones(recovered.forgotten, now);
         let lease = Lease::new(store, partition, epoch, setup.options.lease);
         let claims =
             ClaimHistory::new(Arc::clone(&setup.owner), recovered.claims, recovered.next_index);

@@ -7,6 +7,7 @@
 mod checkpoint_check;
 mod claimed_checkpoint;
 mod damage;
+mod forgotten_stream;
 mod lost_stream;
 mod replay;
 mod stream_counts;
@@ -24,6 +25,7 @@ use crate::store::{Claim, Claimed, Epoch};
 
 pub(crate) use claimed_checkpoint::ClaimedCheckpoint;
 pub use damage::Damage;
+pub(super) use forgotten_stream::ForgottenStream;
 pub(crate) use lost_stream::lost_state;
 pub(super) use lost_stream::{expire_placeholders, is_placeholder};
 pub(super) use stream_counts::{PER_ENTRY, is_jump};
@@ -55,6 +57,8 @@ pub struct Recovered {
     pub(super) checkpoint: Option<ClaimedCheckpoint>,
     /// Stored names of streams whose number is damaged.
     pub(super) damaged_names: Vec<Bytes>,
+    /// Streams whose end was acknowledged since the checkpoint, the oldest first.
+    pub(super) forgotten: Vec<ForgottenStream>,
 }
 
 /// The partition has an intact blob that this program cannot read.
@@ -106,6 +110,7 @@ impl Recovered {
         let (streams_made, changed) = (replay.made, std::mem::take(&mut replay.changed));
         let stored = std::mem::take(&mut replay.stored);
         let accounted = replay.accounted;
+        let forgotten = std::mem::take(&mut replay.forgotten);
         let created_tags = std::mem::take(&mut replay.created_tags);
         let (streams, mut damage) = replay.into_streams();
         keep_snapshots(&mut damage, claimed);
@@ -126,6 +131,7 @@ impl Recovered {
             stored,
             checkpoint,
             damaged_names: claimed.unreadable.iter().map(|(name, _)| name.clone()).collect(),
+            forgotten,
         })
     }
 

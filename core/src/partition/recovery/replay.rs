@@ -10,6 +10,7 @@ use minerva_proto::{ClaimTag, LogIndex, StreamNumber};
 
 use super::RecoveryError;
 use super::damage::{Damage, damaged, printable};
+use super::forgotten_stream::ForgottenStream;
 use super::lost_stream::lost_state;
 use super::stream_counts;
 use super::timeline::Timeline;
@@ -59,6 +60,8 @@ pub(super) struct Replay<'a> {
     may_miss_created: bool,
     /// A stream with any number may be missing.
     misses_any: bool,
+    /// Streams whose end is acknowledged in the log.
+    pub(super) forgotten: Vec<ForgottenStream>,
     pub(super) damage: Damage,
 }
 
@@ -85,6 +88,7 @@ impl<'a> Replay<'a> {
             created_tags: meta.created_tags.clone(),
             may_miss_created: false,
             misses_any: false,
+            forgotten: Vec::new(),
             damage: Damage::default(),
         }
     }
@@ -291,6 +295,7 @@ impl<'a> Replay<'a> {
             let _ = state.apply(record, tag);
         }
         if state.inbox().is_done() {
+            self.forgotten.extend(ForgottenStream::of(state));
             self.streams.remove(&number);
         }
         Ok(())

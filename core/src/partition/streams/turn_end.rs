@@ -6,6 +6,7 @@ use minerva_proto::link::{CloseCause, CoreFrame, CoreMessage};
 use super::super::assignment::NeededInstance;
 use super::super::counters::{add, subtract};
 use super::super::mailbox::MailReceiver;
+use super::super::recovery::ForgottenStream;
 use super::PartitionStreams;
 use super::waiting_mail::WaitingMail;
 use crate::state::Record;
@@ -120,6 +121,18 @@ impl PartitionStreams {
         if let Some(stream) = self.streams.get(&number).filter(|one| one.state().inbox().is_done())
         {
             self.assignment.remove(number, stream.session());
+        }
+    }
+
+    /// Adds tombstones for the streams that an earlier owner has removed since the checkpoint.
+    pub(in crate::partition) fn add_tombstones(
+        &mut self,
+        forgotten: Vec<ForgottenStream>,
+        now: Millis,
+    ) {
+        for ForgottenStream { origin, ended } in forgotten {
+            let key = (origin.service.clone(), origin.id.clone());
+            self.tombstones.add(key, &ended, origin.protocol, now);
         }
     }
 

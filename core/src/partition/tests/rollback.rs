@@ -101,6 +101,30 @@ async fn a_later_owner_reports_lost_streams_too() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_owner_after_a_crash_reports_the_end_of_a_forgotten_stream() {
+    let store = TestStore::free();
+    let harness = rolled_back(&store, Limits::default()).await;
+    let app = harness.join(2, "one", &[1, 2]);
+    run_until_idle().await;
+    let (session, reason) = (app.handle.id, "state lost".to_owned());
+    harness.send(Mail::Reset {
+        session,
+        stream: StreamNumber(1),
+        reason,
+        application_level: false,
+    });
+    run_until_idle().await;
+    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
+    run_until_idle().await;
+    harness.task.abort();
+    let mut harness = Harness::start(&store).await;
+    let resumed = resume(&mut harness, "stream1", StreamNumber(1)).await;
+    assert!(is_lost(&resumed), "{resumed:?}");
+    let hello = reconnect(&mut harness, "stream1", Sack::up_to(0)).await;
+    assert!(is_lost(&hello), "{hello:?}");
+}
+
 /// The answer of the second owner after a rollback to a client with a lost message whose number was assigned again.
 ///
 /// `is_written`: the client has received the new message with this number.
