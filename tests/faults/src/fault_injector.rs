@@ -18,6 +18,9 @@ use crate::random::Random;
 /// Poll interval for the exit of a process after SIGTERM, and its deadline.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const TERM_TIMEOUT: Duration = Duration::from_secs(30);
+/// A process that receives SIGTERM has run for this time: before a program has installed its handler, the signal ends the
+/// process.
+const START_UP: Duration = Duration::from_secs(1);
 /// Minimum delay and jitter.
 const DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
 /// Rate of a slow connection.
@@ -184,7 +187,11 @@ impl FaultInjector {
         fleet: &mut Fleet,
         lasts: Duration,
     ) -> anyhow::Result<Option<String>> {
-        let Some(victim) = self.random.choose(&fleet.running(role)) else { return Ok(None) };
+        let mut candidates = fleet.running(role);
+        if signal == Signal::TERM {
+            candidates.retain(|place| fleet.members[*place].process.has_run_for(START_UP));
+        }
+        let Some(victim) = self.random.choose(&candidates) else { return Ok(None) };
         let now = clock::now();
         let member = &mut fleet.members[victim];
         member.process.signal(signal)?;

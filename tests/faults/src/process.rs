@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, kill_process};
@@ -45,6 +45,7 @@ pub struct Process {
 
 struct Running {
     child: Child,
+    spawned: Instant,
     /// Closed on drop; the process exits at the end of its input.
     input: ChildStdin,
     /// Becomes true at the ready line; closed at the end of the output.
@@ -120,6 +121,12 @@ impl Process {
         self.running.as_ref().and_then(|running| running.child.id())
     }
 
+    /// Returns true if the process has run for `time` since its start.
+    pub(crate) fn has_run_for(&self, time: Duration) -> bool {
+        let spawned = self.running.as_ref().map(|running| running.spawned);
+        spawned.is_some_and(|spawned| clock::now().duration_since(spawned) >= time)
+    }
+
     /// Number of kills.
     pub fn kills(&self) -> u64 {
         self.kills
@@ -159,7 +166,7 @@ impl Process {
             starts: Arc::clone(&self.starts),
         };
         tokio::spawn(reader.run());
-        self.running = Some(Running { child, input, ready });
+        self.running = Some(Running { child, spawned: clock::now(), input, ready });
         Ok(())
     }
 
@@ -268,5 +275,23 @@ impl OutputReader {
                 self.starts.lock().unwrap_or_else(PoisonError::into_inner).push(took);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_of_a_process_begins_with_its_last_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("cat.log");
+        let mut process = Process::new("cat", "/bin/cat".into(), Vec::new(), log);
+        assert!(!process.has_run_for(Duration::ZERO), "not started");
+        process.spawn().unwrap();
+        assert!(process.has_run_for(Duration::ZERO));
+        assert!(!process.has_run_for(Duration::from_secs(3600)));
+        process.kill().await.unwrap();
+        assert!(!process.has_run_for(Duration::ZERO), "killed");
     }
 }
