@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { Script } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
@@ -49,14 +50,15 @@ for (const [name, entry, format] of [
   ['mux.mjs', 'src/mux/tab.ts', 'esm'],
   ['react.mjs', 'src/react.ts', 'esm'],
 ]) {
+  // In the format of a classic script, esbuild would replace the dynamic import of the client by helpers.
+  const isWrapped = entry === 'src/script.ts';
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
     minify: true,
     write: false,
-    // esbuild would replace the dynamic import of a classic script by helpers.
-    format: 'esm',
-    ...(format === 'iife' ? { banner: { js: '"use strict";(()=>{' }, footer: { js: '})();' } } : {}),
+    format: isWrapped ? 'esm' : format,
+    ...(isWrapped ? { banner: { js: '"use strict";(()=>{' }, footer: { js: '})();' } } : {}),
     target: 'es2022',
     legalComments: 'none',
     mangleProps: INTERNAL,
@@ -71,6 +73,8 @@ for (const [name, entry, format] of [
     if (path.endsWith('.map')) maps.set(`${name}.map`, text);
     else files.set(name, text);
   }
+  // Throws for a script that browsers cannot parse.
+  if (format === 'iife') new Script(files.get(name), { filename: name });
 }
 
 const types = join(tmpdir(), `minerva-types-${process.pid}`);
