@@ -98,8 +98,11 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// Every mutation, in the order of declaration.
-    pub const ALL: [Self; 45] = [
+    /// The mutations that the simulation must find, in the order of declaration.
+    ///
+    /// `ComparePrefix` and `FlipKind` concern streams of version 3, which the simulation does not play yet: tests of the core
+    /// find them.
+    pub const ALL: [Self; 43] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -143,8 +146,6 @@ impl Mutation {
         Self::FinishDropsTail,
         Self::ForgetMoves,
         Self::ReportNewest,
-        Self::ComparePrefix,
-        Self::FlipKind,
     ];
 }
 
