@@ -60,7 +60,8 @@ impl Features {
         .with(Feature::ClaimTags)
         .with(Feature::AckTimeout)
         .with(Feature::Finish)
-        .with(Feature::Sync);
+        .with(Feature::Sync)
+        .with(Feature::MessageKinds);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

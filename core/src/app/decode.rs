@@ -44,7 +44,7 @@ pub(crate) fn registration(register: Register) -> Result<Registration, FieldErro
     // With tags first: of two entries with one number the first counts.
     let numbers = register.held_streams.into_iter().map(|number| StreamNumber(number).into());
     let held = register.held.into_iter().map(held).chain(numbers).collect();
-    let features = Features::from_names(&register.features) & super::encode::FEATURES;
+    let features = Features::from_names(&register.features) & Features::APP;
     Ok(Registration { service, instance_id: id.into(), window, features, held })
 }
 

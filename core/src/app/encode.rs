@@ -21,9 +21,6 @@ const EVENT: usize = 48;
 /// Bytes of a message beside the content: tag and length.
 const MESSAGE: usize = 4;
 
-/// The features of a core. An app SDK adds `message-kinds` to its own once it reads contents.
-pub(super) const FEATURES: Features = Features::APP.with(Feature::MessageKinds);
-
 /// The answer to a registration.
 pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
     let saturating = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
@@ -33,7 +30,7 @@ pub(crate) fn registered(limits: &Limits, core_id: &str) -> Registered {
         max_message_bytes: saturating(MAX_MESSAGE),
         core_id: core_id.to_owned(),
         max_version: app::VERSION,
-        features: FEATURES.names(),
+        features: Features::APP.names(),
     }
 }
 
@@ -236,7 +233,7 @@ mod tests {
     #[test]
     fn an_instance_with_kinds_gets_the_kind_of_each_message() {
         let payloads = vec!["a".into(), "\u{e9}".into(), Payload::binary("a"), Payload::binary("")];
-        let got = messages(payloads.clone(), FEATURES);
+        let got = messages(payloads.clone(), Features::APP);
         assert!(got.messages.is_empty());
         let contents: Vec<Payload> =
             got.contents.into_iter().map(|message| message.try_into().unwrap()).collect();

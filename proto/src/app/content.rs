@@ -1,12 +1,12 @@
-//! Conversions between `Message` of the application API and [`Payload`].
+//! Conversions of `Message` of the application API: from and to [`Payload`] in cores, [`crate::Message`] in the SDK.
 //!
-//! Used by core and application SDK. Text is checked here only, since the generated type has bytes in place of a `String`:
+//! Text is checked here only, since the generated type has bytes in place of a `String`:
 //! invalid text harms one message, not the whole request. Limits of length are checked elsewhere.
 
 use super::Message;
 use super::message::Content;
-use crate::Payload;
 use crate::payload::InvalidTextError;
+use crate::{Payload, Utf8Bytes};
 
 /// A `Message` is no valid content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,28 @@ impl TryFrom<Message> for Payload {
         match message.content {
             Some(Content::Text(bytes)) => Ok(Self::text(bytes)?),
             Some(Content::Binary(bytes)) => Ok(Self::binary(bytes)),
+            None => Err(ContentError::Unset),
+        }
+    }
+}
+
+impl From<crate::Message> for Message {
+    fn from(message: crate::Message) -> Self {
+        let content = match message {
+            crate::Message::Text(text) => Content::Text(text.into_bytes()),
+            crate::Message::Binary(bytes) => Content::Binary(bytes),
+        };
+        Self { content: Some(content) }
+    }
+}
+
+impl TryFrom<Message> for crate::Message {
+    type Error = ContentError;
+
+    fn try_from(message: Message) -> Result<Self, ContentError> {
+        match message.content {
+            Some(Content::Text(bytes)) => Ok(Self::Text(Utf8Bytes::try_from(bytes)?)),
+            Some(Content::Binary(bytes)) => Ok(Self::Binary(bytes)),
             None => Err(ContentError::Unset),
         }
     }

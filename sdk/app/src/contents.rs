@@ -1,21 +1,8 @@
 //! Conversion of messages between this SDK and the contract. Used by the session, `streams` and the test core.
 
 use bytes::Bytes;
-use minerva_proto::app::{self, message::Content};
-use minerva_proto::{Feature, Features, InvalidTextError, Message, Utf8Bytes};
-
-/// The features of the contract that this SDK supports.
-pub(crate) const FEATURES: Features = Features::APP.with(Feature::MessageKinds);
-
-/// A message of the contract has no content, or the text is not UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct InvalidContentError;
-
-impl From<InvalidTextError> for InvalidContentError {
-    fn from(_: InvalidTextError) -> Self {
-        Self
-    }
-}
+use minerva_proto::app::{self, ContentError, message::Content};
+use minerva_proto::{Message, Utf8Bytes};
 
 /// The fields `messages` and `contents` of the contract, of which one is empty.
 #[derive(Debug, Default)]
@@ -31,7 +18,7 @@ impl Contents {
     pub(crate) fn new(messages: impl IntoIterator<Item = Message>, has_kinds: bool) -> Self {
         let messages = messages.into_iter();
         if has_kinds {
-            return Self { contents: messages.map(to_proto).collect(), ..Self::default() };
+            return Self { contents: messages.map(Into::into).collect(), ..Self::default() };
         }
         Self { messages: messages.map(Message::into_bytes).collect(), ..Self::default() }
     }
@@ -44,9 +31,9 @@ impl Contents {
 
     /// # Errors
     /// If a message has no content, or a text is not UTF-8.
-    pub(crate) fn into_messages(self) -> Result<Vec<Message>, InvalidContentError> {
+    pub(crate) fn into_messages(self) -> Result<Vec<Message>, ContentError> {
         let texts = self.messages.into_iter().map(text);
-        texts.chain(self.contents.into_iter().map(from_proto)).collect()
+        texts.chain(self.contents.into_iter().map(Message::try_from)).collect()
     }
 }
 
@@ -59,28 +46,14 @@ pub(crate) fn cost(message: &app::Message) -> usize {
     }
 }
 
-fn to_proto(message: Message) -> app::Message {
-    let content = match message {
-        Message::Text(text) => Content::Text(text.into_bytes()),
-        Message::Binary(bytes) => Content::Binary(bytes),
-    };
-    app::Message { content: Some(content) }
-}
-
-fn from_proto(message: app::Message) -> Result<Message, InvalidContentError> {
-    match message.content {
-        Some(Content::Text(bytes)) => text(bytes),
-        Some(Content::Binary(bytes)) => Ok(Message::Binary(bytes)),
-        None => Err(InvalidContentError),
-    }
-}
-
-fn text(bytes: Bytes) -> Result<Message, InvalidContentError> {
+fn text(bytes: Bytes) -> Result<Message, ContentError> {
     Ok(Message::Text(Utf8Bytes::try_from(bytes)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use minerva_proto::InvalidTextError;
+
     use super::*;
 
     #[test]
@@ -110,12 +83,16 @@ mod tests {
     fn invalid_contents_are_rejected() {
         let text =
             |bytes: &'static [u8]| app::Message { content: Some(Content::Text(bytes.into())) };
-        for invalid in [text(b"a\xff"), text(b"\xed\xa0\x80"), app::Message { content: None }] {
+        for (invalid, error) in [
+            (text(b"a\xff"), ContentError::Text(InvalidTextError(1))),
+            (text(b"\xed\xa0\x80"), ContentError::Text(InvalidTextError(0))),
+            (app::Message { content: None }, ContentError::Unset),
+        ] {
             let contents = Contents { contents: vec![text(b"a"), invalid], ..Contents::default() };
-            assert_eq!(contents.into_messages(), Err(InvalidContentError));
+            assert_eq!(contents.into_messages(), Err(error));
         }
         let contents =
             Contents { messages: vec![Bytes::from_static(b"\xff")], ..Contents::default() };
-        assert_eq!(contents.into_messages(), Err(InvalidContentError));
+        assert_eq!(contents.into_messages(), Err(ContentError::Text(InvalidTextError(0))));
     }
 }

@@ -104,16 +104,10 @@ impl Tombstones {
         if !self.rollback_proven || remaining_ms == 0 {
             return None;
         }
-        let end = |(service, id): &StreamKey| {
-            let Tombstone { is_lost, protocol, .. } =
-                self.ends.get(&(service.clone(), id.clone()))?;
-            let key = protocol.key();
-            Some(StoredTombstone {
-                service: service.clone(),
-                id: id.clone(),
-                is_lost: *is_lost,
-                key,
-            })
+        let end = |key: &StreamKey| {
+            let Tombstone { is_lost, protocol, .. } = self.ends.get(key)?;
+            let ((service, id), is_lost, key) = (key.clone(), *is_lost, protocol.key());
+            Some(StoredTombstone { service, id, is_lost, key })
         };
         let ends = self.order.iter().filter_map(end).collect();
         Some(StoreRollback {

@@ -75,10 +75,9 @@ async fn a_lost_stream_is_reported_after_its_end_was_acknowledged() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_later_owner_reports_lost_streams_too() {
-    let store = TestStore::free();
-    let harness = rolled_back(&store, Limits::default()).await;
+/// An owner after a rollback whose application has reset stream 1 as lost and acknowledged the end.
+async fn with_forgotten_stream(store: &TestStore) -> Harness {
+    let harness = rolled_back(store, Limits::default()).await;
     let app = harness.join(2, "one", &[1, 2]);
     run_until_idle().await;
     let (session, reason) = (app.handle.id, "state lost".to_owned());
@@ -91,6 +90,13 @@ async fn a_later_owner_reports_lost_streams_too() {
     run_until_idle().await;
     harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
     run_until_idle().await;
+    harness
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_owner_reports_lost_streams_too() {
+    let store = TestStore::free();
+    let harness = with_forgotten_stream(&store).await;
     harness.stop().await.unwrap();
     let mut harness = Harness::start(&store).await;
     for (name, stream) in [("stream1", 1), ("stream2", 2)] {
@@ -104,19 +110,7 @@ async fn a_later_owner_reports_lost_streams_too() {
 #[tokio::test(start_paused = true)]
 async fn an_owner_after_a_crash_reports_the_end_of_a_forgotten_stream() {
     let store = TestStore::free();
-    let harness = rolled_back(&store, Limits::default()).await;
-    let app = harness.join(2, "one", &[1, 2]);
-    run_until_idle().await;
-    let (session, reason) = (app.handle.id, "state lost".to_owned());
-    harness.send(Mail::Reset {
-        session,
-        stream: StreamNumber(1),
-        reason,
-        application_level: false,
-    });
-    run_until_idle().await;
-    harness.send(Mail::Acknowledge { session, stream: StreamNumber(1), event: EventNumber(2) });
-    run_until_idle().await;
+    let harness = with_forgotten_stream(&store).await;
     harness.task.abort();
     let mut harness = Harness::start(&store).await;
     let resumed = resume(&mut harness, "stream1", StreamNumber(1)).await;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_proto::StreamNumber;
 use minerva_proto::app::app_service_client::AppServiceClient;
 use minerva_proto::app::{
     self, Command, Held, Register, SendRefusedReason, ServeRequest, ServeResponse, command, event,
 };
+use minerva_proto::{Features, StreamNumber};
 use minerva_runtime::tasks::Coalescer;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
@@ -20,7 +20,6 @@ use super::context::Context;
 use super::core_locks::CoreLock;
 use super::session_call::SessionCall;
 use super::shared::Shared;
-use crate::contents::FEATURES;
 use crate::session::ContractError;
 
 /// Deadline of the answer to a registration.
@@ -118,7 +117,7 @@ fn registration(
         held_streams: held_streams.into_iter().map(|number| number.0).collect(),
         held,
         max_version: app::VERSION,
-        features: FEATURES.names(),
+        features: Features::APP.names(),
     };
     ServeRequest { commands: vec![Command { command: Some(command::Command::Register(register)) }] }
 }

@@ -8,7 +8,6 @@ use minerva_proto::app::{
 };
 
 use super::stream::{self, Bounds, Stream};
-use crate::contents::FEATURES;
 use minerva_proto::{EventNumber, Feature, Features, MessageNumber, StreamNumber, app};
 
 use super::validate::{self, CommandError};
@@ -150,7 +149,7 @@ impl State {
             max_message_bytes: wire(self.limits.max_message),
             core_id: CORE_ID.to_owned(),
             max_version: app::VERSION,
-            features: FEATURES.names(),
+            features: Features::APP.names(),
         }
     }
 

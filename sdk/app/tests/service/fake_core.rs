@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minerva_proto::Features;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::{
     Command, Ended, EndedBy, Event, Messages, Register, Registered, SendState, ServeRequest,
     ServeResponse, Started, command, event,
 };
+use minerva_proto::{Feature, Features};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -76,12 +76,15 @@ impl FakeCore {
     /// Like [`Self::registered`], with this core id.
     pub(crate) async fn registered_as(&mut self, core_id: &str) -> (Call, Register) {
         let (call, register) = self.call().await;
+        // This core reads and writes messages without kinds.
+        let mut features = Features::APP.names();
+        features.retain(|name| name != Feature::MessageKinds.name());
         call.send_event(event::Event::Registered(Registered {
             core_id: core_id.to_owned(),
             outbox_bytes: 1 << 20,
             outbox_messages: 1000,
             max_message_bytes: 1 << 20,
-            features: Features::APP.names(),
+            features,
             ..Registered::default()
         }))
         .await;

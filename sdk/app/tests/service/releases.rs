@@ -1,8 +1,8 @@
 //! Cores of other releases: greetings, and unknown events.
 
 use minerva_app::Event;
+use minerva_proto::Features;
 use minerva_proto::app::{self, Messages, SendRefused, Started, command, event};
-use minerva_proto::{Feature, Features};
 use prost::Message as _;
 
 use crate::fake_core::{FakeCore, started};
@@ -20,8 +20,7 @@ async fn the_registration_lists_version_and_features() {
     // `registered` answers as release 0.1 does.
     let (_call, register) = core.registered().await;
     assert_eq!(register.max_version, 1);
-    let features = Features::APP.with(Feature::MessageKinds);
-    assert_eq!(register.features, features.names());
+    assert_eq!(register.features, Features::APP.names());
 }
 
 #[tokio::test]
