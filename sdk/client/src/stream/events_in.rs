@@ -90,7 +90,12 @@ impl StreamMachine {
         if !transport.is_primary() {
             return;
         }
-        self.active_kind = Some(transport.kind);
+        let kind = transport.kind;
+        if kind.is_socket() {
+            // Messages on an HTTP predecessor may have arrived after the hello.
+            self.send_sack_now(now);
+        }
+        self.active_kind = Some(kind);
         self.attempts.on_attached();
         self.retry.forget_halts();
         for (_, older) in self.transports.range_mut(..number).filter(|(_, t)| t.is_primary()) {
@@ -168,7 +173,7 @@ impl StreamMachine {
         // On a socket with a pending successor, the SACK must precede the successor's hello.
         let may_wait = in_order && is_current;
         let due = match kind {
-            TransportKind::HttpStream if in_order && !self.kind.is_socket() => {
+            TransportKind::HttpStream if in_order && !self.has_socket_for_sacks() => {
                 self.delayed_ack.on_received_over_http(now, length)
             }
             TransportKind::HttpStream => self.http_sack_due(now),
@@ -180,9 +185,16 @@ impl StreamMachine {
         self.schedule_sack(due);
     }
 
-    /// Deadline of a SACK on HTTP that may not wait for more messages; immediate if the next primary is a socket, which needs no upload.
+    /// Deadline of a SACK on HTTP that may not wait for more messages; immediate on a socket, which needs no upload.
     fn http_sack_due(&self, now: Time) -> Time {
-        if self.kind.is_socket() { now } else { now + HTTP_COALESCE_TIME }
+        if self.has_socket_for_sacks() { now } else { now + HTTP_COALESCE_TIME }
+    }
+
+    /// Whether a socket carries the next SACK: the next primary, or an attached one of an earlier generation.
+    fn has_socket_for_sacks(&self) -> bool {
+        let carrier = self.carrier().and_then(|number| self.transports.get(&number));
+        self.kind.is_socket()
+            || carrier.is_some_and(|carrier| carrier.is_socket() && carrier.attached)
     }
 
     /// Records progress on a transport, which resets back-off and failure counts.

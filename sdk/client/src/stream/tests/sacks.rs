@@ -243,6 +243,26 @@ fn a_socket_acknowledges_messages_of_its_http_predecessor_immediately() {
 }
 
 #[test]
+fn an_attached_socket_acknowledges_messages_on_http_until_an_http_stream_replaces_it() {
+    let (mut machine, oldest) = attached(TransportKind::HttpStream);
+    machine.switch(ms(1), TransportKind::Tcp);
+    let (socket, ..) = opened(&mut machine);
+    hello(&mut machine, ms(1), socket);
+    machine.switch(ms(2), TransportKind::HttpStream);
+    let (newest, ..) = opened(&mut machine);
+    hello(&mut machine, ms(2), newest);
+    // After both hellos; without a socket, this SACK waits for a second.
+    receive_at(&mut machine, ms(3), oldest, &["a "]);
+    assert_eq!(machine.sack_due, Some(ms(1003)));
+    receive_at(&mut machine, ms(4), socket, &["beat^"]);
+    assert_eq!(machine.take_frames(ms(4), socket), decode(&["|0A"]));
+    receive_at(&mut machine, ms(5), oldest, &["b "]);
+    assert_eq!(machine.take_frames(ms(5), socket), decode(&["|1A"]));
+    receive_at(&mut machine, ms(6), newest, &["beat^", "2N", "c "]);
+    assert_eq!(machine.sack_due, Some(ms(1006)));
+}
+
+#[test]
 fn a_poll_carries_the_pending_sack() {
     let mut machine = machine(TransportKind::LongPoll);
     let (first, ..) = opened(&mut machine);
