@@ -105,6 +105,7 @@ impl App {
         while let Some(stream) = self.handlers.keys().next().copied() {
             self.drop_handler(stream, checker);
         }
+        checker.on_instance_died(self.index);
     }
 
     fn drop_handler(&mut self, stream: StreamNumber, checker: &mut Checker) {
@@ -193,7 +194,7 @@ impl App {
         };
         for (stream, client, event) in lost.into_iter().filter(|(stream, ..)| !is_new(*stream)) {
             net.trace.record(net.now, "app finds loss", [self.index as u64, stream.0, event]);
-            checker.on_lost_event(client, event);
+            checker.on_lost_event(self.index, client, event);
         }
         for signal in signals {
             self.on_signal(signal, net, checker);

@@ -72,6 +72,9 @@ struct ClientRecord {
     delivered: u64,
     /// Wrong messages under numbers that were assigned twice. The client must find the loss afterwards.
     mistaken: Vec<String>,
+    /// Events that an instance received under a second claim tag, by index of the instance. The instance must end the
+    /// stream, unless it dies before.
+    lost_events: Vec<(usize, String)>,
 }
 
 /// Knowledge about one stream.
@@ -155,7 +158,7 @@ impl Checker {
     }
 
     /// An instance has received two events with one number, and must end the stream.
-    pub(crate) fn on_lost_event(&mut self, client: usize, event: u64) {
+    pub(crate) fn on_lost_event(&mut self, app: usize, client: usize, event: u64) {
         if !self.durable.has_lost(client) {
             self.violation(format!(
                 "client {client}: event {event} has two tags, but none is lost"
@@ -163,7 +166,14 @@ impl Checker {
         } else if self.clients[client].ended.is_none() {
             let text =
                 format!("client {client}: the instance goes on after event {event} was lost");
-            self.clients[client].mistaken.push(text);
+            self.clients[client].lost_events.push((app, text));
+        }
+    }
+
+    /// An instance has died. Its successors have no tags of earlier events.
+    pub(crate) fn on_instance_died(&mut self, app: usize) {
+        for record in &mut self.clients {
+            record.lost_events.retain(|(finder, _)| *finder != app);
         }
     }
 
@@ -217,6 +227,7 @@ impl Checker {
                 && (record.received == self.total || self.is_excused(client))
                 && (record.pushed.is_complete() || self.durable.has_lost(client))
                 && record.mistaken.is_empty()
+                && record.lost_events.is_empty()
                 && self.is_stored(client)
     }
 
@@ -254,5 +265,27 @@ impl Checker {
         let app = record.stream.and_then(|number| self.streams.get(&number));
         let (app, expected) = (app.map(|s| (s.applied, &s.ended)), record.pushed.expected());
         format!("received {}, expected pushes {expected:?}, at the app {app:?}", record.received)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::end::EndedBy;
+
+    #[test]
+    fn an_instance_must_report_a_lost_event_unless_it_dies() {
+        for (died, violations) in [(None, 1), (Some(0), 1), (Some(1), 0)] {
+            let text = String::from("the loss of event 3");
+            let record =
+                ClientRecord { lost_events: vec![(1, text.clone())], ..ClientRecord::default() };
+            let mut checker = Checker { clients: vec![record], ..Checker::default() };
+            died.into_iter().for_each(|app| checker.on_instance_died(app));
+            let reason = String::from("no activity from peer");
+            checker
+                .on_client_ended(0, &End { reason, application_level: false, by: EndedBy::Server });
+            let found = checker.violations().iter().filter(|violation| **violation == text).count();
+            assert_eq!(found, violations, "{died:?}");
+        }
     }
 }

@@ -68,8 +68,10 @@ impl Checker {
             || ended.reason == FINISHED_BY_OLD_APP;
         let is_loss = matches!(ended.reason.as_str(), "state lost" | "stream_attach_failure");
         if !is_loss && !has_reset {
-            let mistaken = std::mem::take(&mut self.clients[client].mistaken);
-            mistaken.into_iter().for_each(|text| self.violation(text));
+            let record = &mut self.clients[client];
+            let events = record.lost_events.drain(..).map(|(_, text)| text);
+            let undetected: Vec<String> = record.mistaken.drain(..).chain(events).collect();
+            undetected.into_iter().for_each(|text| self.violation(text));
         }
         let record = &self.clients[client];
         let is_justified = match ended.reason.as_str() {
