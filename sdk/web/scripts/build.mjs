@@ -48,6 +48,7 @@ for (const [name, entry, format] of [
   ['shared.js', 'src/shared.ts', 'iife'],
   ['worker.js', 'src/worker.ts', 'iife'],
   ['mux.mjs', 'src/mux/tab.ts', 'esm'],
+  ['files.mjs', 'src/files.ts', 'esm'],
   ['react.mjs', 'src/react.ts', 'esm'],
 ]) {
   // In the format of a classic script, esbuild would replace the dynamic import of the client by helpers.

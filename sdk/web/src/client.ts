@@ -169,6 +169,11 @@ export class MinervaStream extends EventTarget {
     return this.#driver.machine.state;
   }
 
+  /** Version of the protocol, 2 or 3; 0 before it is known. Only version 3 carries binary messages. */
+  get version(): number {
+    return this.#driver.machine.version;
+  }
+
   /** Reason for which the stream is not open; null without a known one. `onproblem` reports changes. */
   get problem(): Problem | null {
     return this.#driver.machine.problem;

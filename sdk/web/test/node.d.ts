@@ -9,7 +9,7 @@ declare module 'node:assert/strict' {
     equal(actual: unknown, expected: unknown, message?: string): void;
     deepEqual(actual: unknown, expected: unknown, message?: string): void;
     throws(body: () => unknown, expected?: new (...args: never[]) => Error): void;
-    rejects(promise: Promise<unknown>, expected?: RegExp): Promise<void>;
+    rejects(promise: Promise<unknown>, expected?: RegExp | { readonly name?: string; readonly message?: string | RegExp }): Promise<void>;
     match(text: string, expected: RegExp): void;
     fail(message: string): never;
   }

@@ -78,6 +78,8 @@ export declare class MinervaStream extends EventTarget {
     get bufferedAmount(): number;
     /** Current state; `onstate` reports changes. */
     get state(): State;
+    /** Version of the protocol, 2 or 3; 0 before it is known. Only version 3 carries binary messages. */
+    get version(): number;
     /** Reason for which the stream is not open; null without a known one. `onproblem` reports changes. */
     get problem(): Problem | null;
     /** Kind of the transport that carries the stream; null without one. `ontransport` reports changes. */
