@@ -16,12 +16,15 @@ const SHARED_JS: &str = "/_minerva/shared.js";
 const WORKER_JS: &str = "/_minerva/worker.js";
 /// Path of the module of the web client for transports over the shared worker.
 const MUX_MJS: &str = "/_minerva/mux.mjs";
+/// Path of the module of the web client that sends and receives files.
+const FILES_MJS: &str = "/_minerva/files.mjs";
 /// The web client as built from `sdk/web`; a test there compares the file with a fresh build.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const CLIENT3: &[u8] = include_bytes!("../../sdk/web/dist/client3.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
 const WORKER: &[u8] = include_bytes!("../../sdk/web/dist/worker.js");
 const MUX: &[u8] = include_bytes!("../../sdk/web/dist/mux.mjs");
+const FILES: &[u8] = include_bytes!("../../sdk/web/dist/files.mjs");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -40,7 +43,7 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// The web client in both versions, its module for shared tabs, and its shared worker with the module for tabs.
+    /// The web client in both versions, its modules for shared tabs and for files, and its shared worker with the module for tabs.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
         none.with(CLIENT_JS, JAVASCRIPT, CLIENT)
@@ -48,6 +51,7 @@ impl Pages {
             .with(SHARED_JS, JAVASCRIPT, SHARED)
             .with(WORKER_JS, JAVASCRIPT, WORKER)
             .with(MUX_MJS, JAVASCRIPT, MUX)
+            .with(FILES_MJS, JAVASCRIPT, FILES)
     }
 
     /// Adds a page, or replaces the page at the same path.
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_web_client_is_always_served() {
-        for path in [CLIENT_JS, CLIENT3_JS, SHARED_JS, WORKER_JS, MUX_MJS] {
+        for path in [CLIENT_JS, CLIENT3_JS, SHARED_JS, WORKER_JS, MUX_MJS, FILES_MJS] {
             assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
         }
     }

@@ -126,6 +126,8 @@ impl FileAssembler {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn header(size: u64) -> Message {
@@ -134,6 +136,38 @@ mod tests {
 
     fn part(length: usize) -> Message {
         vec![7; length].into()
+    }
+
+    /// The vectors that the web client shares.
+    #[test]
+    fn shared_vectors() {
+        let vectors = include_str!("../../../../proto/vectors/files.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert!(cases.len() > 8);
+        for case in cases {
+            let mut files = FileAssembler::new(case["max"].as_u64().unwrap());
+            let messages = case["messages"].as_array().unwrap().iter();
+            let found: Value = messages.map(|message| outcome(&mut files, message)).collect();
+            assert_eq!(found, case["events"], "{}", case["name"]);
+        }
+    }
+
+    /// The event of a message of the vectors, in their form.
+    fn outcome(files: &mut FileAssembler, message: &Value) -> Value {
+        let message = match message.as_u64() {
+            Some(length) => part(usize::try_from(length).unwrap()),
+            None => message.as_str().unwrap().into(),
+        };
+        match files.on_message(message) {
+            Ok(FileEvent::Begun(FileHeader { name, size, media_type })) => {
+                json!({ "file": [name, size, media_type] })
+            }
+            Ok(FileEvent::Part { received, is_last, .. }) => json!({ "part": [received, is_last] }),
+            Ok(FileEvent::GivenUp(reason)) => json!({ "given_up": reason }),
+            Ok(FileEvent::Other(_)) => Value::Null,
+            Err(error) => json!({ "error": error.to_string() }),
+        }
     }
 
     #[test]
