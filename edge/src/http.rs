@@ -110,14 +110,14 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
     let verdict = shared.origins.check(request.headers(), connection.encrypted);
     let allowed = verdict.allowed_origin(request.headers());
     if connection.is_refused() {
-        return refusal::refuse(request, busy(), &connection, || {
-            let mut response = too_many_connections();
+        let mut response = refusal::refuse(request, busy(), &connection, too_many_connections);
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             reply::set(response.headers_mut(), http::header::CONNECTION, "close");
-            if let Some(origin) = allowed {
-                shared.origins.allow(response.headers_mut(), origin);
-            }
-            response
-        });
+        }
+        if let Some(origin) = allowed {
+            shared.origins.allow(response.headers_mut(), origin);
+        }
+        return response;
     }
     if !connection.accepts_host(request.uri(), request.headers()) {
         shared.metrics.foreign_hosts.inc();

@@ -85,6 +85,28 @@ async fn a_poll_ends_with_its_first_channel() {
 }
 
 #[tokio::test]
+async fn a_poll_delivers_every_response_that_has_begun() {
+    const LENGTH: usize = 900_000;
+    let mut rig = Rig::start().await;
+    let keys = "\"ming\":false,\"eeds\":null";
+    let mut client =
+        post(&rig, &body("poll", &[(1, "", &[&hello(keys)]), (2, "", &[&other(keys)])])).await;
+    let (one, two) = two_attaches(&mut rig).await;
+    // Longer than the buffers of the connection, so that the client receives them later than both have ended.
+    for transport in [one.transport, two.transport] {
+        rig.core.opened(transport, false).await;
+        rig.core.messages(transport, 0, &[&"Z".repeat(LENGTH)]).await;
+        rig.core.close(transport, -1).await;
+    }
+    tokio::time::sleep(support::QUIET).await;
+    let answer = client.until("\r\n0\r\n\r\n").await;
+    for end in ["1 end 200 0\n", "2 end 200 0\n"] {
+        assert!(answer.contains(end), "{end}");
+    }
+    assert_eq!(answer.matches('Z').count(), 2 * LENGTH);
+}
+
+#[tokio::test]
 async fn a_disconnect_detaches_all_transports() {
     let mut rig = Rig::start().await;
     let keys = "\"ming\":true,\"eeds\":null";
@@ -201,4 +223,13 @@ async fn malformed_and_long_requests_are_refused() {
     let mut client = rig.connect().await;
     client.send(b"GET /_minerva/mux/ HTTP/1.1\r\nHost: e\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 405);
+}
+
+#[tokio::test]
+async fn the_connection_is_usable_behind_a_long_refused_request() {
+    let rig = Rig::start().await;
+    let mut client = post(&rig, &format!("poll\n{}", "x".repeat(2 << 20))).await;
+    assert_eq!(client.answer().await.status, 413);
+    client.post("/_minerva/mux/", &[], "").await;
+    assert_eq!(client.answer().await.status, 400);
 }

@@ -4,8 +4,8 @@
 //!
 //! The body is a line `stream` or `poll`, then the parts: a line `CHANNEL LENGTH SERVICE` (SERVICE is optional) and
 //! LENGTH bytes. A part that is refused leaves the others. The response has lines `CHANNEL LENGTH`, each followed by
-//! LENGTH bytes, and one line `CHANNEL end STATUS SECONDS` per channel. A `poll` ends shortly after its first channel; the
-//! others then have no such line.
+//! LENGTH bytes, and one line `CHANNEL end STATUS SECONDS` per channel. A `poll` ends shortly after its first channel, with
+//! all responses that have begun by then; the other channels have no such line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use minerva_proto::v3::{self, Refusal};
 use minerva_proto::{ServiceName, ServiceNameError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::body::{Body, Piece};
 use super::connection::Connection;
@@ -40,7 +40,7 @@ const READ_PAUSE: Duration = Duration::from_secs(25);
 /// Time limit of the complete request body: 256 KiB at 4 KiB/s.
 const READ_TIME: Duration = Duration::from_secs(64);
 
-/// Time for which the response to a `poll` gathers channels after the first one has ended.
+/// Time for which further responses to a `poll` may begin after the first channel has ended.
 const POLL_LINGER: Duration = Duration::from_millis(20);
 
 /// Wait before the next attempt of a client whose request found no memory.
@@ -51,7 +51,7 @@ const MEMORY_RETRY: Duration = Duration::from_secs(5);
 enum Mode {
     /// With the last channel.
     Stream,
-    /// Shortly after the first channel.
+    /// Shortly after the first channel, behind the responses that have begun.
     Poll,
 }
 
@@ -89,14 +89,21 @@ impl PathService {
 
 /// Serves the transports of one request; returns as soon as the request is complete.
 pub(super) async fn serve(
-    body: Incoming,
+    mut body: Incoming,
     headers: HeaderMap,
     (path, address): (PathService, Arc<AddressPermit>),
     connection: &Arc<Connection>,
 ) -> Response<Body> {
-    let body = match read(body, FrameMemory::new(Arc::clone(&address))).await {
+    let body = match read(&mut body, FrameMemory::new(Arc::clone(&address))).await {
         Ok(body) => body,
-        Err(refusal) => return *refusal,
+        Err(refusal) => {
+            let permit = Arc::clone(&connection.permit);
+            tokio::spawn(async move {
+                Upload::new(body).discard().await;
+                drop(permit);
+            });
+            return *refusal;
+        }
     };
     let Some((mode, parts)) = parse(body) else {
         return reply::text(StatusCode::BAD_REQUEST, "the parts of the request are malformed\n");
@@ -105,6 +112,7 @@ pub(super) async fn serve(
     let (chunks, body) = mpsc::channel(1);
     let connection = Arc::clone(connection);
     tokio::spawn(async move {
+        let (stop, stopped) = watch::channel(());
         // The first transport has the permit of the request.
         let mut first = Some(address);
         let channels = parts.into_iter().map(|part| {
@@ -113,9 +121,10 @@ pub(super) async fn serve(
                 let permit = permit.ok_or_else(|| Box::new(super::too_many_connections()))?;
                 Ok((connection.caller(&headers, service), permit))
             });
-            relay(part, versions, client, &connection, chunks.clone())
+            let response = begin(part.frames, versions, client, &connection);
+            relay(part.channel, response, stopped.clone(), chunks.clone())
         });
-        run(mode, channels.collect(), &chunks).await;
+        run(mode, channels.collect(), stop, &chunks).await;
     });
     reply::transport(Body::Chunks(body), false)
 }
@@ -125,7 +134,8 @@ type Client = (minerva_proto::link::Caller, Arc<AddressPermit>);
 /// Runs the channels until the mode ends the response or the client disconnects. Dropped channels disconnect theirs.
 async fn run(
     mode: Mode,
-    mut channels: FuturesUnordered<impl Future<Output = u32>>,
+    mut channels: FuturesUnordered<impl Future<Output = ()>>,
+    stop: watch::Sender<()>,
     chunks: &mpsc::Sender<Piece>,
 ) {
     tokio::select! {
@@ -135,27 +145,38 @@ async fn run(
                 channels.next().await;
                 let rest = async { while channels.next().await.is_some() {} };
                 let _ = tokio::time::timeout(POLL_LINGER, rest).await;
-            } else {
-                while channels.next().await.is_some() {}
+                drop(stop);
             }
+            while channels.next().await.is_some() {}
         } => {}
     }
 }
 
-/// Passes the response of one transport to the shared response. Returns the channel.
-async fn relay(
-    part: Part,
+/// Returns the response of one transport as soon as the response begins.
+async fn begin(
+    frames: Bytes,
     versions: WireVersions,
     client: Result<Client, Box<Response<Body>>>,
     connection: &Arc<Connection>,
-    chunks: mpsc::Sender<Piece>,
-) -> u32 {
-    let channel = part.channel;
-    let mut response = match client {
-        Ok(client) => {
-            exchange::serve(Upload::whole(part.frames), versions, client, connection).await
-        }
+) -> Response<Body> {
+    match client {
+        Ok(client) => exchange::serve(Upload::whole(frames), versions, client, connection).await,
         Err(refusal) => *refusal,
+    }
+}
+
+/// Passes the response of one transport to the shared response, unless `stopped` closes before the response begins.
+async fn relay(
+    channel: u32,
+    response: impl Future<Output = Response<Body>>,
+    mut stopped: watch::Receiver<()>,
+    chunks: mpsc::Sender<Piece>,
+) {
+    let mut response = tokio::select! {
+        // The transport of a response that has begun counts its messages as sent.
+        biased;
+        response = response => response,
+        _ = stopped.changed() => return,
     };
     let mut status = response.status().as_u16();
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
@@ -181,11 +202,10 @@ async fn relay(
     }
     let end = format!("{channel} end {status} {wait}\n");
     let _ = chunks.send(Ok(end.into())).await;
-    channel
 }
 
 /// Reads the request body within the limits of time, length and memory.
-async fn read(mut body: Incoming, mut memory: FrameMemory) -> Result<Bytes, Box<Response<Body>>> {
+async fn read(body: &mut Incoming, mut memory: FrameMemory) -> Result<Bytes, Box<Response<Body>>> {
     let mut gathered = BytesMut::new();
     let reading = async {
         loop {

@@ -186,3 +186,29 @@ async fn an_invalid_service_name_has_a_reason() {
     let refusal = Refusal::parse(answer.body.as_bytes()).unwrap();
     assert_eq!(refusal.code(), Some(RefusalCode::Service));
 }
+
+#[tokio::test]
+async fn a_page_can_read_that_its_address_has_too_many_connections() {
+    let rig = rig_of(
+        3,
+        Config {
+            trust_forwarded_for: vec!["203.0.113.1".to_owned()],
+            max_connections_per_address: 1,
+            origins: vec!["https://a.example".to_owned()],
+            ..Config::default()
+        },
+    )
+    .await;
+    let _first = rig.connect().await;
+    for content_type in ["text/plain", "application/octet-stream"] {
+        let mut connection = rig.connect().await;
+        let headers = format!("Origin: https://a.example\r\nContent-Type: {content_type}\r\n");
+        connection.post("/_minerva/io/", &["x"], &headers).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.status, 429, "{content_type}");
+        for header in ["access-control-allow-origin: https://a.example", "connection: close"] {
+            assert!(answer.head.contains(header), "{content_type}: {}", answer.head);
+        }
+        connection.is_closed().await;
+    }
+}

@@ -5,8 +5,8 @@ mod connector;
 
 use bytes::{Bytes, BytesMut};
 use connector::Connector;
-use http_body_util::{BodyExt, Collected, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode, Uri};
@@ -101,12 +101,26 @@ impl HttpTarget {
     }
 }
 
-/// Reads the reason of a refusal, as far as it arrives within the first part of the body.
+/// Reads the reason of a refusal: the first [`MAX_REASON`] bytes of the body that arrive in time.
 async fn refusal(response: Response<Incoming>) -> HttpRefusal {
     let (head, body) = response.into_parts();
-    let body = timeout(CONNECT_TIMEOUT, Limited::new(body, MAX_REASON).collect()).await;
-    let body = body.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
-    HttpRefusal::new(head.status, &head.headers, &body)
+    let reason = beginning(body).await;
+    HttpRefusal::new(head.status, &head.headers, &reason)
+}
+
+/// Returns the beginning of a body: at least [`MAX_REASON`] bytes, or all that arrive before an error or the timeout.
+async fn beginning(mut body: impl Body<Data = Bytes> + Unpin) -> BytesMut {
+    let mut read = BytesMut::new();
+    let reading = async {
+        while read.len() < MAX_REASON
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read.extend_from_slice(&frame.into_data().unwrap_or_default());
+        }
+    };
+    // The part that has arrived counts.
+    let _ = timeout(CONNECT_TIMEOUT, reading).await;
+    read
 }
 
 pub(crate) async fn run_transport(
@@ -162,5 +176,34 @@ fn begins(version: WireVersion, response: &[u8]) -> Result<bool, TransportError>
             Err(DecodeError::Foreign) => Err(TransportError::NotMinerva),
             checked => checked.map(|()| !response.is_empty()).map_err(TransportError::from),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// A body of parts of these lengths; `None` is a network error.
+    async fn begun(parts: &[Option<usize>]) -> usize {
+        let parts = parts.to_vec();
+        let frame = |length: Option<usize>| match length {
+            Some(length) => Ok(Frame::data(Bytes::from(vec![b'x'; length]))),
+            None => Err(std::io::Error::other("cut")),
+        };
+        beginning(StreamBody::new(stream::iter(parts.into_iter().map(frame)))).await.len()
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_a_long_or_broken_refusal_is_kept() {
+        for length in [0, 1, MAX_REASON - 1, MAX_REASON, MAX_REASON + 1, 100_000] {
+            assert_eq!(begun(&[Some(length)]).await, length);
+            assert_eq!(begun(&[Some(length), None]).await, length);
+        }
+        assert_eq!(begun(&[Some(5), Some(MAX_REASON), Some(7)]).await, MAX_REASON + 5);
+        assert_eq!(begun(&[]).await, 0);
     }
 }

@@ -61,6 +61,8 @@ for (const [name, entry, format] of [
     format: isWrapped ? 'esm' : format,
     ...(isWrapped ? { banner: { js: '"use strict";(()=>{' }, footer: { js: '})();' } } : {}),
     target: 'es2022',
+    // Class fields in the standard form make this script 40 bytes shorter, and the others longer.
+    ...(name === 'shared.js' ? { tsconfigRaw: { compilerOptions: { alwaysStrict: true, useDefineForClassFields: true } } } : {}),
     legalComments: 'none',
     mangleProps: INTERNAL,
     outfile: join('dist', name),

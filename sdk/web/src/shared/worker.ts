@@ -11,6 +11,12 @@ declare function importScripts(url: string): void;
 /** Longest time in ms for which the sends of a second tab wait for the first one, which may be frozen. */
 const HANDOVER_TIMEOUT = 3_000;
 
+/**
+ * Time in ms without a message of a tab after which the tab counts as absent, crashed or frozen; browsers run the timers
+ * of hidden tabs once a minute.
+ */
+export const TAB_TIMEOUT = 150_000;
+
 /** Time in ms for which the messages that a tab sends during its unload precede those of other tabs. */
 const UNLOAD_TIME = 100;
 
@@ -20,7 +26,9 @@ type Call = Exclude<TabRequest, string>;
 interface Shared {
   readonly stream: MinervaStream;
   readonly tabs: Set<MessagePort>;
-  /** The only tab, which numbers its messages itself when it leaves. */
+  /** Tabs of all streams, without the absent ones, with the time of their last message. */
+  readonly present: Map<MessagePort, number>;
+  /** The only tab that is present, which numbers its messages itself when it leaves. */
   alone: MessagePort | null;
   /** The former only tab, whose requests precede those of the other tabs. */
   former: MessagePort | null;
@@ -35,27 +43,36 @@ interface Shared {
 /** Runs in the worker: owns the stream and the ports of the tabs. */
 export function serveSharedStream(scope: { name: string; onconnect: unknown }): void {
   const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
-  const allTabs = new Set<MessagePort>();
+  const present: Shared['present'] = new Map();
   let current: Shared | null = null;
-  scope.onconnect = ({ ports: [tab] }: MessageEvent) => {
-    if (!tab) return;
-    if (allTabs.size === 0) dispatchPageEvent('pageshow');
+  scope.onconnect = ({ ports: [tab] }: { ports: [MessagePort] }) => {
+    if (present.size === 0) dispatchPageEvent('pageshow');
     try {
-      if (!current || current.stream.end) current = open(url, options);
+      if (!current || current.stream.end) current = open(url, options, present);
     } catch {
       // `client.js` cannot be loaded, or is the one of another release.
       return post(tab, { type: 'failed' });
     }
-    allTabs.add(tab);
     const own = current;
+    present.set(tab, performance.now());
     connect(own, tab);
     tab.onmessage = ({ data }: MessageEvent<TabRequest>) => {
-      if (data === 'ping') return post(tab, { type: 'pong' });
+      const now = performance.now();
+      // A tab that has left may send messages of its unload.
+      if (own.tabs.has(tab)) {
+        const isBack = !present.has(tab);
+        present.set(tab, now);
+        if (isBack) join(own);
+      }
+      if (data === 'ping') {
+        present.forEach((at, other) => now - at > TAB_TIMEOUT && present.delete(other) && reportAlone(own));
+        return post(tab, { type: 'pong' });
+      }
       if (data === 'shared') return own.former === tab ? release(own) : undefined;
       if (data === 'bye') {
-        allTabs.delete(tab);
+        present.delete(tab);
         disconnect(own, tab);
-        if (allTabs.size === 0) dispatchPageEvent('pagehide');
+        if (present.size === 0) dispatchPageEvent('pagehide');
         return;
       }
       if (own.held && own.former !== tab) own.held.push([tab, data]);
@@ -66,8 +83,8 @@ export function serveSharedStream(scope: { name: string; onconnect: unknown }): 
   };
 }
 
-function open(url: string, options: MinervaOptions): Shared {
-  if (!('Minerva' in globalThis)) importScripts(new URL('client.js', location.href).href);
+function open(url: string, options: MinervaOptions, present: Shared['present']): Shared {
+  if (!('Minerva' in globalThis)) importScripts('client.js');
   const stream = new Minerva.MinervaStream(url, options);
   const tabs = new Set<MessagePort>();
   for (const type of EVENTS) {
@@ -75,22 +92,26 @@ function open(url: string, options: MinervaOptions): Shared {
       for (const tab of tabs) post(tab, { type, data, state: stream.state });
     });
   }
-  return { stream, tabs, alone: null, former: null, held: null, unloading: 0, holds: 0 };
+  return { stream, tabs, present, alone: null, former: null, held: null, unloading: 0, holds: 0 };
 }
 
 function connect(shared: Shared, tab: MessagePort): void {
-  const { stream, tabs, alone } = shared;
-  tabs.add(tab);
-  const { state, transport } = stream;
-  post(tab, { type: 'hello', id: stream.id, state });
-  post(tab, { type: 'transport', data: { kind: transport, why: 'shared' }, state });
+  const { id, state, transport: kind, problem } = shared.stream;
+  shared.tabs.add(tab);
+  post(tab, { type: 'hello', id, state });
+  post(tab, { type: 'transport', data: { kind, why: 'shared' }, state });
   post(tab, { type: 'state', data: state, state });
-  if (stream.problem) post(tab, { type: 'problem', data: stream.problem, state });
-  if (alone) {
-    // Until the only tab has answered or left, it may number messages itself, so those of this tab wait.
-    hold(shared, alone, HANDOVER_TIMEOUT);
-    post(alone, { type: 'alone', at: null });
-  } else reportAlone(shared);
+  if (problem) post(tab, { type: 'problem', data: problem, state });
+  join(shared);
+}
+
+/** Ends the numbering by the only tab, because a tab is new or back. */
+function join(shared: Shared): void {
+  const { alone } = shared;
+  if (!alone) return reportAlone(shared);
+  // Until the only tab has answered or left, it may number messages itself, so those of this tab wait.
+  hold(shared, alone, HANDOVER_TIMEOUT);
+  post(alone, { type: 'alone', at: null });
 }
 
 function disconnect(shared: Shared, tab: MessagePort): void {
@@ -116,16 +137,16 @@ function hold(shared: Shared, former: MessagePort, ms: number): void {
 }
 
 function release(shared: Shared): void {
-  const held = shared.held ?? [];
+  const { held } = shared;
   shared.held = null;
-  for (const [tab, request] of held) execute(shared, tab, request);
+  held?.forEach(([tab, request]) => execute(shared, tab, request));
   reportAlone(shared);
 }
 
 /** Reports to the only tab, if there is one, which number its next message gets. */
 function reportAlone(shared: Shared): void {
-  const [tab] = shared.tabs;
-  if (shared.tabs.size !== 1 || !tab || shared.held || shared.unloading > 0) return;
+  const [tab, other] = [...shared.tabs].filter((each) => shared.present.has(each));
+  if (!tab || other || shared.held || shared.unloading > 0) return;
   shared.alone = tab;
   post(tab, { type: 'alone', at: shared.stream.counters.sent });
 }
