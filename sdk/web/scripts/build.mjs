@@ -7,11 +7,12 @@ import { join, relative } from 'node:path';
 import { Script } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { minify } from 'terser';
 
 /** Size limits of the client and of each other script in bytes, gzipped: the client must not slow down a page. */
-const MAX_GZIPPED = 14 * 1024;
+const MAX_GZIPPED = 13.5 * 1024;
 /** Limit of the client with version 3 of the protocol. */
-const MAX_GZIPPED_3 = 17 * 1024;
+const MAX_GZIPPED_3 = 15.5 * 1024;
 const MAX_MODULE_GZIPPED = 3 * 1024;
 const MAX_HOOK_GZIPPED = 1024;
 
@@ -21,11 +22,21 @@ const BUILT_CLIENT = {
   setup: ({ onResolve }) => onResolve({ filter: /^\.\/client\.js$/ }, () => ({ path: './client.mjs', external: true })),
 };
 
-/** The client loads the tab side of multiplexed HTTP, on few pages only, as a module beside its own script. */
-const BUILT_MUX = {
-  name: 'built mux',
-  setup: ({ onResolve }) => onResolve({ filter: /\/mux\/tab\.js$/ }, () => ({ path: './mux.mjs', external: true })),
+/** Modules beside the client's own script that it loads when needed: multiplexed HTTP, on few pages only, and QAN. */
+const ON_DEMAND = [[/\/mux\/tab\.js$/, './mux.mjs'], [/\/qan\.js$/, './qan.mjs']];
+const BUILT_MODULES = {
+  name: 'built modules',
+  setup({ onResolve }) {
+    for (const [filter, path] of ON_DEMAND) onResolve({ filter }, () => ({ path, external: true }));
+  },
 };
+
+/** Rewrites the output of esbuild more briefly: 3 % fewer bytes when gzipped. Assumes nothing about getters or built-ins. */
+async function shorten(name, code, map) {
+  // In a classic script the directive "use strict" stays.
+  const options = { module: name.endsWith('.mjs'), compress: { ecma: 2022, passes: 4 }, format: { ecma: 2022 } };
+  return minify(code, map ? { ...options, sourceMap: { content: map, url: `${name}.map` } } : options);
+}
 
 /** Property names used only inside src/, which the build may shorten. */
 const INTERNAL = new RegExp(`^(${readFileSync('scripts/internal.txt', 'utf8').trim().split(/\s+/).join('|')})$`);
@@ -49,6 +60,7 @@ for (const [name, entry, format] of [
   ['worker.js', 'src/worker.ts', 'iife'],
   ['mux.mjs', 'src/mux/tab.ts', 'esm'],
   ['files.mjs', 'src/files.ts', 'esm'],
+  ['qan.mjs', 'src/qan.ts', 'esm'],
   ['react.mjs', 'src/react.ts', 'esm'],
 ]) {
   // In the format of a classic script, esbuild would replace the dynamic import of the client by helpers.
@@ -67,15 +79,15 @@ for (const [name, entry, format] of [
     mangleProps: INTERNAL,
     outfile: join('dist', name),
     // Edges serve the classic scripts, without maps.
-    sourcemap: format === 'esm' && name !== 'mux.mjs' ? 'linked' : false,
+    sourcemap: format === 'esm' && name !== 'mux.mjs' ? 'external' : false,
     define: { VERSION_3: String(name.startsWith('client3')) },
-    plugins: [BUILT_MUX],
+    plugins: entry.startsWith('src/script') || entry.startsWith('src/client') ? [BUILT_MODULES] : [],
     ...(name === 'react.mjs' ? { external: ['react'], plugins: [BUILT_CLIENT] } : {}),
   });
-  for (const { path, text } of outputFiles) {
-    if (path.endsWith('.map')) maps.set(`${name}.map`, text);
-    else files.set(name, text);
-  }
+  const map = outputFiles.find(({ path }) => path.endsWith('.map'));
+  const short = await shorten(name, outputFiles.at(-1).text, map?.text);
+  files.set(name, `${short.code}\n`);
+  if (map) maps.set(`${name}.map`, short.map);
   // Throws for a script that browsers cannot parse.
   if (format === 'iife') new Script(files.get(name), { filename: name });
 }

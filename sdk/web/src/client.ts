@@ -4,7 +4,7 @@
  */
 import { Driver, now, type AppOutput } from './driver.js';
 import { Endpoints } from './endpoints.js';
-import { MinervaError } from './errors.js';
+import { MinervaError, QanError } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
 import { isMessageAllowed, MAX_REASON } from './frames.js';
 import { newResumeKey, newStreamId } from './ids.js';
@@ -13,7 +13,8 @@ import { Inbox } from './inbox.js';
 import { logProblem } from './log.js';
 import { byteLength, checkMessage, type Message } from './message.js';
 import { checkOptions, resolveAll, resolveService, type MinervaOptions, type ServiceUrl } from './options.js';
-import { Qan, QanError, type QanHandler } from './qan.js';
+import { Qan } from './lazy_qan.js';
+import type { QanHandler } from './qan.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 
 export { MinervaError, Qan, QanError, toJson };

@@ -8,3 +8,24 @@
 export class MinervaError extends Error {
   override readonly name = 'MinervaError';
 }
+
+/**
+ * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
+ * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.
+ *
+ *     stream.qan.handle({
+ *       question(body) {
+ *         throw new QanError('out of stock');
+ *       },
+ *     });
+ */
+export class QanError extends Error {
+  override readonly name = 'QanError';
+
+  constructor(
+    readonly body: string | Uint8Array,
+    readonly known = true,
+  ) {
+    super(typeof body === 'string' ? body : 'binary error answer');
+  }
+}

@@ -41,15 +41,15 @@ export type RefusalCode = keyof typeof REFUSALS;
 export interface Welcome {
   readonly type: 'welcome';
   /** Number of the stream and claim tag of its creation. */
-  readonly born?: string;
+  readonly born?: string | undefined;
   /** Longest message in bytes. */
-  readonly max?: number;
+  readonly max?: number | undefined;
   /** The server inflates compressed runs. */
-  readonly z?: true;
+  readonly z?: true | undefined;
   /** First message that will be written to a new generation. */
-  readonly from?: number;
+  readonly from?: number | undefined;
   /** First number that the client may assign. */
-  readonly own?: number;
+  readonly own?: number | undefined;
 }
 
 /** Reason for which the server ends a transport. */
@@ -60,7 +60,7 @@ export interface Refusal {
   readonly title: string;
   readonly do: ClientAction;
   /** Shortest pause before the next transport, in milliseconds. */
-  readonly after?: number;
+  readonly after?: number | undefined;
 }
 
 /** Frame of either direction. A binary body is a copy of the received bytes. */
@@ -159,17 +159,10 @@ export class FrameSplitter {
     const kind = bytes[start];
     if (kind === undefined) return null;
     const length = readLength(bytes, start + 1);
-    if ((kind < 0x80 && !KINDS.includes(String.fromCharCode(kind))) || length === 'frame') {
-      this.refused = 'frame';
-      return null;
-    }
-    if (length === null) return null;
-    const isMessage = kind === 0x6d || kind === 0x62;
-    if (length[0] > (isMessage ? Math.min(this.maxMessage, MAX_BODY) : MAX_BODY)) {
-      this.refused = 'too_large';
-      return null;
-    }
-    return length[1] + length[0];
+    const name = String.fromCharCode(kind);
+    if ((kind < 0x80 && !KINDS.includes(name)) || length === 'frame') this.refused = 'frame';
+    else if (length && length[0] > ('mb'.includes(name) ? Math.min(this.maxMessage, MAX_BODY) : MAX_BODY)) this.refused = 'too_large';
+    return length && !this.refused ? (length[1] as number) + (length[0] as number) : null;
   }
 }
 
@@ -190,78 +183,56 @@ export function decodeFrame3({ kind, body }: RawFrame): Frame3 | RefusalCode {
 }
 
 function decodeText(kind: string, text: string): Frame3 | null {
-  switch (kind) {
-    case 'W':
-      return decodeWelcome(parseObject(text));
-    case 'R':
-      return decodeRefusal(parseObject(text));
-    case 't':
-      return decodeRenewal(parseObject(text));
-    case 'L': {
-      const [, first = '', tag = ''] = /^(\d+) ([0-9a-f]{16})$/.exec(text) ?? [];
-      const frame = decodeFrame(`${first}N`);
-      return frame?.type === 'seqnum' ? { type: 'claim_tag', first: frame.number, tag } : null;
-    }
-    default: {
-      const frame = decodeFrame(text + kind);
-      const isKept = frame !== null && 'NATY!'.includes(kind);
-      return isKept ? (frame as Frame3) : null;
-    }
+  if (kind === 'L') {
+    const [, first = '', tag = ''] = /^(\d+) ([0-9a-f]{16})$/.exec(text) ?? [];
+    const frame = decodeFrame(`${first}N`);
+    return frame?.type === 'seqnum' ? { type: 'claim_tag', first: frame.number, tag } : null;
   }
+  if (!'WRt'.includes(kind)) return 'NATY!'.includes(kind) ? (decodeFrame(text + kind) as Frame3 | null) : null;
+  let members: { readonly [key: string]: unknown };
+  try {
+    members = JSON.parse(text) as typeof members;
+  } catch {
+    return null;
+  }
+  // Other JSON does not begin in this way.
+  return /^\s*\{/.test(text) ? { W: decodeWelcome, R: decodeRefusal, t: decodeRenewal }[kind as 'W' | 'R' | 't'](members) : null;
 }
 
 type Members = Record<string, unknown>;
 
-function parseObject(text: string): Members | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Members) : null;
-  } catch {
-    return null;
-  }
-}
-
 /** True for an absent member and for an integer from `min` to `max`. */
 function isNumber(value: unknown, min = 0, max = MAX_NUMBER): value is number | undefined {
-  return value === undefined || (Number.isInteger(value) && Number(value) >= min && Number(value) <= max);
+  return value === undefined || (Number.isInteger(value) && (value as number) >= min && (value as number) <= max);
 }
 
-function isCreation(value: unknown): value is string | undefined {
-  if (value === undefined) return true;
-  const [, stream] = /^([1-9]\d{0,19})\.[0-9a-f]{16}$/.exec(String(value)) ?? [];
-  return typeof value === 'string' && stream !== undefined && BigInt(stream) < 2n ** 64n;
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
 }
 
-function decodeWelcome(members: Members | null): Welcome | null {
-  if (members === null) return null;
-  const { born, max, z, from, own } = members;
-  if (!isCreation(born) || !isNumber(max, 1, MAX_BODY) || !isNumber(z, 0, 1)) return null;
-  if (!isNumber(from) || !isNumber(own)) return null;
-  return {
-    type: 'welcome',
-    ...(born !== undefined && { born }),
-    ...(max !== undefined && { max }),
-    ...(z === 1 && { z: true }),
-    ...(from !== undefined && { from }),
-    ...(own !== undefined && { own }),
-  };
+function isCreation(value: unknown): value is string {
+  // As a number, a stream number would be rounded.
+  return isText(value) && /^[1-9]\d{0,19}\.[0-9a-f]{16}$/.test(value) && BigInt(value.slice(0, -17)) < 2n ** 64n;
 }
 
-function decodeRefusal(members: Members | null): Refusal | null {
-  if (members === null) return null;
-  const { status, code, title = '', do: action, after } = members;
-  if (status === undefined || !isNumber(status, 400, 599) || !isNumber(after)) return null;
-  if (typeof code !== 'string' || code === '' || code.length > 32) return null;
-  if (typeof title !== 'string' || typeof action !== 'string') return null;
-  const known = (['retry', 'end', 'fallback'] as const).find((name) => name === action) ?? 'halt';
-  return { type: 'refusal', status, code, title, do: known, ...(after !== undefined && { after }) };
+function decodeWelcome({ born, max, z, from, own }: Members): Welcome | null {
+  const isValid = (born === undefined || isCreation(born)) && isNumber(max, 1, MAX_BODY) && isNumber(z, 0, 1) && isNumber(from) && isNumber(own);
+  return isValid ? { type: 'welcome', born, max, z: z === 1 || undefined, from, own } : null;
 }
 
-function decodeRenewal(members: Members | null): Frame3 | null {
-  if (members === null) return null;
-  const { by, cred } = members;
+function decodeRefusal({ status, code, title = '', do: action, after }: Members): Refusal | null {
+  const isValid = isNumber(status ?? 0, 400, 599) && isNumber(after) && isText(code) && /^.{1,32}$/s.test(code) && isText(title) && isText(action);
+  return isValid ? { type: 'refusal', status: status as number, code, title, do: actionOf(action), after } : null;
+}
+
+/** Reads an action; an unknown one is `halt`. */
+export function actionOf(name: unknown): ClientAction {
+  return (['retry', 'end', 'fallback'] as const).find((known) => known === name) ?? 'halt';
+}
+
+function decodeRenewal({ by, cred }: Members): Frame3 | null {
   if (by !== undefined && cred === undefined && isNumber(by)) return { type: 'renewal', by };
-  return by === undefined && typeof cred === 'string' ? { type: 'renewal', cred } : null;
+  return by === undefined && isText(cred) ? { type: 'renewal', cred } : null;
 }
 
 /** Encodes frames for one write. */

@@ -1,8 +1,9 @@
 /**
  * QAN (questions, answers, notifications): requests in both directions over the messages of a stream. Independent of
  * the stream: the caller passes received messages and a send function. A body is text or binary, and so is the message that
- * carries the body. Used by the client.
+ * carries the body. A module of its own, which the client loads with the first use.
  */
+import { QanError } from './errors.js';
 import { concat } from './frames3.js';
 import type { Message } from './message.js';
 import { parseNumber } from './numbers.js';
@@ -11,27 +12,6 @@ import { parseNumber } from './numbers.js';
 const MAX_END = 18;
 /** Largest number of peer questions handled at the same time; further ones are answered with an error. */
 const MAX_HANDLED = 1000;
-
-/**
- * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
- * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.
- *
- *     stream.qan.handle({
- *       question(body) {
- *         throw new QanError('out of stock');
- *       },
- *     });
- */
-export class QanError extends Error {
-  override readonly name = 'QanError';
-
-  constructor(
-    readonly body: Message,
-    readonly known = true,
-  ) {
-    super(typeof body === 'string' ? body : 'binary error answer');
-  }
-}
 
 /** Handlers for questions and notifications of the peer; see `Qan.handle`. */
 export interface QanHandler {
@@ -47,9 +27,7 @@ interface PendingQuestion {
 }
 
 /**
- * Questions, answers and notifications on one stream; obtained from `MinervaStream.qan`.
- *
- *     const answer = await stream.qan.ask('price of 7', { signal: AbortSignal.timeout(5000) });
+ * Questions, answers and notifications on one stream; the methods are those of `MinervaStream.qan`.
  */
 export class Qan {
   #handler: QanHandler = {};
@@ -63,6 +41,8 @@ export class Qan {
   constructor(
     readonly send: (message: Message) => Promise<void>,
     readonly fail: (reason: string) => void,
+    /** The class of the client's script: this module has another copy. */
+    readonly errorType = QanError,
   ) {}
 
   /**
@@ -133,7 +113,7 @@ export class Qan {
     }
     this.#pending.delete(number);
     if (kind === 'K') asked.resolve(body);
-    else asked.reject(new QanError(body, kind === 'E'));
+    else asked.reject(new this.errorType(body, kind === 'E'));
   }
 
   async #answer(number: number, body: Message): Promise<void> {
@@ -147,10 +127,10 @@ export class Qan {
     const uncaught = `Uncaught exception|${number}U`;
     let answer: Message = `CancelledError|${number}U`;
     try {
-      if (!this.#handler.question) throw new QanError('nobody answers');
+      if (!this.#handler.question) throw new this.errorType('nobody answers');
       answer = join(await this.#handler.question(body, signal), `|${number}K`);
     } catch (error) {
-      if (error instanceof QanError) answer = join(error.body, `|${number}${error.known ? 'E' : 'U'}`);
+      if (error instanceof this.errorType) answer = join(error.body, `|${number}${error.known ? 'E' : 'U'}`);
       else if (!signal.aborted) {
         answer = uncaught;
         // Reported as an unhandled rejection.

@@ -10,7 +10,7 @@ import type { Message } from './message.js';
 import { Closing } from './stream/closing.js';
 import { ConnectionState } from './stream/connection_state.js';
 import { ProblemReport } from './stream/problem_report.js';
-import { DAMAGED, local, MAX_PAUSE, MIN_HALT_TIME, NO_VERSION_3, type Refusal } from './stream/refusal.js';
+import { DAMAGED, fromProblem, local, MAX_PAUSE, MIN_HALT_TIME, NO_VERSION_3, type Refusal } from './stream/refusal.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
 import { Negotiation } from './stream/negotiation.js';
 import { Opener } from './stream/opener.js';
@@ -325,8 +325,7 @@ export class StreamMachine {
         transport.tag = frame.tag;
         return true;
       case 'refusal': {
-        const { code, title, do: action, after = 0 } = frame;
-        const refusal = { code, title, action, after: Math.min(MAX_PAUSE, after) };
+        const refusal = fromProblem(frame);
         if (!this.#negotiation?.onRefused(transport, refusal)) this.#onRefused(transport, refusal, now, true);
         return false;
       }

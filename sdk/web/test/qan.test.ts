@@ -2,7 +2,8 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-import { Qan, QanError } from '../src/qan.js';
+import { QanError } from '../src/errors.js';
+import { Qan } from '../src/qan.js';
 
 function setup(): { qan: Qan; sent: string[]; failed: string[] } {
   const sent: string[] = [];

@@ -69,7 +69,8 @@ function decode(wire: Uint8Array, maxMessage?: number): Frame3 | RefusalCode {
 /** The form of the vectors: bytes as numbers, SACKs as text. */
 function plain(value: Frame3 | RefusalCode): unknown {
   if (typeof value === 'string') return value;
-  const entries = Object.entries(value).map(([key, member]: [string, unknown]) => {
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  const entries = members.map(([key, member]: [string, unknown]) => {
     if (key === 'data') return ['hex', [...(member as Uint8Array)].join()];
     if (key === 'sack') return [key, formatSack(member as never)];
     return [key === 'applicationLevel' ? 'application_level' : key, member];

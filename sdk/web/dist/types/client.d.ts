@@ -1,9 +1,10 @@
-import { MinervaError } from './errors.js';
+import { MinervaError, QanError } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
 import { toJson } from './hello.js';
 import { type Message } from './message.js';
 import { type MinervaOptions, type ServiceUrl } from './options.js';
-import { Qan, QanError, type QanHandler } from './qan.js';
+import { Qan } from './lazy_qan.js';
+import type { QanHandler } from './qan.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };

@@ -33,15 +33,15 @@ export type RefusalCode = keyof typeof REFUSALS;
 export interface Welcome {
     readonly type: 'welcome';
     /** Number of the stream and claim tag of its creation. */
-    readonly born?: string;
+    readonly born?: string | undefined;
     /** Longest message in bytes. */
-    readonly max?: number;
+    readonly max?: number | undefined;
     /** The server inflates compressed runs. */
-    readonly z?: true;
+    readonly z?: true | undefined;
     /** First message that will be written to a new generation. */
-    readonly from?: number;
+    readonly from?: number | undefined;
     /** First number that the client may assign. */
-    readonly own?: number;
+    readonly own?: number | undefined;
 }
 /** Reason for which the server ends a transport. */
 export interface Refusal {
@@ -51,7 +51,7 @@ export interface Refusal {
     readonly title: string;
     readonly do: ClientAction;
     /** Shortest pause before the next transport, in milliseconds. */
-    readonly after?: number;
+    readonly after?: number | undefined;
 }
 /** Frame of either direction. A binary body is a copy of the received bytes. */
 export type Frame3 = Welcome | Refusal | {
@@ -103,6 +103,8 @@ export declare class FrameSplitter {
 }
 /** Decodes a frame of either direction; a code if the body is invalid. */
 export declare function decodeFrame3({ kind, body }: RawFrame): Frame3 | RefusalCode;
+/** Reads an action; an unknown one is `halt`. */
+export declare function actionOf(name: unknown): ClientAction;
 /** Encodes frames for one write. */
 export declare function encodeFrames(frames: readonly Frame3[]): Uint8Array;
 /** Encodes written frames, each as the parts of its own. The hello keeps the framing of version 2. */

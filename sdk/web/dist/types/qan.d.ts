@@ -1,20 +1,10 @@
-import type { Message } from './message.js';
 /**
- * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
- * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.
- *
- *     stream.qan.handle({
- *       question(body) {
- *         throw new QanError('out of stock');
- *       },
- *     });
+ * QAN (questions, answers, notifications): requests in both directions over the messages of a stream. Independent of
+ * the stream: the caller passes received messages and a send function. A body is text or binary, and so is the message that
+ * carries the body. A module of its own, which the client loads with the first use.
  */
-export declare class QanError extends Error {
-    readonly body: Message;
-    readonly known: boolean;
-    readonly name = "QanError";
-    constructor(body: Message, known?: boolean);
-}
+import { QanError } from './errors.js';
+import type { Message } from './message.js';
 /** Handlers for questions and notifications of the peer; see `Qan.handle`. */
 export interface QanHandler {
     /** Returns the answer to a question. `signal` is aborted when the peer cancels the question or the stream ends. */
@@ -23,16 +13,18 @@ export interface QanHandler {
     notification?(body: Message): unknown;
 }
 /**
- * Questions, answers and notifications on one stream; obtained from `MinervaStream.qan`.
- *
- *     const answer = await stream.qan.ask('price of 7', { signal: AbortSignal.timeout(5000) });
+ * Questions, answers and notifications on one stream; the methods are those of `MinervaStream.qan`.
  */
 export declare class Qan {
     #private;
     readonly send: (message: Message) => Promise<void>;
     readonly fail: (reason: string) => void;
+    /** The class of the client's script: this module has another copy. */
+    readonly errorType: typeof QanError;
     /** `send` queues a message; `fail` resets the stream with a reason after a protocol violation. */
-    constructor(send: (message: Message) => Promise<void>, fail: (reason: string) => void);
+    constructor(send: (message: Message) => Promise<void>, fail: (reason: string) => void, 
+    /** The class of the client's script: this module has another copy. */
+    errorType?: typeof QanError);
     /**
      * Sends a question. The promise is fulfilled with the answer, and rejected by an error answer, by `signal`, or by
      * the end of the stream.

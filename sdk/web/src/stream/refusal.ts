@@ -2,6 +2,7 @@
  * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
  * transports, the diagnosis, the schedule of the shared worker and the stream machine.
  */
+import { actionOf } from '../frames3.js';
 
 /**
  * Pause in ms after the first refusal that only an operator or the page can lift; each further one doubles the pause. Short,
@@ -44,6 +45,19 @@ export const NO_VERSION_3: Refusal = /* @__PURE__ */ {
   after: 0,
 };
 
+/** Members of a refusal frame, and of the body of a refused request. */
+interface Problem {
+  readonly code: string;
+  readonly title: string;
+  readonly do: string;
+  readonly after?: number | undefined;
+}
+
+/** Converts a refusal of a server with version 3. */
+export function fromProblem({ code, title, do: action, after = 0 }: Problem): Refusal {
+  return { code, title, action: actionOf(action), after: Math.min(MAX_PAUSE, after) };
+}
+
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
   readonly status: number;
@@ -66,11 +80,8 @@ export function refusalOf({ status, contentType, retryAfter, text }: RefusedResp
   const after = Math.min(MAX_PAUSE, 1000 * (Number(retryAfter) || 0));
   let isOwn = isReadable(contentType);
   if (isOwn && contentType?.includes('json')) {
-    const problem = JSON.parse(text) as { code: string; title: string; do: string; after?: number };
-    if (typeof problem.code === 'string' && typeof problem.title === 'string') {
-      const action = (['retry', 'end', 'fallback'] as const).find((name) => name === problem.do) ?? 'halt';
-      return { ...problem, action, after: Math.min(MAX_PAUSE, problem.after ?? after) };
-    }
+    const problem = JSON.parse(text) as Problem;
+    if (typeof problem.code === 'string' && typeof problem.title === 'string') return fromProblem({ ...problem, after: problem.after ?? after });
     isOwn = false;
   }
   const title = (isOwn && text.split('\n', 1)[0]?.slice(0, MAX_TITLE)) || `HTTP status ${status}`;

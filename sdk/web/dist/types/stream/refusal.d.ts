@@ -1,8 +1,4 @@
 /**
- * Refusals of attempts: code, text and reaction, derived from the status and the text of a response. Pure. Used by the
- * transports, the diagnosis, the schedule of the shared worker and the stream machine.
- */
-/**
  * Pause in ms after the first refusal that only an operator or the page can lift; each further one doubles the pause. Short,
  * because a proxy may answer in place of the edge during a deployment.
  */
@@ -29,6 +25,15 @@ export declare function local(code: string, title: string): Refusal;
 export declare const DAMAGED: Refusal;
 /** A server without version 3. */
 export declare const NO_VERSION_3: Refusal;
+/** Members of a refusal frame, and of the body of a refused request. */
+interface Problem {
+    readonly code: string;
+    readonly title: string;
+    readonly do: string;
+    readonly after?: number | undefined;
+}
+/** Converts a refusal of a server with version 3. */
+export declare function fromProblem({ code, title, do: action, after }: Problem): Refusal;
 /** Parts of a response that classify a refusal. */
 export interface RefusedResponse {
     readonly status: number;
@@ -44,3 +49,4 @@ export declare function isReadable(contentType: string | null): boolean;
  * otherwise short texts; other responses come from a proxy. Throws for malformed JSON.
  */
 export declare function refusalOf({ status, contentType, retryAfter, text }: RefusedResponse): Refusal;
+export {};
