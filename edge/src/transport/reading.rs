@@ -96,8 +96,9 @@ impl Transport {
         let next = hello.next.as_ref().map(key_hash);
         self.on_hello(now, hello.common);
         let Some(attach) = &mut self.attach else { return };
-        // The welcome is the first write, which completes a poll only if the client needs the content.
-        attach.heartbeat = !knows_creation;
+        // The welcome is the first write, which completes a poll only if the client needs the content. A client without
+        // `new` had a welcome, which has no `born` if the claim tag of the creation is unknown.
+        attach.heartbeat = !knows_creation && attach.create;
         attach.protocol = ClientProtocol::V3(KeyProof { key, next });
         attach.tag_history = hello.tags;
         attach.created =

@@ -23,6 +23,11 @@ impl FrameBounds {
         }
     }
 
+    /// Whether all frames so far are complete.
+    pub(super) fn is_at_frame_end(&self) -> bool {
+        self.filled == 0 && self.payload == 0
+    }
+
     /// Passes over received bytes; returns the longest payload that begins in them.
     pub(super) fn advance(&mut self, mut bytes: &[u8]) -> u64 {
         let mut longest = 0;

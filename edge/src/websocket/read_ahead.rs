@@ -36,8 +36,8 @@ pub(super) struct ReadAhead<S> {
     was_long: bool,
 }
 
-/// Length of a frame whose memory the reader must not keep.
-const LONG_FRAME: u64 = 16 * 1024;
+/// Length of a frame whose memory the reader must not keep. One pass has no whole frame that is longer.
+const LONG_FRAME: u64 = PIECE as u64;
 
 /// Bytes of a message that are read before the driver permits more.
 const STEP: usize = 64 * 1024;
@@ -67,7 +67,10 @@ impl<S> ReadAhead<S> {
     /// A message is complete.
     pub(super) fn on_message(&mut self) {
         (self.unfinished, self.limit) = (0, STEP);
-        self.was_long |= std::mem::take(&mut self.is_long);
+        // Behind a short message the reader may have the start of a long frame, which must not be lost with the buffer.
+        if self.bounds.is_at_frame_end() {
+            self.was_long |= std::mem::take(&mut self.is_long);
+        }
     }
 
     /// A control frame of this length is complete, perhaps in the middle of a message.
@@ -97,7 +100,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
             // The driver polls again after `permit_more`.
             return Poll::Pending;
         }
-        let most = buffer.remaining().min(if *is_long { bounds.to_next() } else { usize::MAX });
+        let most = buffer.remaining().min(if *is_long { bounds.to_next() } else { PIECE });
         let mut pass = |bytes: &[u8]| {
             *is_long |= bounds.advance(bytes) > LONG_FRAME;
             *unfinished += bytes.len();
@@ -238,6 +241,40 @@ mod tests {
             let rest = first.len() + frame(3).len() - passed;
             near.read_exact(&mut buffer[..rest]).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn the_start_of_a_long_frame_behind_a_short_message_is_no_reason_for_a_new_buffer() {
+        let long = frame(LONG_FRAME as usize + 1);
+        for passed in [1, 2, 10, 11, long.len() - 1] {
+            let short = frame(5);
+            let early = Bytes::from([&*short, &*long].concat());
+            let (_far, near) = duplex(64);
+            let (mut near, mut buffer) = (ReadAhead::new(near, early), vec![0; 2 * PIECE]);
+            let start = short.len() + passed;
+            let mut left = start;
+            while left > 0 {
+                near.permit_more();
+                left -= near.read(&mut buffer[..left]).await.unwrap();
+            }
+            near.on_message();
+            assert!(!near.has_long_buffer(), "{passed} bytes of the long frame would be lost");
+            let mut left = short.len() + long.len() - start;
+            while left > 0 {
+                near.permit_more();
+                left -= near.read(&mut buffer[..left]).await.unwrap();
+            }
+            near.on_message();
+            assert!(near.has_long_buffer(), "{passed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_pass_has_no_whole_long_frame() {
+        let early = Bytes::from([&*frame(5), &*frame(LONG_FRAME as usize + 1)].concat());
+        let (_far, near) = duplex(64);
+        let mut near = ReadAhead::new(near, early);
+        assert_eq!(near.read(&mut vec![0; 4 * PIECE]).await.unwrap(), PIECE);
     }
 
     #[tokio::test]

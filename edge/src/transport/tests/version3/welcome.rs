@@ -52,6 +52,17 @@ fn a_client_that_knows_the_creation_gets_an_empty_welcome() {
 }
 
 #[test]
+fn a_welcome_completes_only_the_poll_of_a_client_without_a_welcome() {
+    let mut rig = Rig3::new(TransportProtocol::Http);
+    rig.hello(r#","maxia":0,"new":true,"eeds":null"#);
+    assert!(rig.take_attach().heartbeat);
+    // The stream has no known claim tag of its creation, so that the earlier welcome had no `born`.
+    let mut rig = Rig3::new(TransportProtocol::Http);
+    rig.hello(r#","maxia":0,"eeds":null"#);
+    assert!(!rig.take_attach().heartbeat, "each later poll would end at once");
+}
+
+#[test]
 fn a_tag_is_written_where_it_changes() {
     let mut rig = Rig3::attached(TransportProtocol::WebSocket);
     rig.core(CoreMessage::Tag(TAG));
