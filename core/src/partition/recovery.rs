@@ -200,8 +200,9 @@ fn note_loss(meta: &mut Meta, made: u64) {
         tombstones: Vec::new(),
         unwritten: None,
     });
-    // An earlier loss may have kept more streams.
-    rollback.streams_made = rollback.streams_made.min(made);
+    // An earlier proven loss may have left fewer streams.
+    let earlier = if rollback.is_proven() { rollback.streams_made } else { made };
+    rollback.streams_made = earlier.min(made);
     // The next owner restricts the time to the idle limit.
     rollback.remaining_ms = u64::MAX;
 }

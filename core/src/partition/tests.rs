@@ -7,6 +7,7 @@ mod budgets;
 mod bulk_mail;
 mod checkpoint;
 mod claim_tags;
+mod client_reports;
 mod client_reset;
 mod confirmed_changes;
 mod conversation;

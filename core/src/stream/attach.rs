@@ -29,7 +29,8 @@ impl Stream {
         self.note_written(&attach);
         let is_other = attach.created.is_some_and(|created| self.is_other_stream(created));
         if is_other || self.store_lost_writes(&attach) {
-            let cause = CloseCause::Reset(self.end_lost(turn));
+            let reporter = self.loss_reporter(&attach);
+            let cause = CloseCause::Reset(self.end_lost(reporter, turn));
             turn.effects.close(key, cause);
             return;
         }

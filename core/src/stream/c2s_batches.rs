@@ -8,6 +8,7 @@ use minerva_proto::{KillReason, MessageNumber, Payload, ReceivedTags};
 
 use super::batch_ack::BatchAck;
 use super::machine::Stream;
+use super::rollback_detection::LossReporter;
 use super::transports::{Parked, Transport};
 use super::{Intake, Millis, TransportKey, Turn};
 use crate::state::{Admission, Ended, EndedBy, Record};
@@ -53,7 +54,7 @@ impl Stream {
         }
         let bad_sack = !self.recv_sacks(key, &mut batch, turn);
         if bad_sack && self.may_be_outdated {
-            self.end_lost(turn);
+            self.end_lost(LossReporter::Client, turn);
             return;
         }
         let parked = Parked { batch, bad_sack, since: turn.now };

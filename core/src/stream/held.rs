@@ -8,6 +8,7 @@ use std::sync::Arc;
 use minerva_proto::{ClaimTag, EventNumber, MessageNumber, StreamNumber};
 
 use super::machine::Stream;
+use super::rollback_detection::LossReporter;
 use super::{AppOutput, SessionId, Turn};
 use crate::store::Epoch;
 
@@ -64,7 +65,7 @@ impl Stream {
         let is_lost = !is_other && held.is_some_and(|held| self.lacks_held(held));
         self.on_assigned(session, instance, window, turn);
         if is_lost {
-            self.end_lost(turn);
+            self.end_lost(LossReporter::Server, turn);
         }
     }
 

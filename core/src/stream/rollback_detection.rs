@@ -14,6 +14,15 @@ use super::held::differ;
 use super::machine::Stream;
 use crate::state::{Ended, EndedBy, STATE_LOST};
 
+/// The peer whose report shows that a stream lost acknowledged writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LossReporter {
+    /// The client, which can invent numbers and tags: decides about the own stream only.
+    Client,
+    /// An edge or an app instance: proves a rollback of the partition.
+    Server,
+}
+
 impl Stream {
     /// Returns true if a hello or a resumption proves that the store lost acknowledged writes of this stream.
     ///
@@ -29,6 +38,16 @@ impl Stream {
                 || attach.sack.as_ref().is_some_and(|sack| !self.could_have_received(sack))
                 || attach.resume.is_some_and(|resume| self.lacks_written(resume))
                 || !self.agrees_with(&attach.tag_history, attach.sack.as_ref()))
+    }
+
+    /// The reporter of the loss that a hello or a resumption shows.
+    pub(super) fn loss_reporter(&self, attach: &Attach) -> LossReporter {
+        match attach.resume {
+            Some(resume) if self.may_be_outdated && self.lacks_written(resume) => {
+                LossReporter::Server
+            }
+            _ => LossReporter::Client,
+        }
     }
 
     /// Takes the proofs that an earlier owner has written messages: an equal tag proves an equal message.
@@ -126,7 +145,8 @@ impl Stream {
     }
 
     /// Ends the stream with `state lost`; returns the reset.
-    pub(super) fn end_lost(&mut self, turn: &mut Turn<'_>) -> Reset {
+    pub(super) fn end_lost(&mut self, reporter: LossReporter, turn: &mut Turn<'_>) -> Reset {
+        turn.effects.proves_rollback |= reporter == LossReporter::Server;
         let reset = Reset::new(STATE_LOST, false);
         self.end(Ended { reset: reset.clone(), by: EndedBy::Core }, turn);
         reset

@@ -43,6 +43,8 @@ pub struct Effects {
     pub records: Vec<(StreamNumber, Record)>,
     /// Outputs to edges, app instances and callers.
     pub outputs: Vec<Output>,
+    /// An edge or an app instance has proven that the store lost acknowledged writes. A report of a client is no proof.
+    pub proves_rollback: bool,
     /// Bytes of messages in `records`.
     record_bytes: usize,
 }

@@ -44,7 +44,8 @@ impl PartitionStreams {
         self.links.insert(link.id, link);
         let named = self.named(&stream_key(&attach), &attach.protocol);
         if named != NamedStream::Foreign {
-            self.check_claims(named.live(), reported_tags(&attach));
+            self.check_claims(named.live(), attach.resume.map(|resume| resume.tag));
+            self.check_claims_of_client(named.live(), tags_of_client(&attach));
         }
         let number = match (named, self.refusal(&attach, named, now)) {
             (NamedStream::Live(number), _) => {
@@ -228,20 +229,23 @@ impl PartitionStreams {
             self.note_rollback(true);
             return UnknownStream::lost();
         }
+        let reports_loss = self.lost_claim(None, tags_of_client(attach)).is_some();
         match is_own {
-            true => self.tombstones.classify(&key, attach, now),
-            false => self.tombstones.classify_unknown(attach, now),
+            true => self.tombstones.classify(&key, attach, reports_loss, now),
+            false => self.tombstones.classify_unknown(attach, reports_loss, now),
         }
     }
 
     /// Classifies an unknown stream by number and tag of the creation; `None` if a tag is unknown.
+    ///
+    /// The client may have invented both, so they decide about this stream only.
     fn classify_created(&mut self, created: CreatedStream, now: Millis) -> Option<UnknownStream> {
         let (number, count) = (created.stream, created.stream.count());
         if self.streams.get(&number).is_some_and(|stream| stream.is_lost()) {
             return Some(UnknownStream::lost());
         }
         if self.is_unrecorded(number) || self.has_other_creation(number, created.tag) {
-            self.note_rollback(true);
+            self.tombstones.suspect_rollback();
             return Some(UnknownStream::lost());
         }
         // Damaged blobs may have removed the stream without a trace.
@@ -341,11 +345,10 @@ fn has_reset(attach: &Attach) -> bool {
     attach.batch.as_ref().is_some_and(|batch| batch.reset.is_some())
 }
 
-/// The claim tags that a client or an edge reports with a transport.
-fn reported_tags(attach: &Attach) -> impl Iterator<Item = ClaimTag> {
+/// The claim tags that a client reports with a transport.
+fn tags_of_client(attach: &Attach) -> impl Iterator<Item = ClaimTag> {
     let received = attach.tag_history.pairs().iter().map(|pair| pair.tag);
-    let created = attach.created.map(|created| created.tag);
-    received.chain(created).chain(attach.resume.map(|resume| resume.tag))
+    received.chain(attach.created.map(|created| created.tag))
 }
 
 /// The service and the id under which the stream of a transport is found.

@@ -132,7 +132,8 @@ impl PartitionStreams {
 
     fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
         if let Some(number) = self.transports.get(&key).copied() {
-            self.check_claims(Some(number), batch.tag_history.pairs().iter().map(|pair| pair.tag));
+            let tags = batch.tag_history.pairs().iter().map(|pair| pair.tag);
+            self.check_claims_of_client(Some(number), tags);
             self.with_client_input(number, now, effects, |s, turn| s.on_batch(key, batch, turn));
         }
     }

@@ -1,7 +1,7 @@
 //! The claims of a partition that the owner knows, as tags: detects tags of claims that the store has lost.
 //!
-//! Such a tag proves a rollback of the store, though not the loss of a particular stream. Pure; used for each tag that
-//! a client, an edge or an app instance reports.
+//! Such a tag of an edge or an app instance proves a rollback of the store, though not the loss of a particular stream. A
+//! tag of a client, which can be invented, decides about the stream of this client only. Pure.
 
 use std::collections::VecDeque;
 
@@ -47,17 +47,37 @@ impl KnownClaims {
 }
 
 impl PartitionStreams {
-    /// Notes a rollback of the store if a peer of a stream reports a claim that the store has lost.
+    /// Notes a rollback of the store if an edge or an app instance reports a claim that the store has lost.
     pub(super) fn check_claims(
         &mut self,
         stream: Option<StreamNumber>,
         tags: impl IntoIterator<Item = ClaimTag>,
     ) {
-        let is_lost =
-            |tag: &ClaimTag| self.known_claims.is_lost(*tag) && !self.is_restored(stream, *tag);
-        let Some(tag) = tags.into_iter().find(is_lost) else { return };
+        let Some(tag) = self.lost_claim(stream, tags) else { return };
         self.note_rollback(true);
         self.losses.on_lost_claim(tag);
+    }
+
+    /// As [`Self::check_claims`], for a client, which can invent tags: no proof, but a suspicion.
+    pub(super) fn check_claims_of_client(
+        &mut self,
+        stream: Option<StreamNumber>,
+        tags: impl IntoIterator<Item = ClaimTag>,
+    ) {
+        if self.lost_claim(stream, tags).is_some() {
+            self.tombstones.suspect_rollback();
+        }
+    }
+
+    /// The first of these tags whose claim the store has lost.
+    pub(super) fn lost_claim(
+        &self,
+        stream: Option<StreamNumber>,
+        tags: impl IntoIterator<Item = ClaimTag>,
+    ) -> Option<ClaimTag> {
+        let is_lost =
+            |tag: &ClaimTag| self.known_claims.is_lost(*tag) && !self.is_restored(stream, *tag);
+        tags.into_iter().find(is_lost)
     }
 
     /// Returns true if an owner has restored the numbers of a claim that the store had lost.

@@ -1,4 +1,5 @@
-//! The log lines about a rollback of the store that peers prove after the claim: one warning, and later totals. Pure.
+//! The log lines about a rollback of the store that peers prove or report after the claim: one warning, and later totals.
+//! Pure.
 //!
 //! The clients of a partition return one after another, and each may prove another lost stream. The first proof is
 //! reported at once; further lost streams are added up and reported at growing intervals.
@@ -16,8 +17,9 @@ const INTERVALS_MS: (u64, u64) = (10_000, 300_000);
 pub(super) struct LossReport {
     /// End of the log at the claim.
     log_end: LogIndex,
+    /// Whether an edge, an app instance or the store has proven the rollback. Clients can invent reports.
     is_proven: bool,
-    /// The first lost claim that a peer has reported.
+    /// The first lost claim of such a proof.
     claim: Option<ClaimTag>,
     lost: LostStreams,
     reported: Option<Reported>,
@@ -37,8 +39,9 @@ struct LostStreams {
 struct Reported {
     lost: LostStreams,
     interval_ms: u64,
-    /// No further line before this time.
+    /// No further line before this time, except the first one about a proof.
     next: Millis,
+    is_proven: bool,
 }
 
 impl LossReport {
@@ -46,12 +49,12 @@ impl LossReport {
         Self { log_end, ..Self::default() }
     }
 
-    /// A peer has proven a rollback.
+    /// An edge or an app instance has proven a rollback.
     pub(super) fn on_proof(&mut self) {
         self.is_proven = true;
     }
 
-    /// A peer has reported a claim that the store has lost.
+    /// An edge or an app instance has reported a claim that the store has lost.
     pub(super) fn on_lost_claim(&mut self, tag: ClaimTag) {
         self.is_proven = true;
         self.claim.get_or_insert(tag);
@@ -59,13 +62,11 @@ impl LossReport {
 
     /// A stream has ended with `state lost`.
     pub(super) fn on_ended(&mut self) {
-        self.is_proven = true;
         self.lost.ended += 1;
     }
 
     /// A client attaches to a stream that the store has lost without a trace.
     pub(super) fn on_unrecorded(&mut self) {
-        self.is_proven = true;
         self.lost.unrecorded += 1;
     }
 
@@ -77,14 +78,16 @@ impl LossReport {
     /// Returns true if a line is due, and counts the line as logged.
     fn take_due(&mut self, now: Millis) -> bool {
         let interval_ms = match &self.reported {
-            None if self.is_proven => INTERVALS_MS.0,
+            None if self.is_proven || self.lost != LostStreams::default() => INTERVALS_MS.0,
+            Some(last) if last.is_proven != self.is_proven => last.interval_ms,
             Some(last) if last.lost != self.lost && last.next <= now => {
                 (last.interval_ms * 2).min(INTERVALS_MS.1)
             }
             _ => return false,
         };
         let next = now.after(interval_ms);
-        self.reported = Some(Reported { lost: self.lost, interval_ms, next });
+        let (lost, is_proven) = (self.lost, self.is_proven);
+        self.reported = Some(Reported { lost, interval_ms, next, is_proven });
         true
     }
 }
@@ -106,7 +109,11 @@ impl PartitionStreams {
         let is_live = |number: &&StreamNumber| {
             self.streams.get(number).is_some_and(|stream| !stream.state().is_ended())
         };
-        let LossReport { log_end, claim, lost, .. } = &self.losses;
+        let LossReport { log_end, claim, lost, is_proven, .. } = &self.losses;
+        let event = match is_proven {
+            true => "the store lost acknowledged writes before this claim",
+            false => "clients alone report that the store lost writes before this claim",
+        };
         tracing::warn!(
             partition = self.partition,
             epoch = %self.epoch,
@@ -116,7 +123,7 @@ impl PartitionStreams {
             streams_lost = lost.ended,
             streams_unrecorded = lost.unrecorded,
             streams_kept = self.streams.keys().filter(is_live).count(),
-            "the store lost acknowledged writes before this claim; the affected streams end with `state lost`"
+            "{event}; the affected streams end with `state lost`"
         );
     }
 }
@@ -142,6 +149,18 @@ mod tests {
             assert!(report.take_due(Millis(begin)), "{interval}");
         }
         assert_eq!(report.lost, LostStreams { ended: 1, unrecorded: 7 });
+    }
+
+    #[test]
+    fn a_proof_after_the_reports_of_clients_is_logged_at_once() {
+        let mut report = LossReport::new(LogIndex(7));
+        report.on_ended();
+        assert!(report.take_due(Millis(0)) && !report.is_proven);
+        report.on_proof();
+        assert!(report.take_due(Millis(1)) && report.is_proven);
+        assert!(!report.take_due(Millis(2)));
+        report.on_ended();
+        assert_eq!(report.deadline(), Some(Millis(10_001)));
     }
 
     #[test]

@@ -60,8 +60,10 @@ pub(super) struct Tombstones {
     ends: HashMap<StreamKey, Tombstone>,
     /// The keys of `ends`, the oldest first.
     order: VecDeque<StreamKey>,
-    /// A peer has proven that the store rolled back before the claim of this owner.
+    /// An edge, an app instance or the store has proven that the store rolled back before the claim of this owner.
     rollback_proven: bool,
+    /// A client reports a loss. Later owners get the tombstones and unwritten numbers then; no answer depends on that.
+    rollback_suspected: bool,
     /// Streams that the store had recorded at the first claim after the rollback.
     streams_made: u64,
     /// Until this time an unknown stream is undecided: the peers that can prove a loss have returned by then.
@@ -78,17 +80,19 @@ impl Tombstones {
             ends: HashMap::new(),
             order: VecDeque::new(),
             rollback_proven: false,
+            rollback_suspected: false,
             streams_made: meta.streams_made,
             decided_from: after(grace_ms),
             idle_from: after(idle_ms),
         };
-        if let Some(StoreRollback { streams_made, remaining_ms, tombstones: ends, .. }) =
-            &meta.rollback
-        {
-            tombstones.rollback_proven = true;
-            tombstones.streams_made = *streams_made;
-            tombstones.idle_from = after(idle_ms.min(*remaining_ms));
-            for StoredTombstone { service, id, is_lost, key } in ends {
+        if let Some(rollback) = &meta.rollback {
+            tombstones.rollback_suspected = true;
+            if rollback.is_proven() {
+                tombstones.rollback_proven = true;
+                tombstones.streams_made = rollback.streams_made;
+                tombstones.idle_from = after(idle_ms.min(rollback.remaining_ms));
+            }
+            for StoredTombstone { service, id, is_lost, key } in &rollback.tombstones {
                 let (reset, late_until) = (None, None);
                 let protocol = key.map_or(StreamProtocol::V2, |key| StreamProtocol::V3 { key });
                 let end = Tombstone { is_lost: *is_lost, reset, late_until, protocol };
@@ -98,10 +102,11 @@ impl Tombstones {
         tombstones
     }
 
-    /// The rollback to write into a checkpoint; `None` if none was proven, or the idle limit has passed since.
+    /// The rollback to write into a checkpoint; `None` if none was proven or suspected, or the idle limit has passed since.
     pub(super) fn rollback(&self, now: Millis) -> Option<StoreRollback> {
         let remaining_ms = self.idle_from.0.saturating_sub(now.0);
-        if !self.rollback_proven || remaining_ms == 0 {
+        let is_noted = self.rollback_proven || self.rollback_suspected;
+        if !is_noted || remaining_ms == 0 {
             return None;
         }
         let end = |key: &StreamKey| {
@@ -112,7 +117,7 @@ impl Tombstones {
         let ends = self.order.iter().filter_map(end).collect();
         Some(StoreRollback {
             streams_made: self.streams_made,
-            remaining_ms,
+            remaining_ms: if self.rollback_proven { remaining_ms } else { 0 },
             tombstones: ends,
             unwritten: None,
         })
@@ -162,7 +167,12 @@ impl Tombstones {
         }
     }
 
-    /// Records whether a peer has proven a rollback of the store.
+    /// Records that a client reports a loss, which may be invented.
+    pub(super) fn suspect_rollback(&mut self) {
+        self.rollback_suspected = true;
+    }
+
+    /// Records whether an edge, an app instance or the store has proven a rollback.
     pub(super) fn note_rollback(&mut self, is_proven: bool) {
         self.rollback_proven |= is_proven;
     }
@@ -178,19 +188,32 @@ impl Tombstones {
     }
 
     /// Classifies an unknown stream by the hello or the resumption of a transport.
-    pub(super) fn classify(&self, key: &StreamKey, attach: &Attach, now: Millis) -> UnknownStream {
+    ///
+    /// `reports_loss`: the client reports a claim that the store has lost.
+    pub(super) fn classify(
+        &self,
+        key: &StreamKey,
+        attach: &Attach,
+        reports_loss: bool,
+        now: Millis,
+    ) -> UnknownStream {
         match self.ends.get(key).map(|end| end.is_lost) {
             Some(true) => UnknownStream::lost(),
             Some(false) => UnknownStream::NotFound,
-            None => self.classify_unknown(attach, now),
+            None => self.classify_unknown(attach, reports_loss, now),
         }
     }
 
     /// As [`Self::classify`], for a stream without a tombstone.
-    pub(super) fn classify_unknown(&self, attach: &Attach, now: Millis) -> UnknownStream {
+    pub(super) fn classify_unknown(
+        &self,
+        attach: &Attach,
+        reports_loss: bool,
+        now: Millis,
+    ) -> UnknownStream {
         if now >= self.idle_from || self.was_recorded(attach) {
             UnknownStream::NotFound
-        } else if self.rollback_proven {
+        } else if self.rollback_proven || reports_loss {
             UnknownStream::lost()
         } else if now < self.decided_from && has_history(attach) {
             UnknownStream::Undecided
@@ -214,154 +237,4 @@ pub(super) fn has_history(attach: &Attach) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use minerva_proto::link::Resume;
-
-    use minerva_proto::{ClaimTag, StreamNumber};
-
-    use super::*;
-    use crate::partition::tests::hello;
-
-    const V2: StreamProtocol = StreamProtocol::V2;
-    const GRACE: u64 = 2_000;
-    const IDLE: u64 = 120_000;
-    const CLAIMED: u64 = 1_000_000;
-
-    fn tombstones() -> Tombstones {
-        Tombstones::new(&meta(None), Millis(CLAIMED), GRACE, IDLE)
-    }
-
-    fn meta(rollback: Option<StoreRollback>) -> Meta {
-        Meta { streams_made: 5, rollback, ..Meta::default() }
-    }
-
-    fn key(number: usize) -> StreamKey {
-        ("default".into(), hello(1, &format!("stream{number}")).stream_id)
-    }
-
-    fn ended(reason: &str) -> Ended {
-        Ended { reset: Reset::new(reason, true), by: EndedBy::App }
-    }
-
-    fn without_history() -> Attach {
-        Attach { create: false, ..hello(1, "stream0") }
-    }
-
-    fn resumed(stream: StreamNumber) -> Attach {
-        let resume = Some(Resume { stream, next_s2c: None, tag: ClaimTag::UNKNOWN });
-        Attach { resume, ..without_history() }
-    }
-
-    #[test]
-    fn the_oldest_tombstone_is_dropped_beyond_the_limit() {
-        for (count, is_first_kept) in
-            [(MAX_TOMBSTONES - 1, true), (MAX_TOMBSTONES, true), (MAX_TOMBSTONES + 1, false)]
-        {
-            let mut tombstones = tombstones();
-            (0..count)
-                .for_each(|number| tombstones.add(key(number), &ended(STATE_LOST), V2, Millis(0)));
-            let first = tombstones.classify(&key(0), &without_history(), Millis(CLAIMED));
-            assert_eq!(first == UnknownStream::lost(), is_first_kept, "{count}");
-            let last = tombstones.classify(&key(count - 1), &without_history(), Millis(CLAIMED));
-            assert_eq!(last, UnknownStream::lost());
-            assert_eq!((tombstones.ends.len(), tombstones.order.len()), {
-                let kept = count.min(MAX_TOMBSTONES);
-                (kept, kept)
-            });
-        }
-    }
-
-    #[test]
-    fn an_unknown_stream_is_lost_only_after_a_proven_rollback() {
-        let seen = Attach { seen_ack: Sack::up_to(3), ..without_history() };
-        let has = Attach { sack: Some(Sack::up_to(0)), ..without_history() };
-        let (undecided, not_found, lost) =
-            (&UnknownStream::Undecided, &UnknownStream::NotFound, &UnknownStream::lost());
-        // During the grace time, until the idle limit, and after the idle limit.
-        let cases = [
-            (without_history(), false, [not_found, not_found, not_found]),
-            (without_history(), true, [lost, lost, not_found]),
-            (seen.clone(), false, [undecided, not_found, not_found]),
-            (seen, true, [lost, lost, not_found]),
-            (has.clone(), false, [undecided, not_found, not_found]),
-            (has, true, [lost, lost, not_found]),
-            (resumed(StreamNumber(6)), false, [undecided, not_found, not_found]),
-            (resumed(StreamNumber(6)), true, [lost, lost, not_found]),
-            (resumed(StreamNumber(5)), false, [not_found, not_found, not_found]),
-            (resumed(StreamNumber(5)), true, [not_found, not_found, not_found]),
-        ];
-        for (attach, is_proven, expected) in cases {
-            let mut tombstones = tombstones();
-            tombstones.note_rollback(is_proven);
-            tombstones.note_rollback(false);
-            let limits = [(0, GRACE - 1), (GRACE, IDLE - 1), (IDLE, 10 * IDLE)];
-            for ((first, last), expected) in limits.into_iter().zip(expected) {
-                for after in [first, last] {
-                    let now = Millis(CLAIMED + after);
-                    let shown = format!("{is_proven} after {after}: {attach:?}");
-                    assert_eq!(tombstones.classify(&key(0), &attach, now), *expected, "{shown}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_end_without_a_loss_is_not_reported_as_lost() {
-        let mut tombstones = tombstones();
-        tombstones.add(key(0), &ended("over"), V2, Millis(0));
-        tombstones.note_rollback(true);
-        let attach = without_history();
-        assert_eq!(tombstones.classify(&key(0), &attach, Millis(CLAIMED)), UnknownStream::NotFound);
-        tombstones.add(key(0), &ended(STATE_LOST), V2, Millis(0));
-        assert_eq!(
-            tombstones.classify(&key(0), &attach, Millis(CLAIMED + IDLE)),
-            UnknownStream::lost()
-        );
-    }
-
-    #[test]
-    fn a_tombstone_of_this_owner_has_the_reset() {
-        let mut tombstones = tombstones();
-        assert_eq!(tombstones.reset(&key(0)), None);
-        tombstones.add(key(0), &ended("over"), V2, Millis(0));
-        assert_eq!(tombstones.reset(&key(0)), Some(&Reset::new("over", true)));
-        tombstones.note_rollback(true);
-        let now = Millis(CLAIMED);
-        let meta = meta(tombstones.rollback(now));
-        assert_eq!(Tombstones::new(&meta, now, GRACE, IDLE).reset(&key(0)), None);
-    }
-
-    #[test]
-    fn the_next_owner_classifies_like_this_one() {
-        let mut tombstones = tombstones();
-        tombstones.add(key(0), &ended(STATE_LOST), V2, Millis(0));
-        tombstones.add(key(1), &ended("over"), V2, Millis(0));
-        assert_eq!(tombstones.rollback(Millis(CLAIMED)), None, "no rollback was proven");
-        tombstones.note_rollback(true);
-        let at = |left| Millis(CLAIMED + IDLE - left);
-        for (left, is_kept) in [(IDLE, true), (1, true), (0, false)] {
-            let rollback = tombstones.rollback(at(left));
-            assert_eq!(rollback.is_some(), is_kept, "{left}");
-            // One more stream was made since the rollback.
-            let meta = Meta { streams_made: 6, ..meta(rollback) };
-            let next = Tombstones::new(&meta, at(left), GRACE, IDLE);
-            let classified = |after| {
-                let of = |number, attach| next.classify(&key(number), &attach, after);
-                [
-                    of(0, without_history()),
-                    of(1, without_history()),
-                    of(2, without_history()),
-                    of(3, resumed(StreamNumber(6))),
-                ]
-            };
-            let (lost, not_found) = (UnknownStream::lost, || UnknownStream::NotFound);
-            if is_kept {
-                let (before, after) = (Millis(CLAIMED + IDLE - 1), Millis(CLAIMED + IDLE));
-                assert_eq!(classified(before), [lost(), not_found(), lost(), lost()]);
-                assert_eq!(classified(after), [lost(), not_found(), not_found(), not_found()]);
-            } else {
-                assert!(classified(at(left)).iter().all(|unknown| *unknown == not_found()));
-            }
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use super::super::mailbox::MailReceiver;
 use super::super::recovery::ForgottenStream;
 use super::PartitionStreams;
 use super::waiting_mail::WaitingMail;
-use crate::state::Record;
+use crate::state::{EndedBy, Record};
 use crate::stream::{
     AppOutput, Effects, Intake, Millis, Output, RefusedReason, Stream, TransportKey,
 };
@@ -169,6 +169,7 @@ impl PartitionStreams {
     }
 
     fn count(&mut self, effects: &Effects) {
+        self.note_rollback(effects.proves_rollback);
         effects.records.iter().for_each(|(_, record)| self.count_record(record));
         effects.outputs.iter().for_each(|output| self.count_output(output));
         self.budgets.blocked.export();
@@ -179,7 +180,8 @@ impl PartitionStreams {
         if let Record::Ended(ended) = record
             && ended.is_loss()
         {
-            self.note_rollback(true);
+            self.tombstones.suspect_rollback();
+            self.note_rollback(ended.by == EndedBy::App);
             self.losses.on_ended();
         }
         let counters = &self.counters;

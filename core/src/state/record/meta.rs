@@ -25,17 +25,25 @@ pub struct Meta {
     pub checkpoint: Option<CheckpointSummary>,
 }
 
-/// A proven rollback of the store. Clients of lost streams may still reconnect.
+/// A proven or reported rollback of the store. Clients of lost streams may still reconnect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreRollback {
     /// Number of streams that the store had after the rollback.
     pub streams_made: u64,
-    /// Remaining time in which clients may reconnect, in milliseconds.
+    /// Remaining time in which clients may reconnect, in milliseconds. 0: clients alone report the rollback, so no answer to
+    /// other clients depends on it.
     pub remaining_ms: u64,
     /// Streams that ended since.
     pub tombstones: Vec<StoredTombstone>,
     /// Messages that this owner has not written to a transport; only in the last checkpoint.
     pub unwritten: Option<UnwrittenMessages>,
+}
+
+impl StoreRollback {
+    /// Returns false if clients alone report the rollback.
+    pub fn is_proven(&self) -> bool {
+        self.remaining_ms > 0
+    }
 }
 
 /// The end of a forgotten stream, kept after a rollback of the store.
