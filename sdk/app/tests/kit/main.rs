@@ -2,13 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod agent;
 mod chat;
+#[path = "../../examples/agent/conversation.rs"]
+mod conversation;
 mod crashes;
 mod files;
 mod kinds;
+#[path = "../../examples/agent/model.rs"]
+mod model;
 mod panics;
 #[path = "../../examples/chat/room.rs"]
 mod room;
+#[path = "../../examples/agent/serve.rs"]
+mod serve;
+#[path = "../../examples/agent/store.rs"]
+mod store;
 mod streams;
 
 use minerva_app::testing::{Client, ClientStream, Kit};
