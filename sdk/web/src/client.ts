@@ -15,12 +15,15 @@ import { byteLength, checkMessage, type Message } from './message.js';
 import { checkOptions, resolveAll, resolveService, type MinervaOptions, type ServiceUrl } from './options.js';
 import { Qan } from './lazy_qan.js';
 import type { QanHandler } from './qan.js';
+import type { Held, SessionHooks, SessionHost } from './session/host.js';
+import type { SessionStart } from './stream/session_start.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 
 export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { ServiceUrl } from './options.js';
 export type { TransportChange } from './events.js';
+export type { Rejoin, Unsent } from './session/host.js';
 
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export const HIGH_WATER = 256 * 1024;
@@ -64,7 +67,7 @@ export interface MinervaStream {
  */
 export class MinervaStream extends EventTarget {
   /** Id of the stream. The id is a secret: its holder can read and write the stream. */
-  readonly id = newStreamId();
+  id = newStreamId();
   /** Handler of `message` events: `stream.onmessage = ({ data }) => show(data)`. */
   onmessage: Handler<'message'> = null;
   /** Handler of `transport` events; see `TransportChange`. */
@@ -75,9 +78,18 @@ export class MinervaStream extends EventTarget {
   onproblem: Handler<'problem'> = null;
   /** Handler of the `end` event; see `End`. */
   onend: Handler<'end'> = null;
+  /** Handler of `rejoin` events of a session; see `Rejoin`. */
+  onrejoin: Handler<'rejoin'> = null;
   /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
   onupload: Handler<'upload'> = null;
-  #driver: Driver;
+  #driver!: Driver;
+  /** Messages that wait for the session, and its module once loaded; null without a session. */
+  #held: Held[] | null = null;
+  #session: SessionHooks | null = null;
+  /** Calls that wait for the stream of the session, and for its held messages. */
+  #onOpen: (() => void)[] = [];
+  #onRelease: (() => void)[] = [];
+  #isOpen = true;
   /** URL of the service, for log lines. */
   #service: string;
   /** Promises of unacknowledged messages, by message number. */
@@ -100,19 +112,60 @@ export class MinervaStream extends EventTarget {
   constructor(url: ServiceUrl = '/_minerva/', options: MinervaOptions = {}) {
     super();
     checkOptions(options);
-    const { transport = 'auto', version = 'auto', longUrl, credentials, ...rest } = options;
+    const { transport = 'auto', version = 'auto', longUrl, credentials, session, scope, busy, rewind, ...rest } = options;
     const long = longUrl === undefined ? null : resolveService(longUrl);
     const endpoints = new Endpoints(resolveAll(url), credentials, long);
     this.#service = String(endpoints.bases);
     const beforeUpload = (): void => this.#dispatch('upload', null);
-    this.#driver = new Driver(
-      endpoints,
-      { ...rest, id: this.id, resumeKey: VERSION_3 ? newResumeKey() : '', version, kind: transport, random: Math.random, beforeUpload },
-      (output) => this.#onOutput(output),
-      () => this.#onIdle(),
-    );
+    const open = (id: string, resumeKey: string, start?: SessionStart): Driver => {
+      const parts = { ...rest, id, resumeKey, session: start, version: session ? 3 : version };
+      const driver: Driver = new Driver(
+        endpoints,
+        { ...parts, kind: transport, random: Math.random, beforeUpload },
+        // A stream that is over may be followed by another one of the session.
+        (output) => driver === this.#driver && this.#onOutput(output),
+        () => this.#onIdle(),
+      );
+      this.id = id;
+      return (this.#driver = driver);
+    };
+    const driver = open(this.id, VERSION_3 ? newResumeKey() : '');
+    if (VERSION_3 && session !== undefined) {
+      this.#isOpen = false;
+      const host: SessionHost = {
+        waiting: (this.#held = []),
+        attach: (hooks) => (this.#session = hooks),
+        open: (...stream) => {
+          const opened = open(...stream);
+          if (!stream[2]) this.#release();
+          opened.start();
+          this.#isOpen = true;
+          for (const call of this.#onOpen.splice(0)) call();
+        },
+        release: () => this.#release(),
+        rejoin: (data) => this.#dispatch('rejoin', data),
+        giveUp: (reason) => this.#onEnd({ reason, applicationLevel: false, by: 'client' }),
+      };
+      const settings = { session, scope, busy, rewind, url: String(endpoints.bases[0]) };
+      import('./session.js')
+        .then(({ openSession }) => openSession(settings, host))
+        .catch((error: unknown) => {
+          host.giveUp('session.mjs failed');
+          throw error;
+        });
+    }
     // Deferred, so that the caller can set handlers first.
-    queueMicrotask(() => this.#driver.run());
+    else queueMicrotask(() => driver.start());
+  }
+
+  /**
+   * Ends the stream of a session on the server and deletes the stored state, as at logout. Fulfilled at the end; also if nothing
+   * is stored.
+   *
+   *     await MinervaStream.forget(`board-7/${user}`);
+   */
+  static async forget(session: string, scope: 'tab' | 'origin' = 'tab'): Promise<void> {
+    if (VERSION_3) await (await import('./session.js')).forget(MinervaStream, session, scope);
   }
 
   /**
@@ -138,12 +191,32 @@ export class MinervaStream extends EventTarget {
     const { machine } = this.#driver;
     const message = checkMessage(value, machine.version, machine.maxMessage);
     if (this.bufferedAmount + byteLength(message) > MAX_BUFFERED) throw new MinervaError('send buffer full: await ready');
-    const number = machine.send(message);
-    const sent = new Promise<void>((resolve, reject) => this.#sends.set(number, { resolve, reject }));
+    const sent = new Promise<void>((resolve, reject) => {
+      const send = { message, resolve, reject };
+      if (VERSION_3 && this.#held) {
+        this.#held.push(send);
+        this.#session?.storeHeld(message);
+      } else this.#number(send);
+    });
     // Callers that ignore the promise receive the `end` event instead of an unhandled rejection.
     sent.catch(() => {});
     this.#driver.schedule();
     return sent;
+  }
+
+  #number(send: Held): void {
+    const number = this.#driver.machine.send(send.message);
+    this.#sends.set(number, send);
+    if (VERSION_3) this.#session?.storeSent(number, send.message);
+  }
+
+  /** Numbers the messages that have waited for the session. */
+  #release(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const send of held) this.#number(send);
+    for (const call of this.#onRelease.splice(0)) call();
+    this.#driver.schedule();
   }
 
   /**
@@ -168,6 +241,11 @@ export class MinervaStream extends EventTarget {
   /** Current state; `onstate` reports changes. */
   get state(): State {
     return this.#driver.machine.state;
+  }
+
+  /** True if messages and position of the session are stored; false without a session or without usable storage. */
+  get stored(): boolean {
+    return VERSION_3 && !!this.#session?.stored;
   }
 
   /** Version of the protocol, 2 or 3; 0 before it is known. Only version 3 carries binary messages. */
@@ -271,8 +349,12 @@ export class MinervaStream extends EventTarget {
   reset(reason = ''): void {
     checkReason(reason);
     if (!this.#error) this.#refuseCalls(reason);
-    this.#driver.machine.reset(reason, now());
-    this.#driver.schedule();
+    const call = (): void => {
+      this.#driver.machine.reset(reason, now());
+      this.#driver.schedule();
+    };
+    if (!VERSION_3 || this.#isOpen) call();
+    else this.#onOpen.push(call);
   }
 
   /**
@@ -293,8 +375,12 @@ export class MinervaStream extends EventTarget {
     checkReason(reason);
     if (this.#end) return this.#closed(this.#end);
     if (!this.#error) this.#refuseCalls(reason);
-    this.#driver.machine.close(reason, now());
-    this.#driver.schedule();
+    const call = (): void => {
+      this.#driver.machine.close(reason, now());
+      this.#driver.schedule();
+    };
+    if (VERSION_3 && this.#held) this.#onRelease.push(call);
+    else call();
     return new Promise((resolve) => this.addEventListener('end', ({ data }) => resolve(this.#closed(data))));
   }
 
@@ -328,6 +414,7 @@ export class MinervaStream extends EventTarget {
   #onOutput(output: AppOutput): void {
     switch (output.do) {
       case 'deliver':
+        if (VERSION_3) this.#session?.moveTo(output.number + 1);
         if (this.#qan) return this.#qan.recv(output.message);
         for (const inbox of this.#inboxes) inbox.push(output.message);
         this.#applyBackPressure();
@@ -335,7 +422,9 @@ export class MinervaStream extends EventTarget {
       case 'acked':
         this.#sends.get(output.number)?.resolve();
         this.#sends.delete(output.number);
-        return;
+        return VERSION_3 ? this.#session?.freeSent(output.number) : undefined;
+      case 'welcome':
+        return VERSION_3 ? this.#session?.begin(output.born, output.from, output.own) : undefined;
       case 'transport':
         return this.#dispatch('transport', { kind: output.kind, why: output.why });
       case 'state':
@@ -344,7 +433,7 @@ export class MinervaStream extends EventTarget {
         logProblem(output.problem, this.#service);
         return this.#dispatch('problem', output.problem);
       case 'end':
-        return this.#onEnd(output.end);
+        if (!VERSION_3 || !this.#session?.end(output.end.reason)) this.#onEnd(output.end);
     }
   }
 
@@ -366,6 +455,7 @@ export class MinervaStream extends EventTarget {
     const error = this.#refuseCalls(end.reason);
     for (const { reject } of this.#sends.values()) reject(error);
     this.#sends.clear();
+    if (VERSION_3) for (const { reject } of this.#held ?? []) reject(error);
     for (const inbox of this.#inboxes) inbox.end();
     this.#dispatch('end', end);
   }

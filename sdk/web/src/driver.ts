@@ -28,8 +28,9 @@ export class Driver {
   readonly machine: StreamMachine;
   #transports = new Map<number, TransportHandle>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #stopListening: () => void;
-  #running = false;
+  #stopListening = (): void => {};
+  /** A run is under way; also before the start, so that no earlier call opens a transport. */
+  #running = true;
   #diagnosing = false;
   #scheduled = false;
 
@@ -48,7 +49,13 @@ export class Driver {
     this.machine = new StreamMachine({ ...options, known, ...(VERSION_3 && VERSION_2.has(String(endpoints.bases)) && { version: 2 }) });
     this.machine.away = !base;
     this.machine.urls = endpoints.bases.length;
-    this.#stopListening = base ? listenToPage(this.#onEvent) : () => {};
+  }
+
+  /** Opens the first transport. */
+  start(): void {
+    this.#running = false;
+    if (this.endpoints.bases.length > 0) this.#stopListening = listenToPage(this.#onEvent);
+    this.run();
   }
 
   /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */

@@ -1,5 +1,6 @@
 /** Events of a stream and the types of their data. Used by the client. */
 import type { Message } from './message.js';
+import type { Rejoin } from './session/host.js';
 import type { End, Kind, Problem, State } from './stream/types.js';
 
 /**
@@ -30,6 +31,8 @@ export interface StreamEvents {
   problem: Problem | null;
   /** The stream ended; only the last `transport` and `state` events follow. */
   end: End;
+  /** The page has taken over the stream of an earlier page load, or that stream is over and a new one begins. */
+  rejoin: Rejoin;
   /** An HTTP request, a poll for instance, is about to start; messages sent in the handler share an upload. */
   upload: null;
 }

@@ -32,6 +32,20 @@ export interface MinervaOptions {
    */
   readonly credentials?: RequestCredentials;
   /**
+   * Name of a session: the stream outlives the page, with the own messages that are not acknowledged. Needs version 3. Put the
+   * user into the name, and call `MinervaStream.forget` at logout.
+   */
+  readonly session?: string;
+  /** Pages that continue the session: later loads of this tab (default), or any page of the origin, one at a time. */
+  readonly scope?: 'tab' | 'origin';
+  /** If another page has the session, as after the duplication of a tab: begin a new one (default), wait, or take it over. */
+  readonly busy?: 'new' | 'wait' | 'steal';
+  /**
+   * Messages that a later page load receives again, if the application retains them: all (default), those that the earlier page
+   * had not received (`unseen`), those that no page has received (`new`), or from a message number on.
+   */
+  readonly rewind?: 'all' | 'unseen' | 'new' | number;
+  /**
    * URL of the service for long HTTP requests, on a host name of its own: browsers open six HTTP/1.1 connections per
    * host name. Used beside the first URL of the service.
    */
@@ -48,6 +62,7 @@ export function checkOptions(options: MinervaOptions): void {
   const rules: [boolean, string][] = [
     [['auto', ...KINDS].includes(transport), `transport is auto, ${KINDS.join(', ')}`],
     [VERSION_3 ? ['auto', 2, 3].includes(version) : version !== 3, VERSION_3 ? 'version is auto, 2 or 3' : 'load client3.js'],
+    [VERSION_3 || options.session === undefined, 'sessions need client3.js'],
     [CREDENTIALS.includes(credentials), `credentials is ${CREDENTIALS.join(', ')}`],
     [isText && new TextEncoder().encode(cred).length <= MAX_CRED, `cred is text of at most ${MAX_CRED} bytes in UTF-8`],
     [Number.isInteger(heartbeat) && heartbeat > 0 && heartbeat <= MAX_HEARTBEAT, `heartbeat is 1 to ${MAX_HEARTBEAT} s`],

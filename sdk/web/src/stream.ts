@@ -49,6 +49,7 @@ export class StreamMachine {
   constructor(readonly options: StreamOptions) {
     const { random, kind, known, beforeUpload, heartbeat = DEFAULT_HEARTBEAT } = options;
     const policy = (this.#policy = new TransportPolicy(this.#transports, random, kind, known, heartbeat * 1000));
+    if (VERSION_3 && options.session) this.#channel.restore(options.session.restored, options.session.own);
     this.#factory = new TransportFactory(this.#channel, options, heartbeat);
     const parts = { transports: this.#transports, channel: this.#channel, connection: this.#connection };
     const context = { ...parts, policy, outputs: this.#outputs, random, beforeUpload };
@@ -124,9 +125,9 @@ export class StreamMachine {
     this.setPaused(true);
   }
 
-  /** False as long as every hello was refused. */
+  /** False as long as every hello was refused, unless an earlier page has made the stream. */
   get #mayExist(): boolean {
-    return this.#factory.hellosSent > this.#factory.hellosRefused;
+    return this.#factory.hellosSent > this.#factory.hellosRefused || (VERSION_3 && !!this.options.session);
   }
 
   /** Resets the stream once all queued messages are acknowledged. */
@@ -331,7 +332,7 @@ export class StreamMachine {
       }
       case 'welcome':
         this.maxMessage = frame.max ?? this.maxMessage;
-        this.#negotiation?.onWelcome(transport, frame.born);
+        this.#negotiation?.onWelcome(transport, frame);
         return this.#onCreated(transport);
       default:
         return frame.type !== 'compressed';

@@ -18,15 +18,16 @@ test('calls and messages keep their order while the module is loading, and after
   let number = 0;
   const count = (): string => `${(number += 1)}#`;
   qan.recv(count());
-  await qan.notify('b');
-  // Messages of other turns arrive around the end of the loading.
-  for (let turn = 0; turn < 20; turn += 1) {
+  const notified = qan.notify('b');
+  // Messages arrive while the module is loading, and around the end of the loading.
+  for (let turn = 0; turn < 100; turn += 1) {
     qan.recv(count());
     await null;
     qan.recv(count());
   }
+  await notified;
   assert.deepEqual(sent, ['a|1Q', 'b#']);
-  assert.deepEqual(heard, Array.from({ length: 41 }, (_, index) => `${index + 1}`));
+  assert.deepEqual(heard, Array.from({ length: 201 }, (_, index) => `${index + 1}`));
   qan.recv('no|1E');
   await assert.rejects(asked, /no/);
   assert(await asked.catch((error: unknown) => error instanceof QanError));

@@ -10,6 +10,7 @@ export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { ServiceUrl } from './options.js';
 export type { TransportChange } from './events.js';
+export type { Rejoin, Unsent } from './session/host.js';
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
 export declare const HIGH_WATER: number;
 /** Upper bound of unacknowledged bytes; `MinervaStream.send` rejects messages beyond this bound. */
@@ -36,7 +37,7 @@ export interface MinervaStream {
 export declare class MinervaStream extends EventTarget {
     #private;
     /** Id of the stream. The id is a secret: its holder can read and write the stream. */
-    readonly id: string;
+    id: string;
     /** Handler of `message` events: `stream.onmessage = ({ data }) => show(data)`. */
     onmessage: Handler<'message'>;
     /** Handler of `transport` events; see `TransportChange`. */
@@ -47,6 +48,8 @@ export declare class MinervaStream extends EventTarget {
     onproblem: Handler<'problem'>;
     /** Handler of the `end` event; see `End`. */
     onend: Handler<'end'>;
+    /** Handler of `rejoin` events of a session; see `Rejoin`. */
+    onrejoin: Handler<'rejoin'>;
     /** Handler of `upload` events: `stream.onupload = () => stream.send(position())` adds a message to the request. */
     onupload: Handler<'upload'>;
     /**
@@ -56,6 +59,13 @@ export declare class MinervaStream extends EventTarget {
      * relative URL outside of a page, as during server-side rendering, the stream stays `connecting` and opens nothing.
      */
     constructor(url?: ServiceUrl, options?: MinervaOptions);
+    /**
+     * Ends the stream of a session on the server and deletes the stored state, as at logout. Fulfilled at the end; also if nothing
+     * is stored.
+     *
+     *     await MinervaStream.forget(`board-7/${user}`);
+     */
+    static forget(session: string, scope?: 'tab' | 'origin'): Promise<void>;
     /**
      * Queues a message: text, or binary as `ArrayBuffer` or a view, which is copied; at most 1,048,575 bytes. The promise is
      * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid, the
@@ -79,6 +89,8 @@ export declare class MinervaStream extends EventTarget {
     get bufferedAmount(): number;
     /** Current state; `onstate` reports changes. */
     get state(): State;
+    /** True if messages and position of the session are stored; false without a session or without usable storage. */
+    get stored(): boolean;
     /** Version of the protocol, 2 or 3; 0 before it is known. Only version 3 carries binary messages. */
     get version(): number;
     /** Reason for which the stream is not open; null without a known one. `onproblem` reports changes. */

@@ -16,6 +16,8 @@ export declare class Driver {
      * opened.
      */
     constructor(endpoints: Endpoints, options: StreamOptions, onOutput: (output: AppOutput) => void, onIdle: () => void);
+    /** Opens the first transport. */
+    start(): void;
     /** Schedules one run at the end of this turn, so that messages sent in one turn share a write. */
     schedule(): void;
     /** Executes outputs until the machine has none left, then sets the timer. */

@@ -3,6 +3,7 @@
  * without version 3 leads to version 2 once. Applies refusals that concern the stream. Used by the stream machine.
  */
 import type { Opener, OpenerContext } from './opener.js';
+import type { Welcome } from '../frames3.js';
 import type { Refusal } from './refusal.js';
 import { TAG_LENGTH, type TransportFactory } from './transport_factory.js';
 import type { End, Transport } from './types.js';
@@ -19,10 +20,17 @@ export class Negotiation {
   ) {}
 
   /** Records that the server has accepted version 3 on a transport. */
-  onWelcome(transport: Transport, born: string | undefined): void {
+  onWelcome(transport: Transport, { born, from = 0, own = 0 }: Welcome): void {
     const { factory } = this;
-    factory.mayFallBack = false;
+    const { channel, outputs } = this.context;
     factory.born ??= born;
+    if (!channel.created) outputs.push({ do: 'welcome', from, own, born: factory.born ?? '' });
+    if (factory.adopting) {
+      channel.begin(from, own);
+      transport.nextIn = from;
+    }
+    factory.adopting = undefined;
+    factory.mayFallBack = false;
     transport.tag ||= born?.slice(-TAG_LENGTH) ?? '';
   }
 

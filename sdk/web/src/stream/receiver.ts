@@ -22,6 +22,12 @@ export class Receiver {
   /** Last SACK text sent to the server. */
   #lastSent = formatSack(this.#window.sack());
 
+  /** Begins with message `first`, before any message was received. */
+  skipTo(first: number): void {
+    this.#window.skipTo(first);
+    this.#lastSent = formatSack(this.#window.sack());
+  }
+
   /**
    * Accepts the next message of a transport. The SACK may be delayed by `maxDelay` ms, unless a message is missing.
    * `conflict`: the message was received with another claim tag.

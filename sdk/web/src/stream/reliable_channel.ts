@@ -9,6 +9,7 @@ import { SendQueue } from '../window/send_queue.js';
 import { MAX_ACK_DELAY, MAX_HTTP_ACK_DELAY } from './delayed_ack.js';
 import { InFlight } from './in_flight.js';
 import { Receiver } from './receiver.js';
+import type { SessionStart } from './session_start.js';
 import type { Output, Transport } from './types.js';
 
 /**
@@ -24,6 +25,8 @@ export type FrameResult = 'progress' | 'duplicate' | 'violation' | 'conflict';
 export const RESET_TIMEOUT = 120_000;
 
 export class ReliableChannel {
+  /** Number of the first message to be delivered. */
+  #first = 0;
   /** Message counts for `Counters`. */
   readonly counts = { sent: 0, acknowledged: 0, received: 0 };
   /** The server has confirmed the creation of the stream: a StreamCreated frame, or a welcome of version 3. */
@@ -37,6 +40,19 @@ export class ReliableChannel {
   #inFlight = new InFlight();
   /** SACKs of unsent messages, by either side and without progress in between. */
   #mismatches = 0;
+
+  /** Restores the unacknowledged messages of earlier generations; `own` is the first number above all of them. */
+  restore(messages: SessionStart['restored'], own: number): void {
+    for (const [number, message] of messages) this.#queue.restore(number, message);
+    this.#queue.skipTo(own);
+  }
+
+  /** Begins a generation: the first message of the server, and the first own number that was never given. */
+  begin(from: number, own: number): void {
+    this.#first = from;
+    this.receiver.skipTo(from);
+    this.#queue.skipTo(own);
+  }
 
   /** Queues a valid message and returns its number. */
   send(message: Message): number {
@@ -76,7 +92,7 @@ export class ReliableChannel {
   /** Delivers in-order messages to the application. */
   deliver(outputs: Output[]): void {
     for (let message; (message = this.receiver.pop()) !== undefined; ) {
-      outputs.push({ do: 'deliver', message, number: this.counts.received++ });
+      outputs.push({ do: 'deliver', message, number: this.#first + this.counts.received++ });
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { toJson, type Hello } from '../hello.js';
 import type { ReliableChannel } from './reliable_channel.js';
+import { TRANSPORTS_PER_GENERATION, type SessionStart } from './session_start.js';
 import type { Kind, StreamOptions, Transport, Version } from './types.js';
 
 /** Longest time in ms from a hello to the first response. */
@@ -32,6 +33,8 @@ export class TransportFactory {
   mayFallBack: boolean;
   /** Creation of the stream, `STREAM.TAG`, from the welcome of version 3. */
   born: string | undefined;
+  /** Generation that the server has not accepted yet; absent otherwise. */
+  adopting: SessionStart | undefined;
 
   constructor(
     readonly channel: ReliableChannel,
@@ -39,6 +42,8 @@ export class TransportFactory {
     /** Heartbeat interval of the server in seconds. */
     readonly heartbeat: number,
   ) {
+    this.adopting = options.session;
+    this.born = this.adopting?.born;
     this.mayFallBack = VERSION_3 && options.version === 'auto';
     this.version = VERSION_3 && (options.version === 3 || this.mayFallBack) ? 3 : 2;
   }
@@ -82,12 +87,13 @@ export class TransportFactory {
 
   /** Assigns the transport number and encodes the hello. A long-poll that follows a working one is attached already. */
   hello(transport: Transport, predecessor: Transport | null, { maxPollTime, heartbeat }: HelloTimes): string {
-    transport.number = this.hellosSent++;
-    const { channel, options, version, born } = this;
-    const { id, cred } = options;
+    const { channel, options, version, born, adopting } = this;
+    const { id, cred, session } = options;
+    const gen = session?.generation;
+    transport.number = (gen ?? 0) * TRANSPORTS_PER_GENERATION + this.hellosSent++;
     const { created, receiver } = channel;
     // A hello with a reset behind it must not create a second stream.
-    transport.mayCreate = !created && !channel.resetting;
+    transport.mayCreate = !created && !channel.resetting && !session;
     const isUpload = transport.kind === 'upload';
     const isPoll = transport.kind === 'long-poll';
     const hello: Hello = {
@@ -102,9 +108,10 @@ export class TransportFactory {
       // Used on WebSockets only.
       beat: Math.max(this.heartbeat, HIDDEN_PAGE_INTERVAL),
       maxt: isPoll ? maxPollTime : undefined,
-      seenack: channel.seenAck,
+      // Without the stored state the server repeats its SACK.
+      seenack: adopting ? '|-1' : channel.seenAck,
       // The SACK of a probe may be lost.
-      sack: transport.probing ? undefined : receiver.takeSack(),
+      sack: transport.probing || adopting ? undefined : receiver.takeSack(),
       eeds: isUpload || transport.probing ? undefined : (predecessor?.number ?? null),
       why: transport.why,
     };
@@ -113,7 +120,9 @@ export class TransportFactory {
       const line = tags.join() || undefined;
       transport.tag = (line ?? born ?? '').slice(-TAG_LENGTH);
       // Quoted, because the build shortens the name elsewhere.
-      Object.assign(hello, { 'key': options.resumeKey, born, line });
+      const { next, rewind, own } = adopting ?? {};
+      // After the answer the new key is the key of the stream.
+      Object.assign(hello, { 'key': session && !adopting ? session.next : options.resumeKey, next, gen, rew: rewind, own, born, line });
     }
     return `${toJson(hello)}H`;
   }

@@ -5,6 +5,7 @@
 
 import type { OutFrame } from '../frames.js';
 import type { Message } from '../message.js';
+import type { SessionStart } from './session_start.js';
 
 /** Version of the wire protocol. */
 export type Version = 2 | 3;
@@ -50,6 +51,8 @@ export type Output =
   | { readonly do: 'state'; readonly state: State }
   /** The reason for which the stream is not open has changed; null for none. */
   | { readonly do: 'problem'; readonly problem: Problem | null }
+  /** The server has accepted the stream, or a new generation of a session: first message that follows, first new own number. */
+  | { readonly do: 'welcome'; readonly born: string; readonly from: number; readonly own: number }
   /** The stream has version 2, because the server has no version 3. */
   | { readonly do: 'fallback' }
   /** Another kind carries the stream (null for none), and the reason. */
@@ -180,4 +183,6 @@ export interface StreamOptions {
   readonly random: () => number;
   /** Called right before an HTTP request; messages sent in the call share an upload. */
   readonly beforeUpload?: () => void;
+  /** Takes the stream of an earlier page load over. */
+  readonly session?: SessionStart | undefined;
 }

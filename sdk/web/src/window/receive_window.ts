@@ -34,6 +34,11 @@ export class ReceiveWindow {
     this.#next = next;
   }
 
+  /** Continues with number `next`; no message was received. */
+  skipTo(next: number): void {
+    this.#next = next;
+  }
+
   /** Accepts a message. The next one in order is always accepted; 'overflow' changes nothing. */
   receive(number: number, message: Message): Received {
     if (number < this.#next || this.#waiting.has(number)) return 'duplicate';

@@ -18,6 +18,20 @@ export class SendQueue {
     this.base = next;
   }
 
+  /** Inserts an unacknowledged message of an earlier generation; the numbers of lost ones count as acknowledged. */
+  restore(number: number, message: Message): void {
+    if (this.#messages.size === 0) this.base = number;
+    this.#messages.set(number, message);
+    this.bytes += byteLength(message);
+    this.next = number + 1;
+  }
+
+  /** Continues with number `next`, unless the next number is larger. */
+  skipTo(next: number): void {
+    if (this.#messages.size === 0) this.base = Math.max(this.base, next);
+    this.next = Math.max(this.next, next);
+  }
+
   /** Appends a message and returns its number. */
   push(message: Message): number {
     this.#messages.set(this.next, message);

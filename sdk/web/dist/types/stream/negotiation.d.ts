@@ -3,6 +3,7 @@
  * without version 3 leads to version 2 once. Applies refusals that concern the stream. Used by the stream machine.
  */
 import type { Opener, OpenerContext } from './opener.js';
+import type { Welcome } from '../frames3.js';
 import type { Refusal } from './refusal.js';
 import { type TransportFactory } from './transport_factory.js';
 import type { End, Transport } from './types.js';
@@ -13,7 +14,7 @@ export declare class Negotiation {
     readonly end: (by: End['by'], reason: string, applicationLevel: boolean) => void;
     constructor(context: OpenerContext, factory: TransportFactory, opener: Opener, end: (by: End['by'], reason: string, applicationLevel: boolean) => void);
     /** Records that the server has accepted version 3 on a transport. */
-    onWelcome(transport: Transport, born: string | undefined): void;
+    onWelcome(transport: Transport, { born, from, own }: Welcome): void;
     /** Applies a refusal that ends the stream, or leads to version 2. Returns false if it concerns the transport only. */
     onRefused({ asksReason }: Transport, { code, action }: Refusal): boolean;
     /**

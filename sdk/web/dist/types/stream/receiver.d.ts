@@ -10,6 +10,8 @@ export declare class Receiver {
     #private;
     /** Decides when the next SACK is due. */
     readonly delayedAck: DelayedAck;
+    /** Begins with message `first`, before any message was received. */
+    skipTo(first: number): void;
     /**
      * Accepts the next message of a transport. The SACK may be delayed by `maxDelay` ms, unless a message is missing.
      * `conflict`: the message was received with another claim tag.

@@ -6,6 +6,7 @@ import { type OutFrame } from '../frames.js';
 import { type Message } from '../message.js';
 import { type Sack } from '../sack.js';
 import { Receiver } from './receiver.js';
+import type { SessionStart } from './session_start.js';
 import type { Output, Transport } from './types.js';
 /**
  * Effect of a received frame: new messages or acknowledgements, a repetition, a protocol violation, or a message whose
@@ -37,6 +38,10 @@ export declare class ReliableChannel {
         readonly reason: string;
     } | null;
     readonly receiver: Receiver;
+    /** Restores the unacknowledged messages of earlier generations; `own` is the first number above all of them. */
+    restore(messages: SessionStart['restored'], own: number): void;
+    /** Begins a generation: the first message of the server, and the first own number that was never given. */
+    begin(from: number, own: number): void;
     /** Queues a valid message and returns its number. */
     send(message: Message): number;
     /** Accepts a message; `isPrimary` is false on a predecessor, whose messages are acknowledged at once. */

@@ -1,4 +1,5 @@
 import type { ReliableChannel } from './reliable_channel.js';
+import { type SessionStart } from './session_start.js';
 import type { Kind, StreamOptions, Transport, Version } from './types.js';
 /** Longest time in ms from a hello to the first response. */
 export declare const REQUEST_TIMEOUT = 15000;
@@ -24,6 +25,8 @@ export declare class TransportFactory {
     mayFallBack: boolean;
     /** Creation of the stream, `STREAM.TAG`, from the welcome of version 3. */
     born: string | undefined;
+    /** Generation that the server has not accepted yet; absent otherwise. */
+    adopting: SessionStart | undefined;
     constructor(channel: ReliableChannel, options: StreamOptions, 
     /** Heartbeat interval of the server in seconds. */
     heartbeat: number);

@@ -4,6 +4,7 @@
  */
 import type { OutFrame } from '../frames.js';
 import type { Message } from '../message.js';
+import type { SessionStart } from './session_start.js';
 /** Version of the wire protocol. */
 export type Version = 2 | 3;
 /** Kind of a transport that carries server-to-client messages. */
@@ -58,6 +59,13 @@ export type Output =
  | {
     readonly do: 'problem';
     readonly problem: Problem | null;
+}
+/** The server has accepted the stream, or a new generation of a session: first message that follows, first new own number. */
+ | {
+    readonly do: 'welcome';
+    readonly born: string;
+    readonly from: number;
+    readonly own: number;
 }
 /** The stream has version 2, because the server has no version 3. */
  | {
@@ -191,4 +199,6 @@ export interface StreamOptions {
     readonly random: () => number;
     /** Called right before an HTTP request; messages sent in the call share an upload. */
     readonly beforeUpload?: () => void;
+    /** Takes the stream of an earlier page load over. */
+    readonly session?: SessionStart | undefined;
 }

@@ -18,6 +18,8 @@ export declare class ReceiveWindow {
     #private;
     readonly limits: WindowLimits;
     constructor(limits: WindowLimits, next?: number);
+    /** Continues with number `next`; no message was received. */
+    skipTo(next: number): void;
     /** Accepts a message. The next one in order is always accepted; 'overflow' changes nothing. */
     receive(number: number, message: Message): Received;
     /** Removes and returns the next in-order message. */

@@ -13,6 +13,10 @@ export declare class SendQueue {
     bytes: number;
     /** `next` is the number of the next message. */
     constructor(next?: number);
+    /** Inserts an unacknowledged message of an earlier generation; the numbers of lost ones count as acknowledged. */
+    restore(number: number, message: Message): void;
+    /** Continues with number `next`, unless the next number is larger. */
+    skipTo(next: number): void;
     /** Appends a message and returns its number. */
     push(message: Message): number;
     /**
