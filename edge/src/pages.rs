@@ -20,6 +20,8 @@ const MUX_MJS: &str = "/_minerva/mux.mjs";
 const FILES_MJS: &str = "/_minerva/files.mjs";
 /// Path of the module of the web client for questions and answers.
 const QAN_MJS: &str = "/_minerva/qan.mjs";
+/// Path of the module of the web client for sessions.
+const SESSION_MJS: &str = "/_minerva/session.mjs";
 /// The web client as built from `sdk/web`; a test there compares the file with a fresh build.
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const CLIENT3: &[u8] = include_bytes!("../../sdk/web/dist/client3.js");
@@ -28,6 +30,7 @@ const WORKER: &[u8] = include_bytes!("../../sdk/web/dist/worker.js");
 const MUX: &[u8] = include_bytes!("../../sdk/web/dist/mux.mjs");
 const FILES: &[u8] = include_bytes!("../../sdk/web/dist/files.mjs");
 const QAN: &[u8] = include_bytes!("../../sdk/web/dist/qan.mjs");
+const SESSION: &[u8] = include_bytes!("../../sdk/web/dist/session.mjs");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -46,7 +49,7 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// The web client in both versions, its modules for shared tabs, files and questions, and its shared worker with the module for tabs.
+    /// The web client in both versions, its modules for shared tabs, files, questions and sessions, and its shared worker with the module for tabs.
     pub fn new() -> Self {
         let none = Self { pages: Arc::default() };
         none.with(CLIENT_JS, JAVASCRIPT, CLIENT)
@@ -56,6 +59,7 @@ impl Pages {
             .with(MUX_MJS, JAVASCRIPT, MUX)
             .with(FILES_MJS, JAVASCRIPT, FILES)
             .with(QAN_MJS, JAVASCRIPT, QAN)
+            .with(SESSION_MJS, JAVASCRIPT, SESSION)
     }
 
     /// Adds a page, or replaces the page at the same path.
@@ -96,7 +100,9 @@ mod tests {
 
     #[test]
     fn the_web_client_is_always_served() {
-        for path in [CLIENT_JS, CLIENT3_JS, SHARED_JS, WORKER_JS, MUX_MJS, FILES_MJS, QAN_MJS] {
+        for path in
+            [CLIENT_JS, CLIENT3_JS, SHARED_JS, WORKER_JS, MUX_MJS, FILES_MJS, QAN_MJS, SESSION_MJS]
+        {
             assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
         }
     }
