@@ -241,10 +241,10 @@ upgrade_to_next() {
 }
 
 # Application services in three languages under kills; one with effects in a database, killed at five points; a TCP gateway.
-short_apps() { serve 100; }
-long_apps() { serve 500; for _ in {2..5}; do target/release/minerva-apps parrot; done; }
+short_apps() { serve 100 20; }
+long_apps() { serve 500 200; target/release/minerva-apps qan --store redis --kills 200; for _ in {2..5}; do target/release/minerva-apps parrot; done; }
 
-serve() { # KILLS per point
+serve() { # KILLS per point of the ledger, KILLS of questions
   need redis-server redis-server
   need_node
   need python3 python3
@@ -253,6 +253,7 @@ serve() { # KILLS per point
   install_parrots
   target/release/minerva-apps parrot
   target/release/minerva-apps ledger --kills "$1"
+  target/release/minerva-apps qan --kills "$2"
   target/release/minerva-apps gateway
 }
 

@@ -7,6 +7,7 @@ mod deployment;
 mod gateway;
 mod ledger;
 mod parrot;
+mod qan;
 mod report;
 mod traffic;
 
@@ -25,6 +26,8 @@ enum Program {
     Parrot(parrot::Config),
     /// The ledger, killed at five points of handling a message: effects and answers exactly once.
     Ledger(ledger::Config),
+    /// Questions in both directions while the program is killed: one answer each, and no stream ends.
+    Qan(qan::Config),
     /// The TCP gateway in front of a Redis: relayed bytes, back-pressure, ends of connections.
     Gateway(gateway::Config),
 }
@@ -45,6 +48,7 @@ async fn run(program: Program) -> anyhow::Result<Report> {
     match program {
         Program::Parrot(config) => parrot::run(config).await,
         Program::Ledger(config) => ledger::run(config).await,
+        Program::Qan(config) => qan::run(config).await,
         Program::Gateway(config) => gateway::run(config).await,
     }
 }
