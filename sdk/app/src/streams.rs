@@ -59,8 +59,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 ///
 /// The effect of a returned request is durable. Each send carries an idempotency key and is applied once,
-/// despite repetitions. While a stream has no owner, such as during a failover, requests wait up to
-/// the [timeout](Self::timeout).
+/// despite repetitions, while the stream takes fewer than 32 other sends with keys in between. While a stream
+/// has no owner, such as during a failover, requests wait up to the [timeout](Self::timeout).
 #[derive(Debug, Clone)]
 pub struct Streams {
     cores: Arc<ScatterGather>,
