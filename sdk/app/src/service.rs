@@ -11,6 +11,7 @@ mod core_locks;
 mod driver;
 mod endpoint;
 pub(crate) mod phase;
+mod report;
 mod resolve;
 mod session_call;
 pub(crate) mod shared;
@@ -19,13 +20,13 @@ pub(crate) mod stream_cell;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
-use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use minerva_proto::ServiceName;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::subscriber::NoSubscriber;
+use tokio::time::timeout;
 
 pub(crate) use self::addresses::Address;
 pub use self::addresses::Addresses;
@@ -46,6 +47,8 @@ use crate::stream::{AppStream, Supervisor};
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Longest instance id, in bytes.
 const MAX_INSTANCE_ID: usize = 64;
+/// Time without a registration after which the start is reported as waiting, above the usual start of a core.
+const WAITING_AFTER: Duration = Duration::from_secs(5);
 
 /// This process as an instance of a service. Accepts the streams that the cores assign.
 ///
@@ -260,16 +263,25 @@ impl ServiceBuilder {
     /// Starts the service and returns after the first registration. Requires a tokio runtime. See
     /// [`ServiceBuilder`] for an example.
     ///
-    /// Unreachable cores are retried without limit, so apps and cores may start in any order. Dropping the
+    /// Unreachable cores are retried without limit, so apps and cores may start in any order. A start that waits for
+    /// more than 5 s is logged, or reported on stderr in a program without a `tracing` subscriber. Dropping the
     /// future cancels the start.
     ///
     /// # Errors
     /// If an address, a name or an id is invalid, or if a core refuses the registration before another core
     /// accepts one. Later refusals are logged and retried.
     pub async fn start(self) -> Result<Service, StartError> {
-        let (service, registered) = self.begin()?;
+        let (name, addresses) = (self.name.clone(), self.addresses.to_string());
+        let (service, mut registered) = self.begin()?;
+        let registered = match timeout(WAITING_AFTER, &mut registered).await {
+            Ok(registered) => registered,
+            Err(_) => {
+                report::waiting(&name, &addresses);
+                registered.await
+            }
+        };
         let stopped = StartError::Refused { reason: "the task of the service panicked".to_owned() };
-        registered.await.unwrap_or(Err(stopped))?;
+        registered.unwrap_or(Err(stopped))?;
         Ok(service)
     }
 
@@ -308,26 +320,13 @@ fn on_handler_returned<E: Display>(
     match outcome {
         Ok((_, Ok(()))) => supervisor.close_stream(true),
         Ok((_, Err(error))) => {
-            report_failure(&supervisor, "failed", &error);
+            report::handler_failed(&supervisor.stream_hash(), "failed", &error);
             supervisor.close_stream(false);
         }
         Err(error) => {
-            report_failure(&supervisor, "panicked", &error);
+            report::handler_failed(&supervisor.stream_hash(), "panicked", &error);
             supervisor.close_stream(false);
         }
-    }
-}
-
-/// Logs the end of a handler, or writes to stderr in a program without a `tracing` subscriber.
-fn report_failure(supervisor: &Supervisor, how: &str, error: &dyn Display) {
-    let stream = supervisor.stream_hash();
-    let is_logged = tracing::dispatcher::get_default(|current| !current.is::<NoSubscriber>());
-    if is_logged {
-        tracing::error!(%stream, %error, "a handler {how}");
-    } else {
-        // An error of stderr has no consequence for the service.
-        let _ =
-            writeln!(std::io::stderr(), "minerva: the handler of stream {stream} {how}: {error}");
     }
 }
 

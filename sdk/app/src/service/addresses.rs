@@ -1,5 +1,7 @@
 //! Parsing of configured core addresses. No sockets and no name resolution.
 
+use std::fmt;
+
 use tonic::transport::Uri;
 
 use crate::error::StartError;
@@ -48,6 +50,12 @@ impl Addresses {
             1..=MAX_ADDRESSES => Ok(addresses),
             count => Err(StartError::TooManyAddresses { count, max: MAX_ADDRESSES }),
         }
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
     }
 }
 

@@ -235,3 +235,22 @@ async fn the_handle_of_an_earlier_assignment_takes_no_event_of_the_next_one() {
     next.send("y").await.unwrap();
     assert_eq!(call.sent(3, 1).await, ["y"]);
 }
+
+/// Program of the next test, on paused time.
+#[tokio::test(start_paused = true)]
+#[ignore = "runs in a process of its own, whose stderr is compared"]
+async fn starts_without_a_core() {
+    let start = Service::connect("127.0.0.1:1").name("chat").start();
+    assert!(timeout(Duration::from_secs(8), start).await.is_err());
+}
+
+#[test]
+fn a_start_that_waits_for_a_core_is_reported_on_stderr() {
+    let arguments = ["--exact", "lifecycle::starts_without_a_core", "--ignored", "--nocapture"];
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let line =
+        "minerva: no core answers yet at 127.0.0.1:1, so the service `chat` waits: start Minerva";
+    assert_eq!(stderr.matches(line).count(), 1, "{stderr}");
+}
