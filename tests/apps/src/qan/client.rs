@@ -135,7 +135,9 @@ impl State {
                 ensure!(self.outcome.asked.insert(text(&body).to_owned()), "asked {body:?} twice");
                 return Ok(Some(QanFrame::Okay { number, body }));
             }
-            frame => bail!("unexpected: {frame:?}"),
+            frame @ (QanFrame::KnownError { .. }
+            | QanFrame::Cancel { .. }
+            | QanFrame::Notify { .. }) => bail!("unexpected: {frame:?}"),
         }
         Ok(None)
     }
