@@ -9,13 +9,33 @@
 //! The reason for a missing connection appears on stderr. `/cut` drops the transport, `/switch KIND` moves to another, `/counters` prints the counters.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use minerva_client::{Config, Ended, EndedBy, Message, Stream, Tls, TransportKind};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
+const USAGE: &str = "usage: chatter [ADDRESS,… [TRANSPORT,… [SERVICE [tls|FILE]]]]";
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
+async fn main() -> ExitCode {
+    let config = match read(std::env::args().skip(1)) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the arguments.
+fn read(mut args: impl Iterator<Item = String>) -> Result<Config, Box<dyn Error>> {
     let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".into());
     let kinds = args.next().unwrap_or_else(|| "tcp".into());
     let mut kinds = kinds.split(',').map(str::parse::<TransportKind>);
@@ -23,13 +43,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut config = Config::new(address, first);
     config.fallbacks = kinds.collect::<Result<_, _>>()?;
     if let Some(service) = args.next() {
-        config.service = service.parse()?;
+        config.service = service.parse().map_err(|error| format!("service {service}: {error}"))?;
     }
     config.tls = match args.next().as_deref() {
         None => None,
         Some("tls") => Some(Tls::system()?),
-        Some(file) => Some(Tls::trusting(&std::fs::read(file)?)?),
+        Some(file) => {
+            let authorities = std::fs::read(file);
+            let authorities = authorities.map_err(|error| format!("file {file}: {error}"))?;
+            Some(Tls::trusting(&authorities)?)
+        }
     };
+    Ok(config)
+}
+
+async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let stream = Stream::connect(config)?;
     tokio::select! {
         outcome = print_received(&stream) => outcome,
