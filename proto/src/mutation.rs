@@ -91,6 +91,12 @@ pub enum Mutation {
     ForgetMoves,
     /// Core: a heartbeat reports the newest stored version in place of the permitted one.
     ReportNewest,
+    /// Core: the death of an instance is not counted at the streams in delivery.
+    ForgetRedeliveries,
+    /// Core: a timeout ends a stream although mail that cancels the timeout waits.
+    IgnoreWaitingMail,
+    /// Core: a stream is created for a service that has never registered.
+    CreateUnserved,
     /// Core: of a resume key only the first byte is compared.
     ComparePrefix,
     /// Core: recovery restores binary messages as text.
@@ -102,7 +108,7 @@ impl Mutation {
     ///
     /// `ComparePrefix` and `FlipKind` concern streams of version 3, which the simulation does not play yet: tests of the core
     /// find them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -146,6 +152,9 @@ impl Mutation {
         Self::FinishDropsTail,
         Self::ForgetMoves,
         Self::ReportNewest,
+        Self::ForgetRedeliveries,
+        Self::IgnoreWaitingMail,
+        Self::CreateUnserved,
     ];
 }
 

@@ -3,6 +3,7 @@
 //! A death is recorded at once, so that the death of the core does not hide it; the return of the instance takes the
 //! count back. The partition decides when and where a suspect stream is delivered again.
 
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{EventNumber, Reset};
 
 use super::Turn;
@@ -71,7 +72,8 @@ impl Stream {
         };
         let is_started = turn.now < app.assigned.after(START_MS);
         let is_in_delivery = is_started || self.state.inbox().base() < app.delivered;
-        if blame == Blame::None || !is_in_delivery {
+        let is_ignored = mutation::is(Mutation::ForgetRedeliveries);
+        if blame == Blame::None || !is_in_delivery || is_ignored {
             return;
         }
         let earlier = self.suspicion();

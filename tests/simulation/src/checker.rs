@@ -9,19 +9,25 @@ mod client;
 mod outputs;
 mod pushed_messages;
 mod pushes;
+mod redeliveries;
+mod services;
 mod transport_watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minerva_proto::{EventNumber, StreamNumber};
 
 use self::pushed_messages::{PushRecord, PushedMessages};
+pub(crate) use self::redeliveries::Attempt;
+use self::redeliveries::{Delivery, Suspicious};
 pub(crate) use self::transport_watch::TransportWatch;
+use crate::clock::Time;
 use crate::durable::DurableState;
 use crate::end::End;
 use crate::messages::stream_id;
 use crate::plan::{Options, Plan};
 use crate::push::EVERYBODY;
+use crate::store::{Op, StoreData};
 
 /// Maximum number of reported violations.
 const MAX_VIOLATIONS: usize = 20;
@@ -35,6 +41,13 @@ pub(crate) struct Checker {
     streams: BTreeMap<StreamNumber, StreamRecord>,
     /// The instance by stream and number of the assignment.
     assignments: BTreeMap<(StreamNumber, u64), String>,
+    /// The last assignment of each stream.
+    deliveries: BTreeMap<StreamNumber, Delivery>,
+    suspicious: Suspicious,
+    /// Services that have registered with a core.
+    registered: BTreeSet<String>,
+    /// Time of the last claim by partition.
+    claimed: BTreeMap<u32, Time>,
     /// By number.
     pushes: Vec<PushRecord>,
     violations: Vec<String>,
@@ -106,6 +119,17 @@ impl Checker {
             stored_version,
             durable,
             ..Self::default()
+        }
+    }
+
+    /// Handles a successful call of the store.
+    pub(crate) fn on_store_call(&mut self, partition: u32, op: &Op, data: &StoreData, now: Time) {
+        match self.durable.on_call(partition, op, data) {
+            Ok(created) => self.check_created(partition, &created, now),
+            Err(error) => self.violation(format!("partition {partition}: {error}")),
+        }
+        if let Op::Claim { .. } = op {
+            self.on_claimed(partition, now);
         }
     }
 
@@ -282,8 +306,11 @@ mod tests {
             let mut checker = Checker { clients: vec![record], ..Checker::default() };
             died.into_iter().for_each(|app| checker.on_instance_died(app));
             let reason = String::from("no activity from peer");
-            checker
-                .on_client_ended(0, &End { reason, application_level: false, by: EndedBy::Server });
+            checker.on_client_ended(
+                0,
+                &End { reason, application_level: false, by: EndedBy::Server },
+                true,
+            );
             let found = checker.violations().iter().filter(|violation| **violation == text).count();
             assert_eq!(found, violations, "{died:?}");
         }

@@ -211,7 +211,7 @@ impl Core {
             CoreInput::Link(link, content) => self.on_link(link, content, net, checker),
             CoreInput::LinkLost(link) => self.on_link_lost(link, net),
             CoreInput::Session(session, content) => self.on_session(session, content, net, checker),
-            CoreInput::SessionLost(session) => self.on_session_lost(session, net),
+            CoreInput::SessionLost(session) => self.on_session_lost(session, net, checker),
         }
     }
 
@@ -320,13 +320,13 @@ impl Core {
         checker: &mut Checker,
     ) {
         let Content::Commands(commands) = content else {
-            return self.on_session_lost(number, net);
+            return self.on_session_lost(number, net, checker);
         };
         for mut command in commands {
             if self.is_old() {
                 release_0_1::command(&mut command);
             }
-            if let Err(error) = self.on_command(number, command, net) {
+            if let Err(error) = self.on_command(number, command, net, checker) {
                 checker.violation(format!("command of an instance: {error}"));
             }
         }
@@ -337,9 +337,10 @@ impl Core {
         number: u64,
         command: Command,
         net: &mut Network,
+        checker: &mut Checker,
     ) -> Result<(), String> {
         if let Some(command::Command::Register(register)) = command.command {
-            return self.register(number, register, net);
+            return self.register(number, register, net, checker);
         }
         match (self.sessions.get(&number), self.partitions()) {
             (Some(session), Some(partitions)) => session.on_command(command, &partitions),
@@ -353,12 +354,14 @@ impl Core {
         number: u64,
         register: Register,
         net: &mut Network,
+        checker: &mut Checker,
     ) -> Result<(), String> {
         let registration = convert::registration(register)?;
+        checker.on_registered(&registration.service);
         let mut sessions = self.sessions.iter();
         let earlier = sessions.find(|(n, s)| **n != number && s.is_of(&registration.instance_id));
         if let Some(earlier) = earlier.map(|(number, _)| *number) {
-            self.on_session_lost(earlier, net);
+            self.on_session_lost(earlier, net, checker);
         }
         let (partitions, name) = (self.partitions(), self.name());
         if let (Some(session), Some(partitions)) = (self.sessions.get_mut(&number), partitions) {
@@ -367,12 +370,13 @@ impl Core {
         Ok(())
     }
 
-    fn on_session_lost(&mut self, number: u64, net: &mut Network) {
+    fn on_session_lost(&mut self, number: u64, net: &mut Network, checker: &mut Checker) {
         let (Some(session), Some(partitions)) = (self.sessions.remove(&number), self.partitions())
         else {
             return;
         };
         net.close(session.conn, Side::Callee);
+        checker.on_session_died(session.conn);
         partitions.remove_session(session.id(), SessionEnd::Died);
     }
 

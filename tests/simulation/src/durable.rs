@@ -58,15 +58,18 @@ impl DurableState {
         self.on_stored_version(lowest.copied().unwrap_or(1));
     }
 
-    /// Handles a successful call.
+    /// Handles a successful call. Returns the streams that an append creates.
     pub(crate) fn on_call(
         &mut self,
         partition: u32,
         op: &Op,
         data: &StoreData,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<StreamNumber>, String> {
         self.check_versions(op)?;
         let history = self.partitions.entry(partition).or_default();
+        if let Op::Checkpoint { .. } = op {
+            history.on_checkpoint();
+        }
         match op {
             Op::Renew { owner, next, .. }
                 if owner.expected.is_some_and(|state| state.checkpoints > 0) =>
@@ -79,6 +82,7 @@ impl DurableState {
             // The owner drops all state, even before a new claim of its own.
             Op::Release { .. } => history.owner = None,
             Op::Claim { owner, .. } => {
+                history.on_claim();
                 if let Some(stored) = data.partition(partition) {
                     let (lost, reported) = history.load_damage(stored);
                     self.lost.extend(clients(lost));
@@ -88,17 +92,23 @@ impl DurableState {
                     self.lost.extend(clients(history.lost()));
                 }
             }
+            Op::Checkpoint { covers, .. } if history.is_behind(*covers) => {
+                let reassigned = history.read_beyond_log(data.partition(partition))?;
+                self.note_reassigned(reassigned);
+            }
             Op::Checkpoint { .. } if history.has_rolled_back() => {
                 // An owner that detects the rollback writes the whole state again.
                 let reassigned = history.read_rewritten(data.partition(partition))?;
                 self.note_reassigned(reassigned);
             }
             Op::Append { index, blob, .. } => {
-                let Appended { reassigned, acknowledged } = history.append(*index, blob)?;
+                let Appended { reassigned, acknowledged, created } =
+                    history.append(*index, blob)?;
                 self.note_reassigned(reassigned);
-                return acknowledged.into_iter().try_for_each(|(stream, acknowledged)| {
+                acknowledged.into_iter().try_for_each(|(stream, acknowledged)| {
                     self.check_acknowledged(partition, stream, &acknowledged)
-                });
+                })?;
+                return Ok(created);
             }
             Op::Partitions(_)
             | Op::Heartbeat { .. }
@@ -109,7 +119,7 @@ impl DurableState {
             | Op::InspectAside
             | Op::Reset => {}
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn note_reassigned(&mut self, reassigned: Vec<(String, u64)>) {
@@ -295,6 +305,17 @@ impl DurableState {
     pub(crate) fn has_ended(&self, id: &str) -> bool {
         let mut states = self.partitions.values().flat_map(PartitionHistory::states);
         states.any(|state| state.has_ended(id))
+    }
+
+    /// Whether a new owner does not know how the stream of an id ended: the end was acknowledged and trimmed, or the store
+    /// lost it.
+    pub(crate) fn has_forgotten(&self, id: &str) -> bool {
+        let mut histories = self.partitions.values();
+        histories.any(|history| {
+            let is_rolled_back = history.has_rolled_back();
+            history.forgotten.contains(id)
+                || is_rolled_back && history.states().any(|state| state.has_ended(id))
+        })
     }
 
     /// Whether a client's stream lost durable state: in a rollback with a dead owner, or by damage that an owner has

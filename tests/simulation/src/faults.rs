@@ -57,6 +57,10 @@ pub enum Fault {
     StoreCutOff,
     /// One core is cut off from the store, and sometimes suspended; its calls arrive after the end.
     SplitBrain,
+    /// The store has no memory for appends for up to 30 s.
+    StoreFull,
+    /// The instances of a service start late.
+    ServiceLate,
     /// A late write of an earlier owner is fenced.
     FencedWrite,
     /// The wall clock of the store steps by up to some hours, sometimes with a dead owner.
@@ -85,7 +89,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -113,6 +117,8 @@ impl Fault {
         Self::LostCheckpoint,
         Self::StoreCutOff,
         Self::SplitBrain,
+        Self::StoreFull,
+        Self::ServiceLate,
         Self::FencedWrite,
         Self::StoreClockStep,
         Self::BlobDamage,

@@ -45,6 +45,10 @@ struct Config {
     #[arg(long, value_enum, default_value = "sometimes")]
     damage: Frequency,
 
+    /// Frequency of long outages: a full store, or a service whose instances start late.
+    #[arg(long, value_enum, default_value = "never")]
+    outages: Frequency,
+
     /// Abilities of the clients; a quarter of the tagged ones has version 2 as well. Failures after a number was
     /// assigned twice are counted apart for version 2.
     #[arg(long, value_enum, default_value = "tagged")]
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         rollbacks: config.rollbacks,
         damage: config.damage,
         clients: config.clients,
+        outages: config.outages,
     };
     if let Some(mutation) = &config.mutation {
         return find(mutation, config.first, config.seeds, &options);
@@ -96,8 +101,9 @@ fn repeat_command(config: &Config) -> String {
     let rollbacks = frequency("rollbacks", config.rollbacks);
     let damage = frequency("damage", config.damage);
     let clients = if config.clients == Clients::V2 { " --clients v2" } else { "" };
+    let outages = if config.outages == Frequency::Never { "" } else { " --outages often" };
     format!(
-        "minerva-simulation --streams {} --messages {}{rollbacks}{damage}{clients} --trace --first",
+        "minerva-simulation --streams {} --messages {}{rollbacks}{damage}{clients}{outages} --trace --first",
         config.streams, config.messages
     )
 }

@@ -26,6 +26,7 @@ fn find_one(mutation: Mutation, first: u64, seeds: u64, options: &Options) -> bo
         messages: options.messages.min(messages),
         rollbacks: rollbacks(mutation, options.rollbacks),
         damage: damage(mutation, options.damage),
+        outages: outages(mutation, options.outages),
         clients: if is_seen_without_tags(mutation) { Clients::V2 } else { options.clients },
         ..*options
     };
@@ -63,6 +64,12 @@ fn rollbacks(mutation: Mutation, usual: Frequency) -> Frequency {
     let is_rare = matches!(mutation, Mutation::IgnoreExpected | Mutation::TrustNumbers);
     let is_often = (is_rare || needs_rollback(mutation)) && usual != Frequency::Never;
     if is_often { Frequency::Often } else { usual }
+}
+
+/// Detection of some mutations requires a long outage.
+fn outages(mutation: Mutation, usual: Frequency) -> Frequency {
+    let needs_outage = matches!(mutation, Mutation::IgnoreWaitingMail | Mutation::CreateUnserved);
+    if needs_outage { Frequency::Often } else { usual }
 }
 
 /// Limits of streams and messages.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use minerva_proto::{EventNumber, MessageNumber, StreamNumber};
 
+use crate::checker::Attempt;
 use crate::end::End;
 
 /// The assignment of a stream to an instance.
@@ -17,12 +18,13 @@ pub(crate) struct Assigned {
 }
 
 /// An output of a core for an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum InstanceOutput {
     Started {
         assigned: Assigned,
         /// Number of the assignment; 0 if unknown.
         assignment: u64,
+        attempt: Attempt,
     },
     Messages {
         stream: StreamNumber,
@@ -41,6 +43,10 @@ pub(crate) enum InstanceOutput {
     },
     /// The store lost the stream.
     Lost {
+        stream: StreamNumber,
+    },
+    /// The core has taken the stream back.
+    Released {
         stream: StreamNumber,
     },
     /// A command is invalid.

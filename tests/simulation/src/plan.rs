@@ -10,6 +10,7 @@ use crate::clock::Time;
 use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
+use crate::random::Random;
 
 /// Settings of a run.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ pub struct Options {
     pub damage: Frequency,
     /// Abilities of the clients.
     pub clients: Clients,
+    /// Frequency of long outages: a full store, or a service whose instances start late.
+    pub outages: Frequency,
 }
 
 /// Abilities of the clients. They decide which failures of a client are known.
@@ -71,6 +74,10 @@ pub(crate) struct Plan {
     may_damage: bool,
     /// Damage beside the ordinary plan.
     extra_damage: u64,
+    /// Times in which the store is full.
+    full_stores: u64,
+    /// The time at which the instances of the last service start; there are no faults before.
+    pub(crate) late_service_at: Option<Time>,
     /// Whether programs of several releases run at the same time.
     pub(crate) mixes_versions: bool,
     /// Stored version of the store at the start. The version rises only after the streams were created.
@@ -161,6 +168,7 @@ impl Plan {
         let key = (!mixes_versions && is_keyed).then(|| random.key());
         let is_upgraded = !mixes_versions || random.percent(50);
         let stored_version = if is_upgraded { minerva_core::store::STORED_VERSION } else { 0 };
+        let (full_stores, late_service_at) = outages(options.outages, random);
         Self {
             edges: random.between(2, 3) as usize,
             cores: random.between(2, 3) as usize,
@@ -186,6 +194,8 @@ impl Plan {
                 Frequency::Sometimes => random.percent(25),
                 Frequency::Often => true,
             },
+            full_stores,
+            late_service_at,
             extra_damage: if options.damage == Frequency::Often { 6 } else { 0 },
             mixes_versions,
             stored_version,
@@ -209,6 +219,10 @@ impl Plan {
         self.standby && core > 0
     }
 
+    fn first_fault_at(&self) -> Time {
+        self.late_service_at.unwrap_or(0) + 500
+    }
+
     /// Schedules the faults and their end.
     pub(crate) fn schedule(&self, net: &mut Network) {
         let sum: u64 = self.weights.iter().map(|(_, weight)| weight).sum();
@@ -224,14 +238,27 @@ impl Plan {
                     && (self.may_damage || fault != Fault::BlobDamage)
             };
             if let Some((fault, _)) = fault.filter(|(fault, _)| is_meant(*fault)) {
-                let at = net.random.between(500, self.healed_at - 500);
+                let at = net.random.between(self.first_fault_at(), self.healed_at - 500);
                 net.events.schedule(at, Event::Fault(*fault));
             }
         }
+        for _ in 0..self.full_stores {
+            let at = net.random.between(self.first_fault_at(), self.healed_at - 500);
+            net.events.schedule(at, Event::Fault(Fault::StoreFull));
+        }
         for _ in 0..self.extra_damage {
-            let at = net.random.between(500, self.healed_at - 500);
+            let at = net.random.between(self.first_fault_at(), self.healed_at - 500);
             net.events.schedule(at, Event::Fault(Fault::BlobDamage));
         }
         net.events.schedule(self.healed_at, Event::Heal);
+    }
+}
+
+/// Number of times in which the store is full, and the time at which the last service starts.
+fn outages(frequency: Frequency, random: &mut Random) -> (u64, Option<Time>) {
+    match frequency {
+        Frequency::Never => (0, None),
+        Frequency::Sometimes | Frequency::Often if random.percent(50) => (3, None),
+        Frequency::Sometimes | Frequency::Often => (0, Some(random.between(12_000, 18_000))),
     }
 }

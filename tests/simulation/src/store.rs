@@ -82,6 +82,11 @@ impl Store {
             delay += extra;
             net.faults.fire(Fault::StoreSlow);
         }
+        if call.may_be_refused && self.faults.is_full(net.now) {
+            net.faults.fire(Fault::StoreFull);
+            let full = StoreError::Full("injected fault".to_owned());
+            return reply_at(net.now + delay, call.reply, Err(full), net);
+        }
         let busy = self.busy.entry((Arc::clone(&call.name), call.partition)).or_default();
         let mut at = (net.now + delay).max(*busy);
         match self.faults.disposition(call.core, delay, net) {
@@ -138,6 +143,11 @@ impl Store {
 
     pub(crate) fn fail_until(&mut self, until: Time) {
         self.faults.fail_until(until);
+    }
+
+    /// Refuses appends until this time, as a store without memory does.
+    pub(crate) fn fill_until(&mut self, until: Time) {
+        self.faults.fill_until(until);
     }
 
     pub(crate) fn lose_replies_until(&mut self, until: Time) {

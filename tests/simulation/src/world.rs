@@ -24,6 +24,8 @@ use crate::connection::Node;
 use crate::core::{Core, CoreInput, CoreOutput, CoreStopped, Deployment, State};
 use crate::edge::Edge;
 use crate::event::{Content, Event};
+use crate::faults::Fault;
+use crate::messages::service_of;
 use crate::network::Network;
 use crate::outcome::Outcome;
 use crate::plan::{Options, Plan};
@@ -147,9 +149,23 @@ impl World {
         let cores = self.cores.len();
         (0..cores).for_each(|core| self.start_core(core));
         self.edges.iter_mut().for_each(|edge| edge.start(cores, &mut self.net));
-        self.apps.iter_mut().for_each(|app| app.start(false, cores, &mut self.net));
-        for client in &mut self.clients {
+        let late = self.plan.late_service_at;
+        let is_late = |service: usize| late.is_some() && service + 1 == self.plan.services;
+        for app in self.apps.iter_mut().filter(|app| !is_late(app.service())) {
+            app.start(false, cores, &mut self.net);
+        }
+        for (index, client) in self.clients.iter_mut().enumerate() {
             client.start(&mut self.net, &mut self.checker);
+            if is_late(service_of(index, self.plan.services)) {
+                let until = self.net.random.between(1_000, 11_000);
+                client.go_offline(until, &mut self.net, &mut self.checker);
+            }
+        }
+        if let Some(at) = late {
+            self.net.faults.fire(Fault::ServiceLate);
+            for app in (0..self.apps.len()).filter(|app| is_late(self.apps[*app].service())) {
+                self.net.events.schedule(at, Event::AppStarts { app, keeps_name: false });
+            }
         }
         self.api_callers.iter().for_each(|api_caller| api_caller.schedule_push(&mut self.net));
         self.net.after(1000, Event::ChangeStart);
@@ -324,10 +340,8 @@ impl World {
             let permits = self.cores[core].permitted_version();
             self.checker.durable.on_heartbeat(&member.name, permits, self.store.members());
         }
-        if is_done
-            && let Err(error) = self.checker.durable.on_call(partition, &op, &self.store.data)
-        {
-            self.checker.violation(format!("partition {partition}: {error}"));
+        if is_done {
+            self.checker.on_store_call(partition, &op, &self.store.data, self.net.now);
         }
         if is_lost {
             self.lose_checkpoint();

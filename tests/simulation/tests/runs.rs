@@ -10,6 +10,7 @@ const SMALL: Options = Options {
     rollbacks: Frequency::Sometimes,
     damage: Frequency::Sometimes,
     clients: Clients::Tagged,
+    outages: Frequency::Never,
 };
 
 fn run_clean(seed: u64) -> Outcome {

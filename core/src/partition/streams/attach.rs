@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{AddressKey, ClaimTag, ClientProtocol, KillReason, Reset, StreamNumber};
 
 use super::super::assignment::NeededInstance;
@@ -140,6 +141,7 @@ impl PartitionStreams {
         }
         if now >= self.expects_services_until
             && !self.services(attach).any(|service| self.assignment.is_known(service))
+            && !mutation::is(Mutation::CreateUnserved)
         {
             let (reason, retry_after) = (reason::UNSERVED.to_owned(), UNSERVED_RETRY);
             return Some(CloseCause::Unavailable { reason, retry_after });

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use minerva_proto::StreamNumber;
+use minerva_proto::mutation::{self, Mutation};
 
 use super::super::mailbox::{Mail, MailReceiver};
 use super::PartitionStreams;
@@ -43,7 +44,8 @@ impl PartitionStreams {
             let streams = waiting.mail.waiting().filter_map(|mail| self.progressing(mail));
             waiting.streams = Some(streams.collect());
         }
-        let has_mail = waiting.streams.as_ref().is_some_and(|streams| streams.contains(&number));
+        let has_mail = waiting.streams.as_ref().is_some_and(|streams| streams.contains(&number))
+            && !mutation::is(Mutation::IgnoreWaitingMail);
         if has_mail {
             self.deadlines.set(number, Some(now.after(POSTPONED_MS)));
         }

@@ -50,7 +50,10 @@ impl Checker {
     }
 
     /// The stream of a client has ended.
-    pub(crate) fn on_client_ended(&mut self, client: usize, ended: &End) {
+    ///
+    /// `has_history`: the client has received anything. A client without a history gets no reason for an end of its stream,
+    /// as from the original server, and any client gets none if the owner has forgotten the stream.
+    pub(crate) fn on_client_ended(&mut self, client: usize, ended: &End, has_history: bool) {
         let id = stream_id(client);
         let is_lost = self.durable.has_lost(client);
         let is_known = self.durable.has_ended(&id) || is_lost;
@@ -82,7 +85,7 @@ impl Checker {
             }
             "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle,
-            "stream_attach_failure" => true,
+            "stream_attach_failure" => is_lost || !has_history || self.durable.has_forgotten(&id),
             "state lost" => is_lost || self.can_lack_tombstone(client),
             _ => false,
         };

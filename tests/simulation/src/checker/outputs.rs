@@ -61,15 +61,17 @@ impl Checker {
         now: Time,
     ) {
         let holds = match output {
-            InstanceOutput::Started { assigned, assignment } => {
+            InstanceOutput::Started { assigned, assignment, attempt } => {
                 let Assigned { number, next_event, next_send } = *assigned;
                 self.check_assignment(number, instance, *assignment);
+                self.check_attempts(instance, *assigned, *attempt);
                 self.durable.implies(number, |state| {
                     state.first_event() >= next_event && state.sent_by_app() >= next_send
                 })
             }
             InstanceOutput::Messages { stream, first_event, messages } => {
                 let end = *first_event + messages.len() as u64;
+                self.on_delivered(*stream, end);
                 self.durable.implies(*stream, |state| state.next_event() >= end)
                     && self.are_c2s_messages(*stream, *first_event, messages)
             }
@@ -82,6 +84,10 @@ impl Checker {
             InstanceOutput::Lost { stream } => self.durable.can_be_lost(*stream),
             InstanceOutput::Refused(detail) => {
                 self.violation(format!("an invalid command of an instance: {detail}"));
+                true
+            }
+            InstanceOutput::Released { stream } => {
+                self.on_taken_back(*stream);
                 true
             }
             InstanceOutput::Other => true,

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use minerva_client::TransportKind;
 use minerva_client::simulation::{Action, WireVersion, encode};
+use minerva_proto::MessageNumber;
 
 use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
@@ -37,7 +38,13 @@ impl Client {
                 minerva_client::EndedBy::Server => EndedBy::Server,
             };
             let (reason, application_level) = (ended.reason.clone(), ended.application_level);
-            checker.on_client_ended(self.index, &End { reason, application_level, by });
+            let has_history = self.machine.acknowledged() > MessageNumber(0)
+                || self.machine.holds(MessageNumber(0));
+            checker.on_client_ended(
+                self.index,
+                &End { reason, application_level, by },
+                has_history,
+            );
         }
     }
 

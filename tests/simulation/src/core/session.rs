@@ -15,7 +15,7 @@ use minerva_proto::app::{Command, Event, event};
 use minerva_proto::{Feature, Features};
 
 use super::process::Outputs;
-use crate::checker::Checker;
+use crate::checker::{Attempt, Checker};
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::Content;
@@ -112,7 +112,7 @@ impl Session {
     ) {
         let instance = self.handle.as_ref().map_or("", |handle| &handle.instance_id);
         for output in &outputs {
-            checker.on_instance_output(instance, &observed(output), net.now);
+            checker.on_instance_output(instance, &observed(self.conn, output), net.now);
         }
         net.trace.record(net.now, "release to app", [self.number, outputs.len() as u64, 0]);
         net.trace.detail(|| format!("{outputs:?}"));
@@ -128,7 +128,7 @@ impl Session {
 }
 
 /// An output in the terms of the checker.
-fn observed(output: &AppOutput) -> InstanceOutput {
+fn observed(session: ConnId, output: &AppOutput) -> InstanceOutput {
     match output {
         AppOutput::Started(started) => InstanceOutput::Started {
             assigned: Assigned {
@@ -137,6 +137,7 @@ fn observed(output: &AppOutput) -> InstanceOutput {
                 next_send: started.send_state.next_send,
             },
             assignment: started.assignment,
+            attempt: Attempt { session, epoch: started.epoch.0, attempts: started.attempts },
         },
         AppOutput::Messages { stream, first_event, messages, .. } => InstanceOutput::Messages {
             stream: *stream,
@@ -168,8 +169,8 @@ fn observed(output: &AppOutput) -> InstanceOutput {
             InstanceOutput::Sent { stream: *stream, next_send: *next_send }
         }
         AppOutput::Lost { stream, .. } => InstanceOutput::Lost { stream: *stream },
-        AppOutput::Released { .. }
-        | AppOutput::TransportChanged { .. }
+        AppOutput::Released { stream } => InstanceOutput::Released { stream: *stream },
+        AppOutput::TransportChanged { .. }
         | AppOutput::PartitionOwned { .. }
         | AppOutput::PartitionLeft { .. }
         | AppOutput::GroupRefused { .. }

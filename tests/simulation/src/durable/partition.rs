@@ -1,6 +1,6 @@
 //! The decoded states of one partition: the current one, and those before each rollback.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
@@ -21,6 +21,10 @@ pub(super) struct PartitionHistory {
     before: Vec<PartitionState>,
     /// The last claimant, until its release.
     pub(super) owner: Option<String>,
+    /// Ids of removed streams that a checkpoint has dropped from the log.
+    trimmed: BTreeSet<String>,
+    /// Those of them that a later owner does not know.
+    pub(super) forgotten: BTreeSet<String>,
     /// The message of each assigned s2c number.
     assigned: Assigned,
     pub(super) damage: PartitionDamage,
@@ -32,6 +36,8 @@ pub(super) struct Appended {
     /// Ids of streams with an s2c number that was assigned to another message before, and the number.
     pub(super) reassigned: Vec<(String, u64)>,
     pub(super) acknowledged: Vec<(StreamNumber, Acknowledged)>,
+    /// Streams that the entry creates.
+    pub(super) created: Vec<StreamNumber>,
 }
 
 /// The s2c numbers that a SACK names.
@@ -77,11 +83,24 @@ impl PartitionHistory {
         for (stream, change) in stored::entry(blob.clone())? {
             appended.reassigned.extend(self.assign(stream, &change));
             self.now.apply(stream, &change, &self.damage)?;
+            if let Change::Opened { .. } = change {
+                appended.created.push(stream);
+            }
             if let Change::Sacked { acked, beyond } = change {
                 appended.acknowledged.push((stream, Acknowledged { acked, beyond }));
             }
         }
         Ok(appended)
+    }
+
+    /// Handles a checkpoint, which may trim the log over removed streams.
+    pub(super) fn on_checkpoint(&mut self) {
+        self.trimmed.extend(self.now.removed.values().cloned());
+    }
+
+    /// Handles a claim: the new owner knows removed streams from the log only.
+    pub(super) fn on_claim(&mut self) {
+        self.forgotten.append(&mut self.trimmed);
     }
 
     /// The message to which an s2c number was assigned last.
@@ -182,6 +201,24 @@ impl PartitionHistory {
             .filter(|(n, state)| is_missing(n, state))
             .map(|(_, state)| state.id.clone())
             .collect()
+    }
+
+    /// Whether a checkpoint contains changes that were never appended: those which a full store has refused.
+    pub(super) fn is_behind(&self, covers: LogIndex) -> bool {
+        covers > self.now.next
+    }
+
+    /// Reads the state of such a checkpoint. Streams that it lacks are removed, since their end is acknowledged.
+    pub(super) fn read_beyond_log(
+        &mut self,
+        stored: Option<&StoredPartition>,
+    ) -> Result<Vec<(String, u64)>, String> {
+        let before = std::mem::take(&mut self.now.streams);
+        let reassigned = self.read_rewritten(stored)?;
+        let gone = before.into_iter().filter(|(n, _)| !self.now.streams.contains_key(n));
+        let gone: Vec<_> = gone.map(|(number, stream)| (number, stream.id)).collect();
+        self.now.removed.extend(gone);
+        Ok(reassigned)
     }
 
     /// Notes the numbers of sent messages. Returns the id of the stream and the first number that had another message

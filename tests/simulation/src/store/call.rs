@@ -50,6 +50,8 @@ pub enum Op {
         meta: Bytes,
         /// Changed streams; `None` removes a stream.
         changed: Vec<(StreamNumber, Option<Bytes>)>,
+        /// Whether `covers` may exceed the end of the log.
+        is_beyond_log: bool,
     },
     /// `Store::renew`.
     Renew {
@@ -150,6 +152,8 @@ pub(crate) struct Call {
     /// [`NO_PARTITION`] for calls about the whole store.
     pub(crate) partition: u32,
     pub(crate) op: Op,
+    /// Whether a full store refuses the call.
+    pub(crate) may_be_refused: bool,
     /// `None` once the error was sent.
     pub(crate) reply: Option<oneshot::Sender<OpResult>>,
 }

@@ -96,8 +96,8 @@ impl StoreData {
             }
             Op::Claim { owner, above } => part.claim(now, owner, *above).map(OpReply::Claimed),
             Op::Append { owner, index, blob } => part.append(*owner, *index, blob),
-            Op::Checkpoint { owner, covers, meta, changed } => {
-                part.checkpoint(*owner, *covers, meta, changed)
+            Op::Checkpoint { owner, covers, meta, changed, is_beyond_log } => {
+                part.checkpoint(*owner, (*covers, *is_beyond_log), meta, changed)
             }
             Op::Renew { owner, length, next } => {
                 part.renew(*owner, LeaseEnd::new(now, millis(*length)), *next)
@@ -329,7 +329,7 @@ impl StoredPartition {
     fn checkpoint(
         &mut self,
         owner: OwnerView,
-        covers: LogIndex,
+        (covers, is_beyond_log): (LogIndex, bool),
         meta: &Bytes,
         changed: &[(StreamNumber, Option<Bytes>)],
     ) -> Result<OpReply, StoreError> {
@@ -337,7 +337,7 @@ impl StoredPartition {
         check_size(blobs.sum::<usize>() + meta.len())?;
         self.check(owner.epoch)?;
         let behind = Err(StoreError::Behind { next: self.next() });
-        if covers > self.next() {
+        if covers > self.next() && !is_beyond_log {
             return behind;
         }
         if let Some(expected) = expected(owner) {
@@ -357,7 +357,7 @@ impl StoredPartition {
                 None => self.streams.remove(stream),
             };
         }
-        self.log.drain(..(covers - self.first) as usize);
+        self.log.drain(..((covers - self.first) as usize).min(self.log.len()));
         self.first = covers;
         Ok(OpReply::Done)
     }

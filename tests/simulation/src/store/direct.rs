@@ -98,7 +98,8 @@ impl Store for ModelStore {
         meta: Bytes,
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, &Op::Checkpoint { owner, covers, meta, changed })
+        let is_beyond_log = false;
+        self.call_unit(partition, &Op::Checkpoint { owner, covers, meta, changed, is_beyond_log })
     }
 
     fn renew(

@@ -14,6 +14,7 @@ pub(super) struct StoreFaults {
     slow_until: Time,
     unavailable_until: Time,
     replies_lost_until: Time,
+    full_until: Time,
     /// The next checkpoint call is lost after its reply.
     loses_checkpoint: bool,
     /// By core.
@@ -55,6 +56,15 @@ impl StoreFaults {
 
     pub(super) fn lose_replies_until(&mut self, until: Time) {
         self.replies_lost_until = until;
+    }
+
+    pub(super) fn fill_until(&mut self, until: Time) {
+        self.full_until = until;
+    }
+
+    /// Returns true if the store has no memory for an append.
+    pub(super) fn is_full(&self, now: Time) -> bool {
+        now < self.full_until
     }
 
     pub(super) fn lose_next_checkpoint(&mut self) {

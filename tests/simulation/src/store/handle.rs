@@ -70,12 +70,22 @@ impl StoreHandle {
     }
 
     fn call(&self, partition: u32, op: Op) -> BoxFuture<'static, OpResult> {
+        self.call_full(partition, op, false)
+    }
+
+    fn call_full(
+        &self,
+        partition: u32,
+        op: Op,
+        may_be_refused: bool,
+    ) -> BoxFuture<'static, OpResult> {
         let (answer, answered) = oneshot::channel();
         self.queue.put(Call {
             core: self.core,
             name: Arc::clone(&self.name),
             partition,
             op,
+            may_be_refused,
             reply: Some(answer),
         });
         let lost = || Err(StoreError::Unavailable("the reply is lost".to_owned()));
@@ -141,6 +151,17 @@ impl Store for StoreHandle {
         index: LogIndex,
         blob: Bytes,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let call = self.call_full(partition, Op::Append { owner, index, blob }, true);
+        call.map(|outcome| outcome.map(|_| ())).boxed()
+    }
+
+    fn append_to_full(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        index: LogIndex,
+        blob: Bytes,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
         self.call_unit(partition, Op::Append { owner, index, blob })
     }
 
@@ -152,7 +173,20 @@ impl Store for StoreHandle {
         meta: Bytes,
         changed: Vec<(StreamNumber, Option<Bytes>)>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.call_unit(partition, Op::Checkpoint { owner, covers, meta, changed })
+        let is_beyond_log = false;
+        self.call_unit(partition, Op::Checkpoint { owner, covers, meta, changed, is_beyond_log })
+    }
+
+    fn checkpoint_beyond_log(
+        &self,
+        partition: u32,
+        owner: OwnerView,
+        covers: LogIndex,
+        meta: Bytes,
+        changed: Vec<(StreamNumber, Option<Bytes>)>,
+    ) -> BoxFuture<'static, Result<(), StoreError>> {
+        let is_beyond_log = true;
+        self.call_unit(partition, Op::Checkpoint { owner, covers, meta, changed, is_beyond_log })
     }
 
     fn renew(

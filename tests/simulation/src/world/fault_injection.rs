@@ -37,6 +37,10 @@ impl World {
             Fault::StoreSlow | Fault::StoreUnavailable | Fault::StoreReplyLost => {
                 self.hit_store(fault)
             }
+            Fault::StoreFull => {
+                let until = self.net.now + self.net.random.between(10_000, 30_000);
+                self.store.fill_until(until);
+            }
             Fault::Rollback
             | Fault::RollbackDeath
             | Fault::PartitionRollback
@@ -56,6 +60,7 @@ impl World {
             | Fault::OldCore
             | Fault::OldPeer
             | Fault::FencedWrite
+            | Fault::ServiceLate
             | Fault::AppFinishes
             | Fault::CallerResets
             | Fault::CallInterrupted
