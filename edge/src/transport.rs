@@ -8,6 +8,7 @@
 //! [`Transport::poll_timeout`].
 
 mod attachment;
+mod compression;
 mod ending;
 mod event;
 mod fault;

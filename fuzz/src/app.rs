@@ -102,6 +102,7 @@ pub mod app_command {
                 outbox_bytes: Some(65_536),
                 outbox_messages: Some(10),
                 ack_timeout_ms: Some(1000),
+                compress: Some(true),
             }),
             Command::SetLabel(app::SetLabel { stream, label: "ann".to_owned() }),
             Command::JoinGroup(app::JoinGroup { stream, group: "room/1".to_owned() }),

@@ -160,8 +160,13 @@ pub mod core_frame {
                 transport: 7,
                 first: 3,
                 messages: vec!["h\u{e9}".into(), vec![0, 0xff].into()],
-                tag: None,
                 binary: vec![1],
+                ..Default::default()
+            }),
+            Frame::Messages(pb::Messages {
+                transport: 7,
+                compress: Some(true),
+                ..Default::default()
             }),
             Frame::Messages(pb::Messages { transport: 7, tag: Some(9), ..Default::default() }),
             Frame::Taken(pb::Taken { transport: 7, batch: 2 }),

@@ -161,6 +161,7 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError
         max_idle_ms: limits.max_idle_ms,
         outbox: OutboxLimits { bytes, messages },
         ack_timeout_ms: limits.ack_timeout_ms,
+        compress: limits.compress,
     })
 }
 

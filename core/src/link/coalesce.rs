@@ -24,8 +24,12 @@ pub(super) fn coalesce(frames: Vec<CoreFrame>) -> VecDeque<CoreFrame> {
     let mut coalesced = VecDeque::with_capacity(frames.len());
     let mut last_runs: HashMap<TransportId, LastRun> = HashMap::new();
     for frame in frames {
-        if let CoreFrame::Transport { transport, message: CoreMessage::Tag(_) } = &frame {
-            // The tag holds for the messages behind it only.
+        if let CoreFrame::Transport {
+            transport,
+            message: CoreMessage::Tag(_) | CoreMessage::Compress(_),
+        } = &frame
+        {
+            // The tag or the permission holds for the messages behind it only.
             last_runs.remove(transport);
         }
         let CoreFrame::Transport { transport, message: CoreMessage::Messages(run) } = frame else {
@@ -131,6 +135,7 @@ mod tests {
                 CoreMessage::Opened { .. }
                 | CoreMessage::Sack(_)
                 | CoreMessage::Tag(_)
+                | CoreMessage::Compress(_)
                 | CoreMessage::Close(_) => {}
             }
         }

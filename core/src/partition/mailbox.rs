@@ -145,6 +145,8 @@ pub enum Mail {
         outbox: OutboxLimits,
         /// Limit for acknowledgements of this session in milliseconds; 0 for none.
         ack_timeout_ms: Option<u64>,
+        /// Permission of this session to compress messages to the client.
+        compress: Option<bool>,
     },
     /// Change the label or the groups of a stream.
     ChangeAttributes { session: SessionId, stream: StreamNumber, change: AttributeChange },

@@ -28,6 +28,8 @@ pub(super) struct AppSide {
     pub(super) was_refused: bool,
     /// Time without an acknowledgement.
     pub(super) silence: SilentApp,
+    /// Messages to the client may be compressed.
+    pub(super) compresses: bool,
 }
 
 impl AppSide {
@@ -48,6 +50,7 @@ impl AppSide {
             confirmation: DelayedAck::default(),
             was_refused: false,
             silence: SilentApp::default(),
+            compresses: false,
         }
     }
 

@@ -32,6 +32,7 @@ impl Stream {
                 self.send_batch_ack(&ack, turn);
             }
             self.send_tag(key, run.first, turn);
+            self.send_permission(key, turn);
             turn.effects.edge(key, CoreMessage::Messages(run));
         }
     }
@@ -69,6 +70,27 @@ impl Stream {
         let Some(transport) = self.transports.find(key).filter(|t| t.tag != tag) else { return };
         transport.tag = tag;
         turn.effects.edge(key, CoreMessage::Tag(tag));
+    }
+}
+
+impl Stream {
+    /// Permits or forbids the compression of messages to the client. Valid for this session.
+    pub fn set_compression(&mut self, compresses: bool) {
+        if let Some(app) = &mut self.app {
+            app.compresses = compresses;
+        }
+    }
+
+    /// Reports the permission to compress the next written messages, if changed.
+    fn send_permission(&mut self, key: TransportKey, turn: &mut Turn<'_>) {
+        let compresses = self.app.as_ref().is_some_and(|app| app.compresses);
+        let transport = self.transports.find(key);
+        let Some(transport) = transport.filter(|t| t.is_version_3 && t.compresses != compresses)
+        else {
+            return;
+        };
+        transport.compresses = compresses;
+        turn.effects.edge(key, CoreMessage::Compress(compresses));
     }
 }
 

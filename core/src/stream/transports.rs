@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use minerva_proto::link::{Attach, Batch, TransportId};
-use minerva_proto::{ClaimTag, MessageNumber, ReceivedTags, TransportKind, TransportNumber};
+use minerva_proto::{
+    ClaimTag, ClientProtocol, MessageNumber, ReceivedTags, TransportKind, TransportNumber,
+};
 
 use super::{LinkId, Millis, TransportChange};
 
@@ -33,6 +35,10 @@ pub(super) struct Transport {
     pub(super) has_messages: bool,
     /// Claim tag that the edge has for the next written message.
     pub(super) tag: ClaimTag,
+    /// The transport has version 3, which has compressed runs.
+    pub(super) is_version_3: bool,
+    /// The edge has the permission to compress the next written messages.
+    pub(super) compresses: bool,
     /// Claim tags with which the client has received messages, in force for the next SACK.
     pub(super) received_tags: ReceivedTags,
     /// The next message to write.
@@ -76,6 +82,8 @@ impl Transport {
             has_output: attach.heartbeat && attach.resume.is_none(),
             has_messages: next_s2c.is_some(),
             tag: ClaimTag::UNKNOWN,
+            is_version_3: matches!(attach.protocol, ClientProtocol::V3(_)),
+            compresses: false,
             received_tags: ReceivedTags::default(),
             cursor: next_s2c.map_or(cursor, |next| next.max(cursor)),
             resumed_end: next_s2c.unwrap_or(MessageNumber(0)),

@@ -60,6 +60,7 @@ impl Transport {
             CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after } => {
                 self.stream = stream;
                 self.next_tag = ClaimTag::UNKNOWN;
+                self.outbound.permit_compression(false);
                 self.on_opened(created, sack, created_tag);
                 if !was_opened {
                     let is_v3 = self.version3.is_some();
@@ -89,6 +90,7 @@ impl Transport {
                 self.put_initial_heartbeat();
             }
             CoreMessage::Tag(tag) => self.next_tag = tag,
+            CoreMessage::Compress(is_permitted) => self.outbound.permit_compression(is_permitted),
             CoreMessage::Close(close) => self.on_close(now, *close),
             CoreMessage::Taken(batch) => {
                 self.inbound.on_taken(batch);

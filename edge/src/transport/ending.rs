@@ -77,7 +77,7 @@ impl Transport {
         if self.protocol.is_http() && !self.opened {
             return self.over(Some(Ending::Refused(Box::new(refusal))));
         }
-        self.outbound.use_version_3();
+        self.outbound.use_version_3(false);
         self.wrote = true;
         self.outbound.put_v3(&v3::Frame::Refusal(refusal));
         self.finish(now);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use minerva_proto::link::{Batch, End, Run};
-use minerva_proto::v3::AnyHello;
+use minerva_proto::v3::{AnyHello, deflate};
 use minerva_proto::{
     BatchNumber, Frame, Framing, Hello, MAX_NUMBER, MessageNumber, Payload, ReceivedTags, Sack,
 };
@@ -34,6 +34,8 @@ pub(super) struct Inbound {
     limit: usize,
     /// Received bytes that are not decoded yet.
     uncut: BytesMut,
+    /// Frames of a compressed run that are not decoded yet (version 3).
+    run: Option<Box<deflate::Run>>,
     /// Bytes of a message that the driver is receiving.
     partial: usize,
     /// Number of complete frames so far.
@@ -86,6 +88,7 @@ impl Inbound {
             max_frame,
             limit,
             uncut: BytesMut::new(),
+            run: None,
             partial: 0,
             frames: 0,
             complete: false,
@@ -111,7 +114,12 @@ impl Inbound {
 
     /// Undecoded bytes, here and at the driver. Complete frames are among them only while reading pauses.
     pub(super) fn unfinished_bytes(&self) -> usize {
-        self.uncut.len() + self.partial
+        self.uncut.len() + self.partial + self.run_bytes()
+    }
+
+    /// Bytes of the run that is not decoded yet.
+    fn run_bytes(&self) -> usize {
+        self.run.as_ref().map_or(0, |run| run.len())
     }
 
     /// Number of complete frames so far.
@@ -122,6 +130,7 @@ impl Inbound {
     /// Drops undecoded bytes.
     pub(super) fn discard(&mut self) {
         self.uncut = BytesMut::new();
+        self.run = None;
         self.partial = 0;
     }
 
@@ -136,11 +145,11 @@ impl Inbound {
 
     /// Whether the input is complete and decoded, and the core has not taken at most this number of batches.
     pub(super) fn is_drained_to(&self, batches: usize) -> bool {
-        self.complete && self.uncut.is_empty() && self.untaken.len() <= batches
+        self.complete && !self.has_rest() && self.untaken.len() <= batches
     }
 
     pub(super) fn has_rest(&self) -> bool {
-        !self.uncut.is_empty()
+        !self.uncut.is_empty() || self.run.is_some()
     }
 
     /// Decodes frames while there is room. With `wants_hello`, the first frame must be a hello.

@@ -10,12 +10,16 @@ use minerva_proto::{
 };
 
 use super::TransportProtocol;
+use super::compression::Compression;
 use super::server_frame::ServerFrame;
 use super::wire::Wire;
 
 /// Size in bytes at which a chunk is closed: small enough for progress on slow sockets, large enough to save system
 /// calls on fast ones.
 const CHUNK: usize = 32 * 1024;
+
+/// As [`CHUNK`], where messages may be compressed: longer runs take fewer bytes.
+const COMPRESSED_CHUNK: usize = 64 * 1024;
 
 /// Maximum framing overhead of a message, in bytes.
 const FRAMING: usize = 5;
@@ -48,6 +52,8 @@ pub(super) struct Outbound {
     next_message: Option<MessageNumber>,
     /// Claim tag that the client assumes for the next message (version 3).
     tag: ClaimTag,
+    /// `None` if the client does not inflate.
+    compression: Option<Box<Compression>>,
 }
 
 impl Outbound {
@@ -66,12 +72,22 @@ impl Outbound {
             started: false,
             next_message: None,
             tag: ClaimTag::UNKNOWN,
+            compression: None,
         }
     }
 
-    /// Selects version 3 for all frames; none was written before.
-    pub(super) fn use_version_3(&mut self) {
+    /// Selects version 3 for all frames; none was written before. `inflates` is the ability of the client.
+    pub(super) fn use_version_3(&mut self, inflates: bool) {
         self.wire = Wire::V3;
+        self.compression = inflates.then(Box::default);
+    }
+
+    /// Sets whether the next messages may be compressed.
+    pub(super) fn permit_compression(&mut self, is_permitted: bool) {
+        self.end_run();
+        if let Some(compression) = &mut self.compression {
+            compression.permit(is_permitted);
+        }
     }
 
     /// Appends a frame of either version.
@@ -91,6 +107,11 @@ impl Outbound {
 
     /// Appends a frame of version 3.
     pub(super) fn put_v3(&mut self, frame: &v3::Frame) {
+        if !frame.frame_type().is_compressible() {
+            self.end_run();
+        } else if let Some(compression) = &mut self.compression {
+            compression.extend_run(self.open.len());
+        }
         let before = self.open.len();
         frame.encode(&mut self.open);
         self.on_put(before);
@@ -110,8 +131,20 @@ impl Outbound {
 
     fn on_put(&mut self, before: usize) {
         self.unwritten_bytes += self.open.len() - before;
-        if self.open.len() >= CHUNK {
+        if self.open.len() >= self.chunk_limit() {
             self.close_chunk();
+        }
+    }
+
+    fn chunk_limit(&self) -> usize {
+        let is_permitted = self.compression.as_ref().is_some_and(|c| c.is_permitted());
+        if is_permitted { COMPRESSED_CHUNK } else { CHUNK }
+    }
+
+    /// Compresses the run of frames at the end of the open chunk, if permitted and worth it.
+    fn end_run(&mut self) {
+        if let Some(compression) = &mut self.compression {
+            self.unwritten_bytes -= compression.end_run(&mut self.open);
         }
     }
 
@@ -134,7 +167,7 @@ impl Outbound {
         }
         self.next_message = Some(end);
         let bytes: usize = messages.iter().map(|message| message.len() + FRAMING).sum();
-        self.open.reserve(bytes.min(CHUNK));
+        self.open.reserve(bytes.min(self.chunk_limit()));
         match self.wire {
             Wire::V2(framing) => {
                 for message in messages {
@@ -207,6 +240,7 @@ impl Outbound {
     }
 
     fn close_chunk(&mut self) {
+        self.end_run();
         let chunk = std::mem::take(&mut self.open).freeze();
         self.unwritten.push_back((chunk.len(), std::mem::take(&mut self.open_message_bytes)));
         self.ready.push_back(chunk);

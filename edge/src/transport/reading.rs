@@ -85,7 +85,7 @@ impl Transport {
     }
 
     fn on_hello_v3(&mut self, now: Instant, hello: v3::Hello) {
-        self.outbound.use_version_3();
+        self.outbound.use_version_3(hello.inflates);
         let last_tag = hello.tags.pairs().last().map(|pair| pair.tag);
         let knows_creation = hello.born.is_some();
         if let Some(tag) = last_tag.or(hello.born.map(|created| created.tag)) {

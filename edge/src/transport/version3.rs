@@ -37,6 +37,7 @@ impl Transport {
                 self.outbound.set_tag(created_tag);
             }
             welcome.max = Some(self.inbound.max_message());
+            welcome.inflates = true;
         }
         self.wrote = true;
         self.outbound.put_v3(&v3::Frame::Welcome(welcome));

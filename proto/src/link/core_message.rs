@@ -52,6 +52,8 @@ pub enum CoreMessage {
     Messages(Run),
     /// Claim tag of the messages that follow on this transport; see `Messages.tag` in `link.proto`.
     Tag(ClaimTag),
+    /// Whether the messages that follow on this transport may be compressed; see `Messages.compress` in `link.proto`.
+    Compress(bool),
     /// Write the last frames, then end the transport; the last message about every transport.
     Close(Box<Close>),
     /// The batches up to this number are durable, and the core has room for more.

@@ -225,6 +225,12 @@ fn messages(messages: pb::Messages) -> Result<CoreMessage, FieldError> {
         }
         return Ok(CoreMessage::Tag(ClaimTag(tag)));
     }
+    if let Some(compress) = messages.compress {
+        if !messages.messages.is_empty() {
+            return Err(FieldError::new("messages.compress", "must be absent with messages"));
+        }
+        return Ok(CoreMessage::Compress(compress));
+    }
     let run = run("messages", messages.first, messages.messages, &messages.binary)?;
     Ok(CoreMessage::Messages(run))
 }

@@ -127,11 +127,23 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
         }
         CoreMessage::Messages(Run { first, messages }) => {
             let (messages, binary) = payload::split(messages);
-            Frame::Messages(pb::Messages { transport, first: first.0, messages, tag: None, binary })
+            let first = first.0;
+            Frame::Messages(pb::Messages {
+                transport,
+                first,
+                messages,
+                binary,
+                ..pb::Messages::default()
+            })
         }
         CoreMessage::Tag(ClaimTag(tag)) => {
             Frame::Messages(pb::Messages { transport, tag: Some(tag), ..pb::Messages::default() })
         }
+        CoreMessage::Compress(compress) => Frame::Messages(pb::Messages {
+            transport,
+            compress: Some(compress),
+            ..pb::Messages::default()
+        }),
         CoreMessage::Close(close) => {
             let Close { sack, status, cause } = *close;
             let (sack, status) = (sack.map(self::sack), status.map(self::sack));

@@ -80,7 +80,7 @@ impl CoreMessage {
                 let sacks = [&close.sack, &close.status].into_iter().flatten().map(sack_weight);
                 sacks.sum::<usize>() + close.cause.text().len()
             }
-            Self::Taken(_) | Self::Tag(_) => 0,
+            Self::Taken(_) | Self::Tag(_) | Self::Compress(_) => 0,
         }
     }
 }

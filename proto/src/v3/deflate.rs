@@ -21,6 +21,9 @@ const LEVEL: u32 = 1;
 const MAX_EXCESS: usize = 64 * 1024;
 /// Longest run, in plain bytes.
 pub const MAX_RUN: usize = MAX_MESSAGE + MAX_EXCESS;
+/// Frames of a run between two messages: a number and a claim tag. A thousand times as many bytes without an effect would
+/// otherwise cost the receiver time.
+const MAX_WITHOUT_MESSAGE: usize = 2;
 /// A run is kept if it has at most three quarters of the plain bytes.
 const KEPT: (usize, usize) = (3, 4);
 
@@ -114,7 +117,7 @@ impl Inflater {
         if !is_whole {
             return Err(FrameError::Compressed);
         }
-        Ok(Run { plain: BytesMut::from(Bytes::from(plain)), max_message })
+        Ok(Run { plain: BytesMut::from(Bytes::from(plain)), max_message, without_message: 0 })
     }
 }
 
@@ -129,19 +132,42 @@ impl Default for Inflater {
 pub struct Run {
     plain: BytesMut,
     max_message: usize,
+    /// Frames since the last message.
+    without_message: usize,
 }
 
 impl Run {
+    /// Bytes of the frames that are not split off yet.
+    pub fn len(&self) -> usize {
+        self.plain.len()
+    }
+
+    /// Returns true behind the last frame.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty()
+    }
+
     /// Splits off the next frame; `None` at the end of the run.
     ///
     /// # Errors
-    /// If a frame is malformed, too long, unfinished or of a type that a run must not contain.
+    /// If a frame is malformed, too long, unfinished, of a type that a run must not contain, or the third one without a
+    /// message.
     pub fn next_frame(&mut self) -> Result<Option<RawFrame>, FrameError> {
         if self.plain.is_empty() {
             return Ok(None);
         }
         match cut(&mut self.plain, self.max_message)? {
-            Some(frame) if frame.frame_type.is_compressible() => Ok(Some(frame)),
+            Some(frame) if frame.frame_type.is_message() => {
+                self.without_message = 0;
+                Ok(Some(frame))
+            }
+            Some(frame)
+                if frame.frame_type.is_compressible()
+                    && self.without_message < MAX_WITHOUT_MESSAGE =>
+            {
+                self.without_message += 1;
+                Ok(Some(frame))
+            }
             Some(_) | None => Err(FrameError::Compressed),
         }
     }

@@ -254,6 +254,11 @@ impl AppStream {
         self.sender.set_max_idle(max_idle);
     }
 
+    /// Permits or forbids compression. See [`Sender::set_compression`], also for an example.
+    pub fn set_compression(&self, compress: bool) {
+        self.sender.set_compression(compress);
+    }
+
     /// Sets the outbox limits. See [`Sender::set_outbox`], also for an example.
     pub fn set_outbox(&self, bytes: u32, messages: u32) {
         self.sender.set_outbox(bytes, messages);

@@ -103,6 +103,10 @@ pub struct Config {
     /// Limit of unacknowledged message bytes in flight on a transport, so that SACKs do not queue behind unread
     /// messages. One message is always allowed.
     pub max_in_flight: usize,
+    /// Compress messages to the server where at least 16 KiB are sent at once, on streams of version 3. Off by default:
+    /// the length of compressed bytes depends on the content, so do not compress secrets together with text of another
+    /// party (the attack BREACH). Messages of the server are inflated in any case.
+    pub compress: bool,
     /// Size limit of the send queue in bytes; a full queue makes sends wait.
     pub max_queued_bytes: usize,
     /// Size limit of the send queue in messages; a full queue makes sends wait.
@@ -137,6 +141,7 @@ impl Config {
             backoff_cap: Duration::from_secs(3),
             heartbeat: Duration::from_secs(20),
             max_in_flight: 128 << 10,
+            compress: false,
             max_queued_bytes: 1 << 20,
             max_queued_messages: 1000,
             max_received_bytes: 256 << 10,

@@ -5,6 +5,8 @@
     expect(unreachable_pub, reason = "the simulation has the codec of the client")
 )]
 
+mod compression;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use minerva_proto::v3::{self, FrameType, Refusal, Welcome};
 use minerva_proto::{
@@ -50,6 +52,8 @@ pub enum Frame {
     Kill(KillReason),
     /// Version 3: the server ends this transport.
     Refusal(Refusal),
+    /// Version 3: messages of the client, with their numbers, to be compressed if worth it.
+    Run(Vec<Self>),
 }
 
 /// Received bytes are not frames of the version.
@@ -113,7 +117,7 @@ fn encode_v2(framing: Framing, frame: Frame, dst: &mut BytesMut) {
         Frame::Reset(reset) => Wire::Reset(reset),
         Frame::Kill(reason) => Wire::TransportKill(reason),
         // Do not exist in version 2.
-        Frame::Welcome(_) | Frame::ClaimTag(_) | Frame::Refusal(_) => return,
+        Frame::Welcome(_) | Frame::ClaimTag(_) | Frame::Refusal(_) | Frame::Run(_) => return,
     };
     framing.put(&frame, dst);
 }
@@ -122,6 +126,7 @@ fn encode_v3(frame: Frame, dst: &mut BytesMut) {
     use v3::Frame as Wire;
     let frame = match frame {
         Frame::Message(message) => return put_message(&message, dst),
+        Frame::Run(frames) => return compression::put_run(frames, dst),
         Frame::SeqNum(number) => Wire::SeqNum(number),
         Frame::Sack(sack) => Wire::Sack(sack),
         Frame::StreamStatus(sack) => Wire::StreamStatus(sack),
@@ -165,7 +170,11 @@ pub fn decode(
         }
         WireVersion::V3 => {
             while let Some(raw) = v3::cut(buf, v3::MAX_MESSAGE)? {
-                frames.extend(decode_v3(raw)?);
+                if raw.frame_type == FrameType::Compressed {
+                    compression::inflate(&raw.body, &mut frames)?;
+                } else {
+                    frames.extend(decode_v3(raw)?);
+                }
             }
         }
     }
@@ -213,7 +222,7 @@ fn decode_v3(raw: v3::RawFrame) -> Result<Option<Frame>, v3::FrameError> {
         Wire::Refusal(refusal) => Frame::Refusal(refusal),
         Wire::Reset(reset) => Frame::Reset(reset),
         Wire::Renewal(_) | Wire::Extension(_) => return Ok(None),
-        // The hello has no `z`, so the server must not compress.
+        // A run has no run inside.
         Wire::Compressed(_) => return Err(v3::FrameError::Compressed),
     }))
 }

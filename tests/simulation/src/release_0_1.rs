@@ -95,8 +95,9 @@ pub(crate) fn core_frame(frame: &mut CoreFrame) {
             (*created_tag, *heartbeat_after) = (0, 0);
         }
         Some(Frame::Messages(messages)) => {
-            let pb::Messages { transport: _, first: _, messages: _, tag, binary: _ } = messages;
-            *tag = None;
+            let pb::Messages { transport: _, first: _, messages: _, tag, binary: _, compress } =
+                messages;
+            (*tag, *compress) = (None, None);
         }
         Some(Frame::Close(close)) => {
             // The cause was added later.
@@ -136,8 +137,9 @@ pub(crate) fn command(command: &mut Command) {
                 outbox_bytes: _,
                 outbox_messages: _,
                 ack_timeout_ms,
+                compress,
             } = limits;
-            *ack_timeout_ms = None;
+            (*ack_timeout_ms, *compress) = (None, None);
         }
         // The commands were added later, behind features.
         Some(Command::Finish(_) | Command::Sync(_)) => command.command = None,

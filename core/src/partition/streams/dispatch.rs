@@ -65,11 +65,12 @@ impl PartitionStreams {
                     s.on_finish(session, reason, turn)
                 });
             }
-            Mail::SetLimits { session, stream, max_idle_ms, outbox, ack_timeout_ms } => {
+            Mail::SetLimits { session, stream, max_idle_ms, outbox, ack_timeout_ms, compress } => {
                 self.with_stream(stream, now, effects, |s, turn| {
                     if s.is_assigned_to(session) {
                         s.on_set_limits(max_idle_ms, outbox, turn);
                         ack_timeout_ms.into_iter().for_each(|ms| s.set_ack_timeout(ms));
+                        compress.into_iter().for_each(|compress| s.set_compression(compress));
                     }
                 });
             }

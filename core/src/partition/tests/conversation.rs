@@ -115,7 +115,7 @@ impl Client {
                 }
             }
             CoreMessage::Close(close) => panic!("closed: {:?}", close.cause),
-            CoreMessage::Taken(_) | CoreMessage::Tag(_) => {}
+            CoreMessage::Taken(_) | CoreMessage::Tag(_) | CoreMessage::Compress(_) => {}
         }
     }
 

@@ -67,7 +67,7 @@ impl Checker {
                             None => streams.get(&stream).is_some_and(StreamState::is_ended),
                         },
                         CoreMessage::Taken(batch) => acked(stream, &Sack::up_to(batch.0)),
-                        CoreMessage::Tag(_) => true,
+                        CoreMessage::Tag(_) | CoreMessage::Compress(_) => true,
                         CoreMessage::Messages(run) => {
                             let state = streams.get(&stream);
                             state.is_some_and(|state| run.end() <= state.outbox().next())

@@ -43,6 +43,7 @@ fn set_limit(harness: &Harness, session: SessionId, limit_ms: u64) {
         max_idle_ms: None,
         outbox: OutboxLimits::default(),
         ack_timeout_ms: Some(limit_ms),
+        compress: None,
     });
 }
 

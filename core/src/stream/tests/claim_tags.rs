@@ -48,7 +48,10 @@ impl Edge {
                 self.written.truncate(run.first.0 as usize);
                 self.written.extend(run.messages);
             }
-            CoreMessage::Sack(_) | CoreMessage::Close(_) | CoreMessage::Taken(_) => {}
+            CoreMessage::Sack(_)
+            | CoreMessage::Compress(_)
+            | CoreMessage::Close(_)
+            | CoreMessage::Taken(_) => {}
         }
     }
 
@@ -161,6 +164,7 @@ fn a_tag_precedes_the_messages_of_each_claim() {
         CoreMessage::Messages(run) => Some(format!("{} from {}", run.messages.len(), run.first)),
         CoreMessage::Opened { .. }
         | CoreMessage::Sack(_)
+        | CoreMessage::Compress(_)
         | CoreMessage::Close(_)
         | CoreMessage::Taken(_) => None,
     });

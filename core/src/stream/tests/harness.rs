@@ -309,6 +309,7 @@ fn edge_text(frame: &CoreFrame) -> String {
         }
         CoreMessage::Taken(batch) => format!("{transport} taken {batch}"),
         CoreMessage::Tag(tag) => format!("{transport} tag {tag}"),
+        CoreMessage::Compress(on) => format!("{transport} compress {on}"),
     }
 }
 

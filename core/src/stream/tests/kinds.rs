@@ -58,6 +58,39 @@ fn a_stream_of_version_3_takes_all_kinds() {
     assert_eq!(harness.stream.state().outbox().next(), MessageNumber(6));
 }
 
+#[test]
+fn the_permission_to_compress_precedes_the_messages_of_the_session() {
+    let protocol = ClientProtocol::V3(KeyProof { key: KeyHash([7; 16]), next: None });
+    let (mut harness, _) = Harness::open(Attach { protocol, ..primary(0) }, Limits::default());
+    harness.assign(1000);
+    let reports = |harness: &mut Harness, number: u64| {
+        let outputs = send(harness, number, vec!["a".into()]);
+        outputs.iter().filter(|output| output.contains("compress")).cloned().collect::<Vec<_>>()
+    };
+    assert!(reports(&mut harness, 0).is_empty(), "off by default");
+    harness.stream.set_compression(true);
+    assert_eq!(reports(&mut harness, 1), ["0 compress true"]);
+    assert!(reports(&mut harness, 2).is_empty(), "only a change is reported");
+    harness.stream.set_compression(false);
+    assert_eq!(reports(&mut harness, 3), ["0 compress false"]);
+    harness.stream.set_compression(true);
+    assert_eq!(reports(&mut harness, 4), ["0 compress true"]);
+    harness.assign(1000);
+    assert_eq!(
+        reports(&mut harness, 5),
+        ["0 compress false"],
+        "another session has not permitted it"
+    );
+}
+
+#[test]
+fn a_transport_of_version_2_gets_no_permission_to_compress() {
+    let mut harness = assigned();
+    harness.stream.set_compression(true);
+    let outputs = send(&mut harness, 0, vec!["a".into()]);
+    assert!(outputs.iter().all(|output| !output.contains("compress")), "{outputs:?}");
+}
+
 /// Waiting for room would not help.
 #[test]
 fn an_unsupported_message_is_reported_before_a_full_outbox() {

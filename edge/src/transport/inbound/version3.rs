@@ -4,6 +4,7 @@ use bytes::Bytes;
 use minerva_proto::v3::{self, AnyHello, FrameError, FrameType, RefusalCode, requests_version_3};
 use minerva_proto::{Eeds, KillReason, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags};
 
+use super::super::compression;
 use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
 
 impl Inbound {
@@ -71,21 +72,44 @@ impl Inbound {
     /// Decodes one frame of version 3 and returns its length; `None` if more bytes are needed.
     pub(super) fn cut_v3(&mut self, cut: &mut Cut) -> Option<usize> {
         let max_message = self.max_message();
+        if let Some(run) = &mut self.run {
+            match run.next_frame() {
+                Ok(Some(raw)) => return Some(self.on_raw(raw, cut)),
+                Ok(None) => self.run = None,
+                Err(error) => {
+                    cut.fault = Some(Fault::refusal(error));
+                    return None;
+                }
+            }
+        }
         match v3::cut(&mut self.uncut, max_message) {
-            Ok(Some(raw)) => {
+            Ok(Some(raw)) if raw.frame_type == FrameType::Compressed => {
                 let length = v3::frame_len(raw.body.len());
-                cut.cost += length + FRAME_OVERHEAD;
-                if let Err(fault) = self.take_v3(raw, cut) {
-                    cut.fault = Some(fault);
+                // The frames of the run are charged one by one: decoding pauses within a run.
+                cut.cost += FRAME_OVERHEAD;
+                match compression::inflate(&raw.body, max_message) {
+                    Ok(run) => self.run = (!run.is_empty()).then(|| Box::new(run)),
+                    Err(error) => cut.fault = Some(Fault::refusal(error)),
                 }
                 Some(length)
             }
+            Ok(Some(raw)) => Some(self.on_raw(raw, cut)),
             Ok(None) => None,
             Err(error) => {
                 cut.fault = Some(Fault::refusal(error));
                 None
             }
         }
+    }
+
+    /// Charges and takes one frame; returns its length.
+    fn on_raw(&mut self, raw: v3::RawFrame, cut: &mut Cut) -> usize {
+        let length = v3::frame_len(raw.body.len());
+        cut.cost += length + FRAME_OVERHEAD;
+        if let Err(fault) = self.take_v3(raw, cut) {
+            cut.fault = Some(fault);
+        }
+        length
     }
 
     fn take_v3(&mut self, raw: v3::RawFrame, cut: &mut Cut) -> Result<(), Fault> {
@@ -106,11 +130,9 @@ impl Inbound {
             v3::Frame::Reset(reset) => cut.batch.reset = Some(reset),
             // Credentials that the server has not requested have no effect.
             v3::Frame::Comment(_) | v3::Frame::Extension(_) | v3::Frame::Renewal(_) => {}
-            v3::Frame::Compressed(_) => {
-                let title = "this server does not inflate: its welcome has no `z`";
-                return Err(Fault::titled(RefusalCode::Frame, title));
-            }
-            v3::Frame::Text(_)
+            // `cut_v3` inflates runs and takes messages.
+            v3::Frame::Compressed(_)
+            | v3::Frame::Text(_)
             | v3::Frame::Binary(_)
             | v3::Frame::Welcome(_)
             | v3::Frame::StreamStatus(_)

@@ -1,5 +1,6 @@
 //! Tests of version 3: negotiation, frames of both directions, refusals and limits.
 
+mod compression;
 mod limits;
 mod refusals;
 mod welcome;

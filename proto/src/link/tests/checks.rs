@@ -251,6 +251,13 @@ fn an_invalid_core_frame_is_reported_by_its_field() {
         ..pb::Messages::default()
     };
     assert_eq!(core_error(Frame::Messages(messages)), "messages");
+    let messages = pb::Messages {
+        transport: 7,
+        messages: vec![b"a"[..].into()],
+        compress: Some(true),
+        ..pb::Messages::default()
+    };
+    assert_eq!(core_error(Frame::Messages(messages)), "messages.compress");
     let update = pb::SackUpdate { transport: 7, sack: None };
     assert_eq!(core_error(Frame::Sack(update)), "sack.sack");
     let opened = pb::Opened { transport: 7, sack: Some(negative()), ..Default::default() };

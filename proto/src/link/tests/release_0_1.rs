@@ -31,6 +31,7 @@ const ADDED: &[(&str, u32)] = &[
     ("Batch", 7),
     ("Opened", 5),
     ("Opened", 6),
+    ("Strings", 6),
 ];
 
 /// The unknown fields of a message and its parts.

@@ -96,6 +96,8 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
         CoreMessage::Sack(sack()),
         CoreMessage::Messages(run),
         CoreMessage::Tag(ClaimTag(u64::MAX)),
+        CoreMessage::Compress(true),
+        CoreMessage::Compress(false),
         close(CloseCause::Moved),
         close(CloseCause::Reset(Reset::new(&"r".repeat(255), true))),
         close(CloseCause::Refused { reason: "r".repeat(100) }),

@@ -175,6 +175,7 @@ pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
         sack().prop_map(CoreMessage::Sack),
         run().prop_map(CoreMessage::Messages),
         any::<u64>().prop_map(|tag| CoreMessage::Tag(ClaimTag(tag))),
+        any::<bool>().prop_map(CoreMessage::Compress),
         close().prop_map(|close| CoreMessage::Close(Box::new(close))),
         any::<u64>().prop_map(|batch| CoreMessage::Taken(BatchNumber(batch))),
     ];

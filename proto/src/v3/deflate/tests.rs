@@ -130,6 +130,16 @@ fn only_messages_and_their_numbers_may_be_compressed() {
     }
 }
 
+#[test]
+fn a_run_has_at_most_a_number_and_a_tag_in_front_of_a_message() {
+    let (number, message) = ([b'N', 1, b'1'], [b'm', 0]);
+    for (bare, ok) in [(0, true), (1, true), (2, true), (3, false)] {
+        let plain = [&message[..], &number.repeat(bare), &message, &number.repeat(bare)].concat();
+        let run = Inflater::new().inflate(&stored(&plain), MAX_MESSAGE);
+        assert_eq!(run.and_then(|mut run| frames(&mut run)).is_ok(), ok, "{bare}");
+    }
+}
+
 proptest! {
     #[test]
     fn random_bodies_never_panic(body in prop::collection::vec(any::<u8>(), 0..200), max_message in 0_usize..2_000) {

@@ -48,6 +48,7 @@ impl Settings {
             outbox_bytes: or(limits.outbox_bytes, self.limits.outbox_bytes),
             outbox_messages: or(limits.outbox_messages, self.limits.outbox_messages),
             ack_timeout_ms: limits.ack_timeout_ms.or(self.limits.ack_timeout_ms),
+            compress: limits.compress.or(self.limits.compress),
         };
         self.enqueue(Setting::Limits);
     }

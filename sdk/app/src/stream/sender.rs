@@ -40,6 +40,8 @@ const MAX_OUTBOX: (u32, u32) = (6 << 20, 100_000);
 /// sender.set_max_idle(Duration::from_secs(600));
 /// sender.set_outbox(64 << 10, 100);
 /// sender.set_ack_timeout(Duration::from_secs(300));
+/// // The messages have no secrets.
+/// sender.set_compression(true);
 ///
 /// sender.send("waits while the client is behind").await?;
 /// match sender.try_send("does not wait") {
@@ -219,6 +221,15 @@ impl Sender {
     pub fn set_ack_timeout(&self, timeout: Duration) {
         let ms = u64::try_from(timeout.min(MAX_IDLE).as_millis()).unwrap_or(u64::MAX);
         self.set_limits(SetLimits { ack_timeout_ms: Some(ms), ..SetLimits::default() });
+    }
+
+    /// Permits the edge to compress messages to the client, or forbids it again. Without a call nothing is compressed.
+    ///
+    /// Long backlogs of JSON or text arrive several times faster over slow networks. The length of compressed bytes
+    /// depends on the content: do not permit compression where secrets and text of another party are sent in one stream
+    /// (the attack BREACH). Clients of version 2, and cores before 0.2, do not compress. See [`Sender`] for an example.
+    pub fn set_compression(&self, compress: bool) {
+        self.set_limits(SetLimits { compress: Some(compress), ..SetLimits::default() });
     }
 
     /// Sets the outbox limits in bytes and messages, clamped to at least 1 each and at most 6 MiB and

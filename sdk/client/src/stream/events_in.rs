@@ -38,8 +38,8 @@ impl StreamMachine {
             Frame::Kill(reason) => self.on_kill(now, number, reason),
             Frame::Refusal(refusal) => self.on_refusal(now, number, &refusal),
             Frame::Reset(reset) => self.on_reset(reset),
-            // A server never sends a hello.
-            Frame::Hello(_) => self.close(now, number, End::Failed),
+            // A server never sends a hello, and the codec inflates runs.
+            Frame::Hello(_) | Frame::Run(_) => self.close(now, number, End::Failed),
         }
         self.plan(now);
     }

@@ -11,6 +11,11 @@ use super::{StreamMachine, Time};
 use crate::config::TransportKind;
 use crate::wire::{Frame, WireVersion};
 
+/// Shortest run of messages that is compressed, in bytes.
+const SHORTEST_RUN: usize = 16 * 1024;
+/// Length at which a run ends, in bytes. The longest message behind it fits into a run of the server's limit.
+const LONGEST_RUN: usize = 32 * 1024;
+
 impl StreamMachine {
     /// Takes the frames to write to a transport; called when the transport is writable. The first frames of an upload
     /// are the complete request body.
@@ -107,6 +112,18 @@ impl StreamMachine {
 
     /// Writes unsent messages up to the limit of bytes in flight.
     fn write_messages(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
+        let first = frames.len();
+        self.write_plain_messages(transport, frames);
+        let compresses = self.config.compress
+            && transport.version == WireVersion::V3
+            && self.negotiation.server_inflates();
+        if compresses {
+            let written = frames.split_off(first);
+            frames.extend(runs(written));
+        }
+    }
+
+    fn write_plain_messages(&self, transport: &mut Transport, frames: &mut Vec<Frame>) {
         let sent =
             self.queue.iter_from(MessageNumber(0)).take_while(|(n, _)| *n < transport.next_sent);
         let mut in_flight: usize = sent.map(|(_, message)| cost(message)).sum();
@@ -183,6 +200,25 @@ impl StreamMachine {
         let working = older.find(|(_, t)| t.is_primary() && t.attached);
         working.map_or(Eeds::Null, |(&number, _)| Eeds::Number(number))
     }
+}
+
+/// Joins frames to runs of about [`LONGEST_RUN`]; frames of less than [`SHORTEST_RUN`] stay as they are.
+fn runs(frames: Vec<Frame>) -> Vec<Frame> {
+    let (mut joined, mut run, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut frames = frames.into_iter().peekable();
+    while let Some(frame) = frames.next() {
+        bytes += if let Frame::Message(message) = &frame { cost(message) } else { 0 };
+        run.push(frame);
+        if bytes >= LONGEST_RUN || frames.peek().is_none() {
+            let run = std::mem::take(&mut run);
+            if std::mem::take(&mut bytes) >= SHORTEST_RUN {
+                joined.push(Frame::Run(run));
+            } else {
+                joined.extend(run);
+            }
+        }
+    }
+    joined
 }
 
 /// Cost of a message in flight, in bytes; never 0, which means that no message is in flight.

@@ -24,6 +24,8 @@ pub(super) struct Negotiation {
     max_message: usize,
     /// A message that version 2 does not carry was queued.
     needs_version_3: bool,
+    /// The server inflates compressed runs.
+    server_inflates: bool,
 }
 
 impl Negotiation {
@@ -34,8 +36,16 @@ impl Negotiation {
             Version::Auto | Version::V3 => (WireVersion::V3, v3::MAX_MESSAGE),
         };
         let is_final = requested != Version::Auto;
-        let (creation, needs_version_3) = (None, false);
-        Self { requested, version, is_final, key, creation, max_message, needs_version_3 }
+        Self {
+            requested,
+            version,
+            is_final,
+            key,
+            creation: None,
+            max_message,
+            needs_version_3: false,
+            server_inflates: false,
+        }
     }
 
     /// Version of new transports.
@@ -65,6 +75,12 @@ impl Negotiation {
         self.is_final = true;
         self.creation = self.creation.or(welcome.born);
         self.max_message = welcome.max.unwrap_or(self.max_message);
+        self.server_inflates |= welcome.inflates;
+    }
+
+    /// Whether the server inflates compressed runs.
+    pub(super) fn server_inflates(&self) -> bool {
+        self.server_inflates
     }
 
     /// Continues with version 2, the only version of the server. Returns false if this is impossible.
@@ -88,7 +104,7 @@ impl Negotiation {
             own: None,
             born: self.creation,
             tags,
-            inflates: false,
+            inflates: true,
         }
     }
 

@@ -26,7 +26,9 @@ fn vectors3_frames_decode_and_encode() {
     for entry in entries("frames") {
         let (name, wire) = (&entry["name"], bytes(&entry["hex"]));
         match entry["decoded"]["type"].as_str().unwrap() {
-            "compressed" => assert!(decoded(&wire).is_err(), "{name}: not requested"),
+            "compressed" => {
+                assert!(decoded(&wire).is_err(), "{name}: another length than declared")
+            }
             "renewal" => assert_eq!(decoded(&wire), Ok(vec![]), "{name}"),
             _ => {
                 let frames = decoded(&wire).unwrap();
@@ -44,6 +46,21 @@ fn vectors3_invalid_frames_are_errors_with_the_code() {
     // The client accepts messages up to the greatest limit.
     let is_own = |entry: &serde_json::Value| entry.get("max_message").is_none();
     for entry in entries("refused").into_iter().filter(is_own) {
+        let Err(DecodeError::Version3(error)) = decoded(&bytes(&entry["hex"])) else {
+            panic!("{entry}")
+        };
+        assert_eq!(error.code(), code(&entry), "{}", entry["name"]);
+    }
+}
+
+#[test]
+fn vectors3_compressed_runs_are_inflated_or_refused() {
+    for entry in entries("compressed") {
+        let plain = decoded(&bytes(&entry["plain"])).unwrap();
+        assert_eq!(decoded(&bytes(&entry["hex"])), Ok(plain), "{}", entry["name"]);
+    }
+    let is_own = |entry: &serde_json::Value| entry.get("max_message").is_none();
+    for entry in entries("compressed_refused").into_iter().filter(is_own) {
         let Err(DecodeError::Version3(error)) = decoded(&bytes(&entry["hex"])) else {
             panic!("{entry}")
         };

@@ -27,7 +27,7 @@ impl Checker {
                 is_known && self.holds_sack(client, sack.as_ref())
             }
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
-            CoreMessage::Tag(_) => true,
+            CoreMessage::Tag(_) | CoreMessage::Compress(_) => true,
             CoreMessage::Messages(run) => {
                 let messages: Vec<_> =
                     run.messages.iter().map(|message| message.bytes().clone()).collect();

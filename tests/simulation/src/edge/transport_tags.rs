@@ -38,7 +38,10 @@ impl TransportTags {
             CoreMessage::Messages(run) => {
                 self.unsent.messages.push((self.next, run.messages.len() as u64));
             }
-            CoreMessage::Taken(_) | CoreMessage::Sack(_) | CoreMessage::Close(_) => {}
+            CoreMessage::Taken(_)
+            | CoreMessage::Sack(_)
+            | CoreMessage::Compress(_)
+            | CoreMessage::Close(_) => {}
         }
     }
 

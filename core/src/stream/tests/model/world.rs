@@ -293,7 +293,10 @@ impl World {
         assert!(self.open.contains(&transport), "{transport} is not open");
         let recorded = self.harness.stream.state().sack();
         match message {
-            CoreMessage::Opened { .. } | CoreMessage::Taken(_) | CoreMessage::Tag(_) => {}
+            CoreMessage::Opened { .. }
+            | CoreMessage::Taken(_)
+            | CoreMessage::Tag(_)
+            | CoreMessage::Compress(_) => {}
             CoreMessage::Sack(sack) => {
                 assert!(sack.acked <= recorded.acked, "acknowledges an unrecorded message");
                 self.acked = sack.acked.map(|acked| acked.0);

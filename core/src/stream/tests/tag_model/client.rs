@@ -154,7 +154,10 @@ impl World {
                 CoreMessage::Close(close) => {
                     assert!(!matches!(close.cause, CloseCause::Kill(_)), "{:?}", close.cause);
                 }
-                CoreMessage::Opened { .. } | CoreMessage::Sack(_) | CoreMessage::Taken(_) => {}
+                CoreMessage::Opened { .. }
+                | CoreMessage::Sack(_)
+                | CoreMessage::Compress(_)
+                | CoreMessage::Taken(_) => {}
             }
         }
     }

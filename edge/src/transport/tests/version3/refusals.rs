@@ -15,7 +15,7 @@ fn a_violation_is_reported_once_the_core_has_closed_the_transport() {
         (b"m\x81\x00a", RefusalCode::Frame),
         (b"m\x03\xed\xa0\x80", RefusalCode::Message),
         (b"m\x81\x80\x40", RefusalCode::TooLarge),
-        (b"Z\x03\x00\x03\x00", RefusalCode::Frame),
+        (b"Z\x03\x01\x03\x00", RefusalCode::Frame),
         (b"Y\x00", RefusalCode::Frame),
     ];
     for protocol in PROTOCOLS {

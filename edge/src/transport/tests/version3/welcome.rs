@@ -9,7 +9,12 @@ fn born() -> Option<StreamCreation> {
 }
 
 fn first_welcome() -> Frame {
-    Frame::Welcome(Welcome { born: born(), max: Some(1 << 20), ..Welcome::default() })
+    Frame::Welcome(Welcome {
+        born: born(),
+        max: Some(1 << 20),
+        inflates: true,
+        ..Welcome::default()
+    })
 }
 
 #[test]

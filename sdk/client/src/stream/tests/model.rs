@@ -283,6 +283,7 @@ impl World {
             | Frame::Comment(_)
             | Frame::Welcome(_)
             | Frame::Refusal(_)
+            | Frame::Run(_)
             | Frame::Kill(_) => panic!("not sent here: {frame:?}"),
         }
     }

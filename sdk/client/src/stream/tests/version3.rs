@@ -266,3 +266,32 @@ fn heartbeats_are_empty_comments() {
     machine.take_frames(Time::ZERO, number);
     assert_eq!(machine.take_frames(due, number), [Frame::Comment(bytes::Bytes::new())]);
 }
+
+#[test]
+fn long_runs_are_compressed_by_option_if_the_server_inflates() {
+    for (compress, inflates, length, expected) in [
+        (true, true, 16_384, 1),
+        (true, true, 16_383, 0),
+        (true, true, 100_000, 1),
+        (true, false, 100_000, 0),
+        (false, true, 100_000, 0),
+    ] {
+        let config = Config { compress, ..Config::new("", TransportKind::Tcp) };
+        let mut machine = machine_of(Config { version: Version::Auto, ..config });
+        let (number, ..) = opened(&mut machine);
+        let welcome = Welcome { inflates, ..Welcome::default() };
+        assert!(hello3(&mut machine, number).inflates);
+        feed(&mut machine, number, [Frame::Welcome(welcome)]);
+        // Two messages of 2 bytes less than the length, which their cost includes.
+        for half in [length / 2 - 1, length - length / 2 - 1] {
+            machine.push(Time::ZERO, "x".repeat(half).into()).unwrap();
+        }
+        let written = machine.take_frames(Time::ZERO, number);
+        let runs = written.iter().filter(|frame| matches!(frame, Frame::Run(_))).count();
+        assert_eq!(runs.min(1), expected, "{compress} {inflates} {length}");
+        let plain = written
+            .into_iter()
+            .flat_map(|frame| if let Frame::Run(frames) = frame { frames } else { vec![frame] });
+        assert_eq!(plain.filter(|frame| matches!(frame, Frame::Message(_))).count(), 2);
+    }
+}

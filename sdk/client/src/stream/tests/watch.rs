@@ -52,6 +52,7 @@ fn sack_in(frame: &Frame) -> Option<Sack> {
         | Frame::Welcome(_)
         | Frame::ClaimTag(_)
         | Frame::Refusal(_)
+        | Frame::Run(_)
         | Frame::Reset(_)
         | Frame::Kill(_) => None,
     }

@@ -48,6 +48,7 @@ impl Pipe {
                 | Frame::Welcome(_)
                 | Frame::ClaimTag(_)
                 | Frame::Refusal(_)
+                | Frame::Run(_)
                 | Frame::Kill(_) => {}
             }
         }
