@@ -8,6 +8,8 @@
 
 #[path = "version3/breaking_proxy.rs"]
 mod breaking_proxy;
+#[path = "version3/compression.rs"]
+mod compression;
 #[path = "version3/messages.rs"]
 mod messages;
 #[path = "version3/program.rs"]
