@@ -252,6 +252,7 @@ serve() { # KILLS per point of the ledger, KILLS of questions
   short_build
   install_parrots
   target/release/minerva-apps parrot
+  target/release/minerva-apps parrot --apps rust --max-version 3
   target/release/minerva-apps ledger --kills "$1"
   target/release/minerva-apps qan --kills "$2"
   target/release/minerva-apps gateway

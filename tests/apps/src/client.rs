@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
-use minerva_client::{Config, Stream, TransportKind};
+use minerva_client::{Config, Message, Stream, TransportKind};
 
 /// A stream with the count of sent messages.
 pub(crate) struct Client {
@@ -20,6 +20,20 @@ impl Client {
     /// Starts a stream with a configuration.
     pub(crate) fn with(config: Config) -> anyhow::Result<Self> {
         Ok(Self { stream: Stream::connect(config)?, sent: 0 })
+    }
+
+    /// Queues a message of either kind.
+    pub(crate) async fn send_message(&mut self, message: Message) -> anyhow::Result<()> {
+        self.stream.queue(message).await?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Receives a message and compares kind and content with `expected`.
+    pub(crate) async fn expect_message(&self, expected: &Message) -> anyhow::Result<()> {
+        let got = self.stream.recv().await.context("the stream ended")?;
+        ensure!(got == *expected, "{got:?} instead of {expected:?}");
+        Ok(())
     }
 
     /// Queues a message. Returns the number of its event.

@@ -54,6 +54,12 @@ impl Store {
 impl Deployment {
     /// Starts all processes and waits for their readiness.
     pub(crate) async fn start(store: Store) -> anyhow::Result<Self> {
+        Self::start_version(store, 2).await
+    }
+
+    /// As [`Self::start`], for clients up to this version of the protocol.
+    pub(crate) async fn start_version(store: Store, max_version: u32) -> anyhow::Result<Self> {
+        let version = ["--max-version".into(), max_version.to_string().into()];
         let mut random = Random::new(Random::fresh_seed());
         let mut ports = Ports::new(&mut random);
         let directory = tempfile::tempdir().context("no temporary directory")?;
@@ -64,6 +70,7 @@ impl Deployment {
             let (link, api, admin) = (ports.take()?, ports.take()?, ports.take()?);
             let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
             arguments.extend(["--store".into(), url.clone().into()]);
+            arguments.extend(version.clone());
             let log = directory.path().join(format!("core{number}.log"));
             let core = Process::new("a core", beside_this("minerva-core")?, arguments, log);
             cores.push(started(core).await?);
@@ -72,6 +79,7 @@ impl Deployment {
         }
         let mut arguments = options(&[("--listen", clients), ("--admin", ports.take()?)]);
         arguments.extend(["--core".into(), links.join(",").into()]);
+        arguments.extend(version);
         let log = directory.path().join("edge.log");
         let edge = Process::new("the edge", beside_this("minerva-edge")?, arguments, log);
         let edge = started(edge).await?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
-use minerva_client::{Config as Connection, TransportKind};
+use minerva_client::{Config as Connection, Message, TransportKind, Version};
 use minerva_faults::deployment::beside_this;
 use minerva_faults::process::{Process, Signal};
 
@@ -29,6 +29,9 @@ pub(crate) struct Config {
     /// Only these stores.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "memory,redis")]
     stores: Vec<Store>,
+    /// Version of the protocol of the clients: 3 adds a check of both kinds of messages.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
+    max_version: u32,
     /// The source tree with examples/ and proto/.
     #[arg(long, default_value = ".", value_name = "DIR")]
     tree: PathBuf,
@@ -79,13 +82,20 @@ async fn run_app(
     store: Store,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut deployment = Deployment::start(store).await?;
+    let mut deployment = Deployment::start_version(store, config.max_version).await?;
     let log = deployment.directory().join("app.log");
     let mut process = app.process(config, &deployment, log.clone())?;
     process.spawn()?;
     process.ready().await?;
     let failed = report.failed();
     let name = |check: &str| format!("{}, {}: {check}", app.name(), store.name());
+    if config.max_version >= 3 {
+        // First: the edge serves version 3 a few seconds after the start, and the other clients take what they get.
+        for kind in TransportKind::ALL {
+            let connection = Connection::new(deployment.clients.to_string(), kind);
+            report.check(&name(&format!("kinds, {kind}")), kinds(connection)).await;
+        }
+    }
     for kind in [TransportKind::WebSocket, TransportKind::Tcp] {
         let connection = || Connection::new(deployment.clients.to_string(), kind);
         report.check(&name(&format!("answers, {kind}")), answers(connection())).await;
@@ -148,6 +158,25 @@ async fn answers(connection: Connection) -> anyhow::Result<()> {
     }
     for number in 0..100 {
         client.expect(&format!("{}:message {number}", number + 1)).await?;
+    }
+    client.end().await;
+    Ok(())
+}
+
+/// Text outside of ASCII is answered with the number of its event, and binary messages by the same bytes.
+async fn kinds(mut connection: Connection) -> anyhow::Result<()> {
+    connection.version = Version::V3;
+    let mut client = Client::with(connection)?;
+    let texts = ["", "h\u{e9}\0\n", "\u{feff}\u{1f980}"].map(String::from);
+    let binaries = [vec![], vec![0xed, 0xa0, 0x80], vec![7; 1_000_000]].map(Message::from);
+    let mut event = 0;
+    for (text, binary) in texts.into_iter().zip(binaries) {
+        let answer = Message::from(format!("{}:{text}", event + 1));
+        client.send_message(text.into()).await?;
+        client.send_message(binary.clone()).await?;
+        client.expect_message(&answer).await?;
+        client.expect_message(&binary).await?;
+        event += 2;
     }
     client.end().await;
     Ok(())
