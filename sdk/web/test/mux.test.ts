@@ -8,6 +8,7 @@ import { encodeParts, ResponseParser, type ChannelEvent, type Part } from '../sr
 import { Liveness, PING_INTERVAL } from '../src/mux/liveness.js';
 import { GATHER_TIME, MAX_CHANNELS, MIN_HOLD_TIME, MuxSchedule, UPLOAD_STALL_TIME } from '../src/mux/schedule.js';
 import type { WorkerMessage } from '../src/mux/ports.js';
+import { openChannel } from '../src/mux/tab.js';
 import { connectTab } from '../src/mux/worker.js';
 import { openMultiplexed } from '../src/transports/multiplexed.js';
 import { machine, start, written } from './machine.js';
@@ -195,6 +196,27 @@ test('the transports of a crashed tab end, and those of the other tabs continue'
   await opened(2);
   assert(!bodies[1]?.includes('crashed') && bodies[1]?.includes('other'));
   set({ fetch, performance });
+});
+
+test('a transport with a long body has a connection of its own, whatever its kind', () => {
+  const { setInterval } = globalThis;
+  let leave = (): void => {};
+  set({
+    SharedWorker: class { port = { onmessage: null, postMessage: () => {} }; },
+    addEventListener: (_: string, listener: () => void) => (leave = listener),
+    removeEventListener: () => {},
+    setInterval: () => 0,
+  });
+  for (const kind of ['long-poll', 'http-stream', 'upload'] as const) {
+    for (const length of [149_999, 150_000, 150_001, 300_000]) {
+      let direct = false;
+      const close = openChannel('http://long/_minerva/io/', kind, 'x'.repeat(length), () => {}, () => (direct = true), false);
+      assert.equal(direct, length > 150_000, `${kind} of ${length}`);
+      close();
+    }
+  }
+  leave();
+  set({ setInterval, SharedWorker: undefined });
 });
 
 test('services below /_minerva/ share a request that names them, and other paths have requests of their own', async () => {
