@@ -112,7 +112,8 @@ impl ServeCall {
                     instance_id: registration.instance_id,
                     window: registration.window,
                     load: Arc::new(AtomicUsize::new(0)),
-                    has_kinds: registration.features.contains(Feature::MessageKinds),
+                    has_kinds: registration.features.contains(Feature::MessageKinds)
+                        && registration.features.contains(Feature::Sessions),
                     has_returned: !registration.held.is_empty(),
                     suspect: SuspectSlot::default(),
                     outputs,

@@ -37,6 +37,11 @@ pub struct Limits {
     #[arg(long, alias = "rwin-strings", env = "MINERVA_RWIN_MESSAGES", default_value_t = 50, value_name = "N", value_parser = parse_messages)]
     pub rwin_messages: usize,
 
+    /// Bytes of acknowledged messages that one partition retains for new page loads of clients. Beyond this number the
+    /// stream with the most bytes drops its oldest messages. 0: none.
+    #[arg(long, env = "MINERVA_RETAINED_BYTES", default_value_t = 16 << 20, value_name = "BYTES", value_parser = parse_retained)]
+    pub retained_bytes: usize,
+
     /// Concurrent transports of a stream.
     #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_name = "N", value_parser = parse_size)]
     pub transports_per_stream: usize,
@@ -113,6 +118,7 @@ impl Default for Limits {
             outbox_messages: 1000,
             rwin_bytes: 1 << 20,
             rwin_messages: 50,
+            retained_bytes: 16 << 20,
             transports_per_stream: 8,
             slow_client_time: Duration::from_secs(120),
             ack_timeout: Duration::ZERO,
@@ -144,6 +150,11 @@ fn parse_messages(text: &str) -> Result<usize, String> {
 
 fn parse_size(text: &str) -> Result<usize, String> {
     parse_up_to(1 << 30, text)
+}
+
+fn parse_retained(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|size| *size <= 1 << 40);
+    size.ok_or_else(|| format!("`{text}` is not a number from 0 to {}", 1_u64 << 40))
 }
 
 fn parse_budget(text: &str) -> Result<u64, String> {

@@ -11,6 +11,8 @@ mod message_bytes;
 mod outbox;
 mod record;
 mod restore;
+mod retained;
+mod session;
 mod stream_state;
 mod tag_history;
 
@@ -28,5 +30,7 @@ pub use record::{
     Snapshot, StoreRollback, StoredTombstone, UnwrittenMessages, VersionInForce, decode_entry,
     encode_entry, sealed_epoch,
 };
+pub(crate) use session::{MAX_RETAINED_AGE_MS, MAX_RETAINED_BYTES, MAX_RETAINED_MESSAGES};
+pub use session::{Rejoin, Retention, RetentionChange, Session};
 pub use stream_state::{Admission, InconsistentError, StreamState};
 pub use tag_history::{CreatedTags, NextNumbers, TagHistory};

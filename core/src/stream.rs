@@ -11,6 +11,7 @@
 //!                          StreamState <── apply(record) ── recovery
 //! ```
 
+mod adoption;
 mod app_output;
 mod app_session;
 mod app_side;
@@ -28,6 +29,7 @@ mod machine;
 mod millis;
 mod redelivery;
 mod reply;
+mod retained_age;
 mod rollback_detection;
 mod sacks;
 mod service_selection;

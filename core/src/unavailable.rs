@@ -14,6 +14,8 @@ pub(crate) const TOO_MANY_STREAMS: &str = "too many streams";
 pub(crate) const ADDRESS_FULL: &str = "too many streams of this address";
 /// The stream has too many transports.
 pub(crate) const TOO_MANY_TRANSPORTS: &str = "too many transports";
+/// Too many Rejoined events of the stream wait for the application.
+pub(crate) const TOO_MANY_REJOINS: &str = "too many page loads wait for the application";
 /// Too many batches of the transport wait for room.
 pub(crate) const TOO_MANY_BATCHES: &str = "too many batches wait";
 /// The owner does not know yet whether the stream is lost.

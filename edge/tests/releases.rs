@@ -110,6 +110,7 @@ async fn unknown_frames_of_a_core_are_counted_and_skipped() {
         stream: 1,
         created_tag: 0,
         heartbeat_after: 0,
+        positions: None,
     };
     let opened = wire::core_frame::Frame::Opened(opened);
     let messages =

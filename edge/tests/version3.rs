@@ -48,6 +48,7 @@ async fn open(rig: &mut Rig, transport: u64) {
         stream: 9,
         created_tag: TAG,
         heartbeat_after: 0,
+        positions: None,
     };
     rig.core.say(FromCore::Opened(opened)).await;
 }

@@ -154,6 +154,7 @@ pub mod core_frame {
                 stream: 1 << 48,
                 created_tag: 7,
                 heartbeat_after: 3,
+                positions: None,
             }),
             Frame::Sack(pb::SackUpdate { transport: 7, sack: sack() }),
             Frame::Messages(pb::Messages {

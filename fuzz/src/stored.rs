@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_core::state::{
     Attributes, BlobContext, CreatedTags, Ended, EndedBy, Meta, Origin, OutboxLimits, Push, Record,
-    STORED_VERSION, Snapshot, StoreRollback, StoredTombstone, StreamProtocol, StreamState,
-    TagHistory, UnwrittenMessages, decode_entry, encode_entry, fuzzing,
+    Retention, STORED_VERSION, Snapshot, StoreRollback, StoredTombstone, StreamProtocol,
+    StreamState, TagHistory, UnwrittenMessages, decode_entry, encode_entry, fuzzing,
 };
 use minerva_proto::{
     ClaimTag, KeyHash, LogIndex, MessageNumber, Reset, Sack, StreamNumber, TransportKind,
@@ -96,7 +96,7 @@ pub mod log_entry {
             Record::Sent { messages: vec!["b".into()] },
             Record::Acknowledged { event: number(0) },
             Record::Ended(Ended { reset: Reset::new("over", true), by: EndedBy::Client }),
-            Record::LimitsSet { max_idle_ms: 1, outbox },
+            Record::LimitsSet { max_idle_ms: 1, outbox, retention: Retention::default() },
             Record::Pushed(Arc::clone(&push)),
             Record::Labelled { label: Some("label".into()) },
             Record::JoinedGroup { group: "group".into() },

@@ -133,6 +133,7 @@ impl Run {
                     stream: StreamNumber(1),
                     created_tag: ClaimTag::UNKNOWN,
                     heartbeat_after: MessageNumber(0),
+                    positions: None,
                 };
                 self.machine.handle_input(self.now, Input::Core(opened));
                 attach.batch.into_iter().for_each(|batch| self.on_batch(batch));

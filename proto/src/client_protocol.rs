@@ -5,6 +5,8 @@
 use std::fmt;
 use std::hint::black_box;
 
+use crate::MessageNumber;
+
 /// Length of a hash of a resume key: the first bytes of the SHA-256 of its characters.
 pub const KEY_HASH_LENGTH: usize = 16;
 
@@ -43,6 +45,39 @@ pub struct KeyProof {
     pub key: KeyHash,
     /// Hash of the key that replaces the resume key (`next`).
     pub next: Option<KeyHash>,
+    /// The page load that sent the hello.
+    pub generation: Generation,
+}
+
+/// One page load of a session: the fencing token of the client's process, and its requests to a core that has recorded
+/// an older one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Generation {
+    /// Number (`gen`); 0 for the first page load.
+    pub number: u32,
+    /// The requested s2c messages (`rew`).
+    pub rewind: Option<Rewind>,
+    /// First c2s number that is not in the stored state of the client (`own`).
+    pub own: Option<MessageNumber>,
+}
+
+/// The s2c messages that a new generation requests (`rew`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rewind {
+    /// `"all"`: all retained messages.
+    All,
+    /// `"new"`: messages that no generation has acknowledged.
+    New,
+    /// Messages from this number on.
+    From(MessageNumber),
+}
+
+impl KeyProof {
+    /// Whether the hello requests the positions of a new generation: no welcome of this generation has arrived.
+    pub fn requests_positions(&self) -> bool {
+        let Generation { number, rewind, own } = self.generation;
+        number > 0 && (self.next.is_some() || rewind.is_some() || own.is_some())
+    }
 }
 
 /// The version of the protocol of a transport, with the content that the version adds.

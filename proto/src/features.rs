@@ -18,16 +18,19 @@ pub enum Feature {
     Sync,
     /// Link and application API: messages are text or binary, and text may be any UTF-8.
     MessageKinds,
+    /// Link and application API: new generations of a client adopt its stream.
+    Sessions,
 }
 
 impl Feature {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::KeyedPartitions,
         Self::ClaimTags,
         Self::AckTimeout,
         Self::Finish,
         Self::Sync,
         Self::MessageKinds,
+        Self::Sessions,
     ];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
@@ -39,6 +42,7 @@ impl Feature {
             Self::Finish => "finish",
             Self::Sync => "sync",
             Self::MessageKinds => "message-kinds",
+            Self::Sessions => "sessions",
         }
     }
 }
@@ -54,14 +58,16 @@ impl Features {
     pub const LINK: Self = Self::NONE
         .with(Feature::KeyedPartitions)
         .with(Feature::ClaimTags)
-        .with(Feature::MessageKinds);
+        .with(Feature::MessageKinds)
+        .with(Feature::Sessions);
     /// The features of the application API that this build supports, as core and as application SDK.
     pub const APP: Self = Self::NONE
         .with(Feature::ClaimTags)
         .with(Feature::AckTimeout)
         .with(Feature::Finish)
         .with(Feature::Sync)
-        .with(Feature::MessageKinds);
+        .with(Feature::MessageKinds)
+        .with(Feature::Sessions);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

@@ -48,7 +48,7 @@ pub mod v3;
 pub mod window;
 
 pub use address_key::{AddressKey, is_private_address};
-pub use client_protocol::{ClientProtocol, KeyHash, KeyProof};
+pub use client_protocol::{ClientProtocol, Generation, KeyHash, KeyProof, Rewind};
 pub use features::{Feature, Features, Versions};
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};

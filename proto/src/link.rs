@@ -26,7 +26,8 @@ use std::fmt;
 use crate::Versions;
 
 pub use core_message::{
-    Claim, Close, CloseCause, CoreFrame, CoreMessage, NO_APPLICATION, NO_HEARTBEAT, UNSERVED,
+    Claim, Close, CloseCause, CoreFrame, CoreMessage, NO_APPLICATION, NO_HEARTBEAT, Positions,
+    UNSERVED,
 };
 pub use edge_message::{
     Attach, Batch, Caller, CreatedStream, EdgeFrame, EdgeMessage, End, Resume, Run,

@@ -34,11 +34,13 @@ pub use error::FrameError;
 pub use frame::Frame;
 pub use frame_type::FrameType;
 pub use framing::{Header, RawFrame, cut, frame_len, put_header};
-pub use hello::{AnyHello, Hello, MAX_GENERATION, ResumeKey, Rewind, requests_version_3};
+pub use hello::{AnyHello, Hello, MAX_GENERATION, ResumeKey, requests_version_3};
 pub use refusal::{CLOSE_CODE, ClientAction, MAX_TITLE, Refusal, RefusalCode};
 pub use renewal::Renewal;
 pub use tags::StreamCreation;
 pub use welcome::Welcome;
+
+pub use crate::Rewind;
 
 /// Longest body of a frame, in bytes.
 pub const MAX_BODY: usize = 1 << 20;

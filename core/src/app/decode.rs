@@ -11,7 +11,9 @@ use minerva_proto::{ClaimTag, EventNumber, Features, MAX_NUMBER, MessageNumber, 
 
 use crate::limits::{MAX_LIMIT_BYTES, MAX_LIMIT_MESSAGES};
 use crate::partition::{AttributeChange, HeldStream, Mail, SessionId};
-use crate::state::OutboxLimits;
+use crate::state::{
+    MAX_RETAINED_AGE_MS, MAX_RETAINED_BYTES, MAX_RETAINED_MESSAGES, OutboxLimits, RetentionChange,
+};
 use crate::stream::InvalidCommand;
 use crate::validation::{self, FieldError, MessageLists};
 
@@ -155,11 +157,25 @@ fn set_limits(session: SessionId, limits: &SetLimits) -> Result<Mail, FieldError
     check("set_limits.ack_timeout_ms", ack_timeout, MAX_IDLE_MS)?;
     check("set_limits.outbox_bytes", bytes.map(Into::into), MAX_LIMIT_BYTES as u64)?;
     check("set_limits.outbox_messages", messages.map(Into::into), MAX_LIMIT_MESSAGES as u64)?;
+    let (messages_kept, bytes_kept) = (limits.retained_messages, limits.retained_bytes);
+    let above_0 = |value: Option<u32>| value.filter(|value| *value > 0).map(u64::from);
+    let (max_messages, max_bytes) = (MAX_RETAINED_MESSAGES.into(), MAX_RETAINED_BYTES.into());
+    check("set_limits.retained_messages", above_0(messages_kept), max_messages)?;
+    check("set_limits.retained_bytes", above_0(bytes_kept), max_bytes)?;
+    let age = limits.retained_age_ms.filter(|ms| *ms > 0);
+    check("set_limits.retained_age_ms", age, MAX_RETAINED_AGE_MS)?;
+    let retention = RetentionChange {
+        messages: messages_kept,
+        bytes: bytes_kept,
+        age_ms: limits.retained_age_ms,
+        hold: limits.hold,
+    };
     Ok(Mail::SetLimits {
         session,
         stream: StreamNumber(limits.stream),
         max_idle_ms: limits.max_idle_ms,
         outbox: OutboxLimits { bytes, messages },
+        retention,
         ack_timeout_ms: limits.ack_timeout_ms,
         compress: limits.compress,
     })

@@ -4,11 +4,11 @@ use minerva_proto::StreamNumber;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
     Accepts, CommandRefused, Ended, EndedBy, Event, GroupRefused, Header, Message, Messages,
-    PartitionLeft, PartitionOwned, Registered, Released, SendRefused, SendRefusedReason, SendState,
-    ServeResponse, Started, Synced, TransportChanged, TransportKind,
+    PartitionLeft, PartitionOwned, Registered, RejoinRequest, Rejoined, Released, SendRefused,
+    SendRefusedReason, SendState, ServeResponse, Started, Synced, TransportChanged, TransportKind,
 };
 use minerva_proto::{
-    ClaimTag, EventNumber, Feature, Features, MAX_MESSAGE, MessageNumber, Payload, app,
+    ClaimTag, EventNumber, Feature, Features, MAX_MESSAGE, MessageNumber, Payload, Rewind, app,
 };
 
 use crate::limits::Limits;
@@ -50,6 +50,7 @@ impl Pack for AppOutput {
             Self::Messages { messages, .. } => {
                 EVENT + messages.iter().map(|message| message.len() + MESSAGE).sum::<usize>()
             }
+            Self::Rejoined { rejoin, .. } => EVENT + rejoin.size(),
             Self::TransportChanged { .. }
             | Self::Ended { .. }
             | Self::SendState { .. }
@@ -93,6 +94,9 @@ fn event(output: AppOutput, has_kinds: bool) -> Kind {
             })
         }
         AppOutput::Ended { stream, event, end } => Kind::Ended(ended(stream, event, end)),
+        AppOutput::Rejoined { stream, event, rejoin } => {
+            Kind::Rejoined(rejoined(stream, event, &rejoin))
+        }
         AppOutput::SendState { stream, state, tag } => {
             Kind::SendState(send_state(stream, state, tag))
         }
@@ -119,6 +123,35 @@ fn event(output: AppOutput, has_kinds: bool) -> Kind {
     }
 }
 
+fn rejoined(stream: StreamNumber, event: EventNumber, rejoin: &state::Rejoin) -> Rejoined {
+    let (asked, asked_number) = match rejoin.asked {
+        Rewind::All => (RejoinRequest::All, 0),
+        Rewind::New => (RejoinRequest::New, 0),
+        Rewind::From(number) => (RejoinRequest::Number, number.0),
+    };
+    Rejoined {
+        stream: stream.0,
+        event: event.0,
+        generation: rejoin.generation,
+        asked: asked.into(),
+        asked_number,
+        from: rejoin.from.0,
+        complete: rejoin.complete,
+        credentials: rejoin.credentials.clone(),
+        headers: headers(&rejoin.headers),
+        peer_address: rejoin.peer_address.clone(),
+        transport: TransportKind::from(rejoin.kind).into(),
+    }
+}
+
+fn headers(headers: &[(String, String)]) -> Vec<Header> {
+    let header = |(name, value): &(String, String)| {
+        let (name, value) = (name.clone(), value.clone());
+        Header { name, value }
+    };
+    headers.iter().map(header).collect()
+}
+
 /// Encodes the end of a stream.
 pub(crate) fn ended(stream: StreamNumber, event: EventNumber, end: state::Ended) -> Ended {
     Ended {
@@ -132,8 +165,6 @@ pub(crate) fn ended(stream: StreamNumber, event: EventNumber, end: state::Ended)
 
 fn started(started: stream::Started, has_kinds: bool) -> Started {
     let origin = &*started.origin;
-    let header =
-        |(name, value): &(String, String)| Header { name: name.clone(), value: value.clone() };
     Started {
         stream: started.stream.0,
         stream_id: origin.id.as_str().to_owned(),
@@ -141,7 +172,7 @@ fn started(started: stream::Started, has_kinds: bool) -> Started {
         next_event: started.next_event.0,
         next_send: started.send_state.next_send.0,
         credentials: origin.credentials.clone(),
-        headers: origin.headers.iter().map(header).collect(),
+        headers: headers(&origin.headers),
         peer_address: origin.peer_address.clone(),
         transport: TransportKind::from(origin.kind).into(),
         started_at_ms: origin.started_at_ms,

@@ -24,7 +24,7 @@ use super::assignment::SuspectSlot;
 use super::bulk_mail::{BulkBudget, BulkMail, BulkPermit};
 use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
-use crate::state::OutboxLimits;
+use crate::state::{OutboxLimits, RetentionChange};
 use crate::stream::{AppOutput, HeldStream, InvalidCommand, LinkId, SessionId};
 
 /// Mails in one mailbox at which attaches are refused: more than a partition handles in a second, small in memory.
@@ -54,7 +54,7 @@ pub struct SessionHandle {
     pub window: usize,
     /// Streams assigned to the session by all partitions; the least loaded session gets the next stream.
     pub load: Arc<AtomicUsize>,
-    /// The instance supports messages of all kinds, the feature `message-kinds`, and serves streams of version 3.
+    /// The instance supports the features `message-kinds` and `sessions`, and serves streams of version 3.
     pub has_kinds: bool,
     /// Whether the instance holds streams from an earlier session.
     pub has_returned: bool,
@@ -143,6 +143,8 @@ pub enum Mail {
         max_idle_ms: Option<u64>,
         /// Limits of the outbox.
         outbox: OutboxLimits,
+        /// Acknowledged messages to retain.
+        retention: RetentionChange,
         /// Limit for acknowledgements of this session in milliseconds; 0 for none.
         ack_timeout_ms: Option<u64>,
         /// Permission of this session to compress messages to the client.

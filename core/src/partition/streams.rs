@@ -17,6 +17,7 @@ mod memory;
 mod push_batch;
 mod reassignment;
 mod resume_key;
+mod retained_budget;
 mod service_selection;
 mod shedding;
 mod silence;
@@ -41,6 +42,7 @@ use self::index::StreamIndex;
 use self::known_claims::KnownClaims;
 use self::loss_report::LossReport;
 use self::push_batch::PushBatch;
+use self::retained_budget::RetainedBudget;
 use self::service_selection::ServiceSelection;
 use self::tombstones::{StreamKey, Tombstones};
 use super::assignment::{Assignment, NeededInstance};
@@ -99,6 +101,8 @@ pub(super) struct PartitionStreams {
     /// Whether the finish of a stream, and streams of version 3, may be stored.
     stores_finish: bool,
     stores_kinds: bool,
+    stores_sessions: bool,
+    retained: RetainedBudget,
     known_claims: KnownClaims,
     losses: LossReport,
     tombstones: Tombstones,
@@ -154,6 +158,8 @@ impl PartitionStreams {
             tag: ClaimTag::UNKNOWN,
             stores_finish: false,
             stores_kinds: false,
+            stores_sessions: false,
+            retained: RetainedBudget::default(),
             known_claims: KnownClaims::default(),
             losses: LossReport::default(),
             tombstones: Tombstones::new(&meta, now, app_grace_ms, max_idle_ms),
@@ -202,6 +208,7 @@ impl PartitionStreams {
         self.deadlines.set(number, stream.next_deadline(&self.limits));
         let stream = self.budgets.restored(stream);
         self.streams.insert(number, Box::new(stream));
+        self.count_retained(number);
         self.delay_suspect(number, 0);
         add(&self.counters.streams, 1);
     }
@@ -219,6 +226,7 @@ impl PartitionStreams {
     pub(super) fn set_context(&mut self, context: &BlobContext) {
         self.tag = context.tag;
         (self.stores_finish, self.stores_kinds) = (context.has_finishing(), context.has_kinds());
+        self.stores_sessions = context.has_sessions();
     }
 
     /// Sets the end of the log that the claim of this owner has found.

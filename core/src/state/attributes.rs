@@ -11,6 +11,7 @@ use minerva_proto::mutation::{self, Mutation};
 
 use super::facts::SendState;
 use super::outbox::Outbox;
+use super::session::Retention;
 use crate::limits::Limits;
 
 /// Number of idempotency keys per stream. Covers all retries in flight at a small cost in a checkpoint.
@@ -29,6 +30,8 @@ pub struct Attributes {
     pub keys: VecDeque<Bytes>,
     /// Limits of this stream that override the limits of the core.
     pub outbox: OutboxLimits,
+    /// Acknowledged messages that are retained. Stored from version 6 on.
+    pub retention: Retention,
     /// Reason of the pending end of a finished stream. Stored from version 4 on.
     pub finish: Option<Arc<str>>,
 }

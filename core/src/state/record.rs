@@ -12,6 +12,8 @@ mod seal;
 mod snapshot;
 mod stored;
 mod stored_origin;
+mod stored_session;
+mod stored_tags;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -19,11 +21,12 @@ mod version;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, MessageNumber, Payload, Sack};
+use minerva_proto::{EventNumber, KeyHash, MessageNumber, Payload, Sack};
 
 use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
 use super::message_bytes::unshared;
+use super::session::{Rejoin, Retention};
 
 pub use entry::{DamagedStreams, DecodedEntry, decode_entry, encode_entry};
 pub use meta::{Meta, StoreRollback, StoredTombstone, UnwrittenMessages};
@@ -89,6 +92,8 @@ pub enum Record {
         max_idle_ms: u64,
         /// Limits that override those of the core.
         outbox: OutboxLimits,
+        /// Acknowledged messages that are retained. Stored from version 6 on.
+        retention: Retention,
     },
     /// The label of the stream changed.
     Labelled {
@@ -110,6 +115,23 @@ pub enum Record {
     Finishing {
         /// Reason of the end.
         reason: Arc<str>,
+    },
+    /// A new generation of the client has adopted the stream. The c2s numbers from `own` up to the highest received one
+    /// that were not received are skipped. Stored from version 6 on.
+    Adopted {
+        /// Number of the generation.
+        generation: u32,
+        /// Hash of the new key.
+        key: KeyHash,
+        /// First c2s number that is not in the stored state of the client.
+        own: MessageNumber,
+        /// Content of the Rejoined event.
+        rejoin: Arc<Rejoin>,
+    },
+    /// Retained messages were dropped because of their age or of the budget. Stored from version 6 on.
+    Trimmed {
+        /// Number of the oldest retained message.
+        below: MessageNumber,
     },
 }
 
@@ -150,7 +172,9 @@ impl Record {
             Self::JoinedGroup { group } | Self::LeftGroup { group } => group.len(),
             Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),
             Self::Finishing { reason } => reason.len(),
+            Self::Adopted { rejoin, .. } => rejoin.size(),
             Self::Sacked(_)
+            | Self::Trimmed { .. }
             | Self::Acknowledged { .. }
             | Self::Ended(_)
             | Self::LimitsSet { .. } => 0,
@@ -169,6 +193,29 @@ impl Record {
             | Self::Acknowledged { .. }
             | Self::Ended(_)
             | Self::LimitsSet { .. }
+            | Self::Labelled { .. }
+            | Self::JoinedGroup { .. }
+            | Self::LeftGroup { .. }
+            | Self::Finishing { .. }
+            | Self::Adopted { .. }
+            | Self::Trimmed { .. } => false,
+        }
+    }
+
+    /// Whether the record belongs to a session.
+    pub(super) fn has_session(&self) -> bool {
+        match self {
+            Self::Adopted { .. } | Self::Trimmed { .. } => true,
+            Self::LimitsSet { retention, .. } => *retention != Retention::default(),
+            Self::Opened { .. }
+            | Self::Assigned { .. }
+            | Self::Received { .. }
+            | Self::ServiceSelected { .. }
+            | Self::Sacked(_)
+            | Self::Sent { .. }
+            | Self::Pushed(_)
+            | Self::Acknowledged { .. }
+            | Self::Ended(_)
             | Self::Labelled { .. }
             | Self::JoinedGroup { .. }
             | Self::LeftGroup { .. }

@@ -69,7 +69,10 @@ pub(super) fn restore_window(
 pub(super) fn restore_inbox(snapshot: &Snapshot) -> Result<Inbox, InconsistentError> {
     // A message that selected the service is no event.
     let selecting = u64::from(snapshot.selected_service.is_some());
-    let Some(events) = snapshot.received_next.0.checked_sub(selecting) else {
+    let (skipped, rejoins) =
+        snapshot.session.as_ref().map_or((0, 0), |session| (session.skipped, session.rejoins));
+    let messages = snapshot.received_next.0.checked_sub(selecting.saturating_add(skipped));
+    let Some(events) = messages.and_then(|messages| messages.checked_add(rejoins)) else {
         return Err(InconsistentError("service selected without a message"));
     };
     let (base, next_message) = (snapshot.inbox_base, EventNumber(events).saturating_add(1));
@@ -78,8 +81,13 @@ pub(super) fn restore_inbox(snapshot: &Snapshot) -> Result<Inbox, InconsistentEr
     if base > next || snapshot.inbox.len() as u64 != held {
         return Err(InconsistentError("inbox does not match its numbers"));
     }
-    let messages = snapshot.inbox.iter().map(unshared).collect();
-    Ok(Inbox::restore(base, messages, next_message, snapshot.ended.clone()))
+    let numbers = snapshot.rejoined.iter().map(|(number, _)| *number);
+    let is_held = |number: EventNumber| number >= base.max(EventNumber(1)) && number < next_message;
+    if !numbers.clone().is_sorted_by(|one, other| one < other) || !numbers.clone().all(is_held) {
+        return Err(InconsistentError("rejoined event outside of the inbox"));
+    }
+    let content = (snapshot.inbox.iter().map(unshared).collect(), snapshot.rejoined.clone());
+    Ok(Inbox::restore(base, content, next_message, snapshot.ended.clone()))
 }
 
 pub(super) fn restore_outbox(snapshot: &Snapshot) -> Result<Outbox, InconsistentError> {
@@ -92,5 +100,28 @@ pub(super) fn restore_outbox(snapshot: &Snapshot) -> Result<Outbox, Inconsistent
         return Err(InconsistentError("more pushed messages than messages"));
     }
     let messages = snapshot.outbox.iter().map(|(number, message)| (*number, unshared(message)));
-    Outbox::restore(base, next, messages.collect()).ok_or(inconsistent)
+    let retained = snapshot.retained.iter().map(unshared).collect();
+    let outbox = Outbox::restore(base, next, messages.collect())
+        .map(|outbox| outbox.with_generations(snapshot.origin.protocol.has_kinds()));
+    let outbox = outbox.and_then(|outbox| outbox.with_retained(retained, &snapshot.beyond));
+    outbox.ok_or(inconsistent)
+}
+
+/// Checks that the skipped numbers lie beyond a gap, in ascending order.
+pub(super) fn check_session(snapshot: &Snapshot) -> Result<(), InconsistentError> {
+    let Some(session) = &snapshot.session else { return Ok(()) };
+    let mut next = snapshot.received_next;
+    for (from, to) in &session.pending {
+        if *from <= next && next > snapshot.received_next
+            || *from <= snapshot.received_next
+            || from >= to
+        {
+            return Err(InconsistentError("skipped numbers out of order"));
+        }
+        next = *to;
+    }
+    if !snapshot.origin.protocol.has_kinds() {
+        return Err(InconsistentError("session of a stream of version 2"));
+    }
+    Ok(())
 }

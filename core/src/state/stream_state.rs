@@ -1,6 +1,7 @@
 //! The durable state of a stream. Only [`StreamState::apply`] changes the state, so recovery from the records yields
 //! the same state that made them.
 
+mod adoption;
 mod claim_tags;
 
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ClaimTag, MessageNumber, Payload, ReceiveWindow, Sack, WindowLimits};
 
 use super::attributes::Attributes;
-use super::facts::{Ended, Origin, SendState};
+use super::facts::{Ended, Origin, SendState, StreamProtocol};
 use super::inbox::Inbox;
 use super::message_bytes::unshared;
 use super::outbox::Outbox;
 use super::record::{Push, Record, Snapshot};
-use super::restore::{mutate, restore_inbox, restore_outbox, restore_window};
-use super::tag_history::{NextNumbers, TagHistory};
+use super::restore::{check_session, mutate, restore_inbox, restore_outbox, restore_window};
+use super::session::{Rejoin, Session};
+use super::tag_history::TagHistory;
 use crate::limits::Limits;
 
 /// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
@@ -43,6 +45,8 @@ pub struct StreamState {
     inbox: Inbox,
     outbox: Outbox,
     attributes: Attributes,
+    /// `None` before the first adoption.
+    session: Option<Box<Session>>,
     /// Claims that assigned the numbers.
     tags: TagHistory,
 }
@@ -66,6 +70,7 @@ pub enum Admission {
 impl StreamState {
     /// The state of a new stream, created under the claim with `tag`.
     pub fn new(origin: Arc<Origin>, max_idle_ms: u64, tag: ClaimTag) -> Self {
+        let has_generations = origin.protocol.has_kinds();
         Self {
             origin,
             selected_service: None,
@@ -75,8 +80,9 @@ impl StreamState {
             redeliveries: 0,
             window: ReceiveWindow::new(NO_LIMITS),
             inbox: Inbox::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::default().with_generations(has_generations),
             attributes: Attributes::default(),
+            session: None,
             tags: TagHistory::new(tag),
         }
     }
@@ -122,6 +128,8 @@ impl StreamState {
             | Record::Sent { .. }
             | Record::Pushed(_)
             | Record::Finishing { .. }
+            | Record::Adopted { .. }
+            | Record::Trimmed { .. }
                 if over =>
             {
                 return Err(InconsistentError("record after the end"));
@@ -136,7 +144,7 @@ impl StreamState {
                 return Err(InconsistentError("selection of a fixed service"));
             }
             Record::ServiceSelected { service } => self.select_service(service),
-            Record::Sacked(sack) if !self.outbox.apply(sack) => {
+            Record::Sacked(sack) if !self.outbox.apply(sack, &self.attributes.retention) => {
                 return Err(InconsistentError("acknowledgement of unsent messages"));
             }
             Record::Sacked(_) => {}
@@ -146,13 +154,19 @@ impl StreamState {
             Record::Pushed(push) => self.push(push),
             Record::Ended(_) if over => return Err(InconsistentError("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
-            Record::LimitsSet { max_idle_ms, outbox } => {
+            Record::LimitsSet { max_idle_ms, outbox, retention } => {
                 (self.max_idle_ms, self.attributes.outbox) = (*max_idle_ms, *outbox);
+                self.attributes.retention = *retention;
+                self.outbox.trim(retention);
             }
             Record::Labelled { label } => self.attributes.label.clone_from(label),
             Record::JoinedGroup { group } => drop(self.attributes.groups.insert(group.clone())),
             Record::LeftGroup { group } => drop(self.attributes.groups.remove(group)),
             Record::Finishing { reason } => self.attributes.finish = Some(reason.clone()),
+            Record::Adopted { generation, key, own, rejoin } => {
+                return self.adopt((*generation, *key), *own, rejoin);
+            }
+            Record::Trimmed { below } => self.outbox.trim_below(*below),
         }
         Ok(())
     }
@@ -173,7 +187,11 @@ impl StreamState {
             waiting: self.window.waiting().map(cloned).collect(),
             outbox_base: self.outbox.base(),
             outbox_next: self.outbox.next(),
-            outbox: self.outbox.iter_from(self.outbox.base()).map(cloned).collect(),
+            outbox: self.outbox.queued().map(cloned).collect(),
+            retained: self.outbox.retained().cloned().collect(),
+            beyond: self.outbox.beyond(),
+            session: self.session.as_deref().cloned(),
+            rejoined: self.inbox.rejoins().cloned().collect(),
             attributes: self.attributes.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
             tags: self.tags.clone(),
@@ -189,6 +207,7 @@ impl StreamState {
         let window = restore_window(&snapshot)?;
         let inbox = restore_inbox(&snapshot)?;
         let outbox = restore_outbox(&snapshot)?;
+        check_session(&snapshot)?;
         let this = Self {
             origin: snapshot.origin,
             selected_service: snapshot.selected_service,
@@ -200,6 +219,7 @@ impl StreamState {
             inbox,
             outbox,
             attributes: snapshot.attributes,
+            session: snapshot.session.map(Box::new),
             tags: snapshot.tags,
         };
         let last = this.tags.lines().last().map(|line| line.first);
@@ -260,18 +280,6 @@ impl StreamState {
         self.attributes.next_send(&self.outbox)
     }
 
-    /// The next number of each sequence.
-    fn next_numbers(&self) -> NextNumbers {
-        let (c2s, event, s2c) = (self.window.next(), self.inbox.next(), self.outbox.next());
-        NextNumbers { c2s, event, s2c }
-    }
-
-    /// The first unacknowledged number of each sequence. A c2s message is acknowledged with its event.
-    fn bases(&self) -> NextNumbers {
-        let c2s = MessageNumber(self.window.next().0.saturating_sub(self.inbox.messages() as u64));
-        NextNumbers { c2s, event: self.inbox.base(), s2c: self.outbox.base() }
-    }
-
     /// Room for sends of the assigned instance.
     pub fn send_state(&self, limits: &Limits) -> SendState {
         self.attributes.send_state(&self.outbox, limits)
@@ -286,9 +294,11 @@ impl StreamState {
         sack
     }
 
-    /// Whether a c2s message was received.
+    /// Whether a c2s message was received or is skipped.
     pub fn has_received(&self, number: MessageNumber) -> bool {
-        number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
+        number < self.window.next()
+            || self.window.waiting().any(|(waiting, _)| waiting == number)
+            || self.session.as_ref().is_some_and(|session| session.is_skipped(number))
     }
 
     /// The c2s messages beyond a gap.
@@ -358,8 +368,13 @@ impl StreamState {
 
     /// Moves the messages that are in order from the window to the inbox.
     fn move_to_inbox(&mut self) {
-        while let Some((_, message)) = self.window.pop() {
-            self.inbox.push(message);
+        loop {
+            while let Some((_, message)) = self.window.pop() {
+                self.inbox.push(message);
+            }
+            if !self.pass_skipped() {
+                return;
+            }
         }
     }
 
@@ -373,5 +388,8 @@ impl StreamState {
         self.inbox.end(ended);
         self.outbox.clear();
         self.window = ReceiveWindow::starting_at(self.window.next(), NO_LIMITS);
+        if let Some(session) = &mut self.session {
+            session.pending.clear();
+        }
     }
 }

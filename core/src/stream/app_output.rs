@@ -9,7 +9,7 @@ use minerva_proto::{
     ClaimTag, EventNumber, MessageNumber, Payload, StreamNumber, TransportKind, TransportNumber,
 };
 
-use crate::state::{Ended, Origin, SendState};
+use crate::state::{Ended, Origin, Rejoin, SendState};
 use crate::store::Epoch;
 
 /// One event, or one answer to a command, for an app instance.
@@ -28,6 +28,8 @@ pub enum AppOutput {
         /// Deliveries of the first event, this one included.
         attempts: u32,
     },
+    /// A new generation of the client has adopted the stream.
+    Rejoined { stream: StreamNumber, event: EventNumber, rejoin: Arc<Rejoin> },
     /// A transport was attached or detached.
     TransportChanged { stream: StreamNumber, change: TransportChange },
     /// The last event of a stream.

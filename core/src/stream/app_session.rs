@@ -245,6 +245,13 @@ impl Stream {
             let output = AppOutput::Messages { stream, first_event, messages, tag, attempts };
             return Some((app.session, output));
         }
+        if app.delivered < until
+            && let Some(rejoin) = inbox.rejoin(app.delivered).cloned()
+        {
+            let event = app.delivered;
+            app.delivered += 1;
+            return Some((app.session, AppOutput::Rejoined { stream, event, rejoin }));
+        }
         let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;
         app.delivered += 1;
         Some((app.session, AppOutput::Ended { stream, event, end: end.clone() }))

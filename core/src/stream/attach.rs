@@ -20,7 +20,7 @@ impl Stream {
         if mutation::is(Mutation::IgnoreHelloTags) {
             attach.tag_history = ReceivedTags::default();
         }
-        if self.has_too_many_transports(&attach, turn) {
+        if self.is_present_generation(&attach) && self.has_too_many_transports(&attach, turn) {
             let reason = unavailable::TOO_MANY_TRANSPORTS.to_owned();
             let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
             turn.effects.close(key, cause);
@@ -34,12 +34,16 @@ impl Stream {
             turn.effects.close(key, cause);
             return;
         }
+        if let Err(cause) = self.recv_generation(&attach, turn) {
+            turn.effects.close(key, cause);
+            return;
+        }
         // The SACK of a resumed transport may be older than those of other transports.
         let is_old = |sack: &Sack| {
             attach.resume.is_some() && self.state.outbox().newly_acked(sack).is_none()
         };
         let agrees = self.agrees_with(&attach.tag_history, attach.sack.as_ref());
-        let sack = attach.sack.take_if(|sack| !is_old(sack));
+        let sack = attach.sack.clone().filter(|sack| !is_old(sack));
         let mut accepts = |sack| self.recv_sack(sack, &attach.tag_history, turn);
         if !agrees || sack.is_some_and(|sack| !accepts(sack)) {
             turn.effects.edge(key, self.opened(&attach, NO_HEARTBEAT));
@@ -100,6 +104,7 @@ impl Stream {
             stream: self.number,
             created_tag: self.state.created_tag(),
             heartbeat_after,
+            positions: self.positions(attach),
         }
     }
 
@@ -109,7 +114,7 @@ impl Stream {
         if !attach.heartbeat {
             return MessageNumber(0);
         }
-        let first = self.first_to_write();
+        let first = self.first_to_write(attach);
         let first = self.named_predecessor(attach).map_or(first, |old| first.max(old.cursor));
         let has_queued =
             attach.wants_messages && self.state.outbox().iter_from(first).next().is_some();
@@ -135,7 +140,7 @@ impl Stream {
         has_frames: bool,
         turn: &mut Turn<'_>,
     ) {
-        let mut transport = Transport::new(key, attach, self.first_to_write());
+        let mut transport = Transport::new(key, attach, self.first_to_write(attach));
         let mut replaced = None;
         transport.has_output |= has_frames;
         transport.cursor = transport.cursor.min(self.state.outbox().next());

@@ -21,7 +21,8 @@ impl Stream {
         self.end_if_drained(turn);
         self.flush_transports(turn);
         self.flush_app(turn);
-        let has_primary = self.transports.primary().is_some();
+        let has_primary = self.transports.primary().is_some() && !self.is_held();
+        self.note_retained(turn.now);
         self.slow_client.update(turn.now, self.state.outbox(), has_primary);
     }
 
@@ -53,6 +54,9 @@ impl Stream {
 
     /// The next run of messages for the primary transport.
     fn next_messages(&mut self) -> Option<(TransportKey, Run)> {
+        if self.is_held() {
+            return None;
+        }
         let primary = self.transports.primary_mut()?;
         let run = next_run(primary, &self.state)?;
         primary.has_output = true;

@@ -12,6 +12,7 @@ use minerva_proto::{EventNumber, MessageNumber, Sack};
 use super::app_side::AppSide;
 use super::batch_ack::PendingBatchAck;
 use super::redelivery::Redelivery;
+use super::retained_age::RetainedAge;
 use super::slow_client::SlowClient;
 use super::subprotocol::Services;
 use super::transports::Transports;
@@ -51,6 +52,10 @@ pub struct Stream {
     /// Meaningful only once the stream has ended.
     pub(super) ended_at: Millis,
     pub(super) slow_client: SlowClient,
+    /// End of the s2c messages that the present generation has acknowledged; `None` before the first adoption, and after a
+    /// recovery until the first SACK.
+    pub(super) received_end: Option<MessageNumber>,
+    pub(super) retained_age: RetainedAge,
     /// Transport changes to report, each with the number of the next event.
     pub(super) changes: VecDeque<(EventNumber, TransportChange)>,
 }
@@ -82,7 +87,7 @@ impl Stream {
 
     /// Restores a stream from the store. All deadlines restart.
     pub fn recover(number: StreamNumber, state: StreamState, now: Millis) -> Self {
-        Self {
+        let mut this = Self {
             number,
             last_sack: state.outbox().sack(),
             written_end: state.outbox().next(),
@@ -97,8 +102,12 @@ impl Stream {
             idle_since: now,
             ended_at: now,
             slow_client: SlowClient::default(),
+            received_end: None,
+            retained_age: RetainedAge::default(),
             changes: VecDeque::new(),
-        }
+        };
+        this.note_retained(now);
+        this
     }
 
     /// Number of the stream.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use minerva_proto::link::Attach;
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{MessageNumber, ReceivedTags, Sack};
 
@@ -32,6 +33,7 @@ impl Stream {
             // The client has these messages, written or not.
             self.written_end = self.written_end.max(end);
         }
+        self.note_received(valid.acked);
         if let Some(news) = news {
             self.commit(Record::Sacked(news), turn);
             self.slow_client.on_progress(turn.now);
@@ -51,7 +53,7 @@ impl Stream {
     ///
     /// As by the original server, the messages that were written to this transport since are written again.
     fn retransmit_missing(&mut self) {
-        let (from, presumed) = (self.state.outbox().base(), std::mem::take(&mut self.presumed_end));
+        let (from, presumed) = (self.first_missing(), std::mem::take(&mut self.presumed_end));
         let last_beyond = self.last_sack.beyond.iter().max();
         let Some(primary) = self.transports.primary_mut() else { return };
         // A transport delivers in order, so the messages in the gap were not written to this one.
@@ -68,11 +70,11 @@ impl Stream {
     }
 
     /// The first message that a new primary transport writes.
-    pub(super) fn first_to_write(&self) -> MessageNumber {
+    pub(super) fn first_to_write(&self, attach: &Attach) -> MessageNumber {
         if mutation::is(Mutation::ForgetUnacked) {
             return self.state.outbox().next();
         }
-        self.state.outbox().base().max(self.presumed_end)
+        self.start_of(attach).max(self.presumed_end)
     }
 }
 

@@ -10,6 +10,7 @@ use minerva_proto::mutation::{self, Mutation};
 
 use super::machine::Stream;
 use super::{JoinOutcome, PushOutcome, StreamInfo, Turn};
+use crate::state::RetentionChange;
 use crate::state::{Ended, EndedBy, OutboxLimits, Push, Record};
 
 impl Stream {
@@ -79,13 +80,15 @@ impl Stream {
         &mut self,
         max_idle_ms: Option<u64>,
         outbox: OutboxLimits,
+        retention: RetentionChange,
         turn: &mut Turn<'_>,
     ) {
         let max_idle_ms = max_idle_ms.unwrap_or(self.state.max_idle_ms());
-        let old = (self.state.max_idle_ms(), self.state.attributes().outbox);
-        let outbox = old.1.with(outbox);
-        if (max_idle_ms, outbox) != old && !self.state.is_ended() {
-            self.commit(Record::LimitsSet { max_idle_ms, outbox }, turn);
+        let attributes = self.state.attributes();
+        let old = (self.state.max_idle_ms(), attributes.outbox, attributes.retention);
+        let (outbox, retention) = (old.1.with(outbox), old.2.with(retention));
+        if (max_idle_ms, outbox, retention) != old && !self.state.is_ended() {
+            self.commit(Record::LimitsSet { max_idle_ms, outbox, retention }, turn);
         }
     }
 

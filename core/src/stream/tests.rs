@@ -12,5 +12,6 @@ mod original;
 mod received_tags;
 mod rollback_detection;
 mod service_selection;
+mod sessions;
 mod tag_model;
 mod transports;

@@ -8,7 +8,7 @@ use super::end::{IDLE, SILENT, SLOW};
 use super::machine::Stream;
 use super::{Millis, SessionId, Turn};
 use crate::limits::Limits;
-use crate::state::{Ended, EndedBy};
+use crate::state::{Ended, EndedBy, Record};
 
 impl Stream {
     /// The time of the next call of [`Stream::on_timeout`].
@@ -21,7 +21,9 @@ impl Stream {
         let end = self.idle_deadline().or_else(|| self.slow_client.deadline(limits));
         let confirmation = self.app.as_ref().and_then(AppSide::deadline);
         let upload = self.upload_deadline();
-        let deadlines = [end, upload, self.batch_ack.deadline(), confirmation, silence, overdue];
+        let retained = self.retained_deadline();
+        let batch_ack = self.batch_ack.deadline();
+        let deadlines = [end, upload, batch_ack, confirmation, silence, overdue, retained];
         deadlines.into_iter().flatten().min()
     }
 
@@ -43,6 +45,7 @@ impl Stream {
             SLOW
         } else {
             self.end_uploads(turn);
+            self.drop_aged(turn);
             return;
         };
         self.end(Ended { reset: Reset::new(reason, false), by: EndedBy::Core }, turn);
@@ -94,6 +97,30 @@ impl Stream {
     /// Ends a stream whose application acknowledges nothing within the limit.
     pub fn end_silent(&mut self, turn: &mut Turn<'_>) {
         self.end(Ended { reset: Reset::new(SILENT, false), by: EndedBy::Core }, turn);
+    }
+
+    /// Notes the time of newly retained messages.
+    pub(super) fn note_retained(&mut self, now: Millis) {
+        let outbox = self.state.outbox();
+        if outbox.retained_messages() > 0 {
+            let age_ms = self.state.attributes().retention.age_ms;
+            self.retained_age.update((outbox.first_held(), outbox.base()), age_ms, now);
+        }
+    }
+
+    fn retained_deadline(&self) -> Option<Millis> {
+        let is_needed = self.state.outbox().retained_messages() > 0;
+        let age_ms = self.state.attributes().retention.age_ms;
+        self.retained_age.deadline(age_ms).filter(|_| is_needed)
+    }
+
+    /// Drops the retained messages whose time is over.
+    fn drop_aged(&mut self, turn: &mut Turn<'_>) {
+        let age_ms = self.state.attributes().retention.age_ms;
+        let due = self.retained_age.take_due(age_ms, turn.now);
+        if let Some(below) = due.filter(|below| *below > self.state.outbox().first_held()) {
+            self.commit(Record::Trimmed { below }, turn);
+        }
     }
 
     fn forget_deadline(&self, limits: &Limits) -> Option<Millis> {

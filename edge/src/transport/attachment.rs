@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use minerva_proto::link::{
-    Close, CloseCause, CoreMessage, EdgeMessage, End, NO_HEARTBEAT, Resume, Run,
+    Close, CloseCause, CoreMessage, EdgeMessage, End, NO_HEARTBEAT, Positions, Resume, Run,
 };
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::v3::RefusalCode;
@@ -57,11 +57,18 @@ impl Transport {
         self.unanswered = 0;
         let was_opened = self.opened;
         match core {
-            CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after } => {
+            CoreMessage::Opened {
+                created,
+                sack,
+                stream,
+                created_tag,
+                heartbeat_after,
+                positions,
+            } => {
                 self.stream = stream;
                 self.next_tag = ClaimTag::UNKNOWN;
                 self.outbound.permit_compression(false);
-                self.on_opened(created, sack, created_tag);
+                self.on_opened(created, sack, (created_tag, positions));
                 if !was_opened {
                     let is_v3 = self.version3.is_some();
                     self.heartbeat.open(now, if is_v3 { NO_HEARTBEAT } else { heartbeat_after });
@@ -108,14 +115,19 @@ impl Transport {
         self.version3.is_some() || run.messages.iter().all(Payload::is_ascii_text)
     }
 
-    fn on_opened(&mut self, created: bool, sack: Option<Sack>, created_tag: ClaimTag) {
+    fn on_opened(
+        &mut self,
+        created: bool,
+        sack: Option<Sack>,
+        (created_tag, positions): (ClaimTag, Option<Positions>),
+    ) {
         if matches!(self.state, State::Attached) {
             self.owner_due = None;
         }
         let first_time = !std::mem::replace(&mut self.opened, true);
         let is_v3 = self.version3.is_some();
         if is_v3 && first_time {
-            self.put_welcome(self.stream, created_tag);
+            self.put_welcome(self.stream, created_tag, positions);
         }
         if created && first_time {
             self.wrote = true;
@@ -156,14 +168,15 @@ impl Transport {
                 return self.give_up(now, Ending::Unavailable { reason, retry_after });
             }
             CloseCause::Refused { reason } => return self.fail(now, reason),
-            CloseCause::WrongVersion if self.version3.is_none() => {
+            CloseCause::WrongVersion | CloseCause::Superseded if self.version3.is_none() => {
                 // The client of a version 2 transport cannot read a refusal of version 3.
-                let reason = "the core refused the version of a version 2 transport";
+                let reason = "the core refused a version 2 transport for a reason of version 3";
                 return self.fail(now, reason.to_owned());
             }
             CloseCause::WrongVersion => {
                 return self.refuse(now, RefusalCode::Version);
             }
+            CloseCause::Superseded => return self.refuse(now, RefusalCode::Superseded),
             // The link resolves it: this transport is displaced.
             CloseCause::Moved => return,
         }

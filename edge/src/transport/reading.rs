@@ -6,7 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use minerva_proto::link::{Attach, CreatedStream, EdgeMessage, End};
 use minerva_proto::v3::{self, AnyHello};
-use minerva_proto::{ClientProtocol, Eeds, Hello, KeyProof, ReceivedTags, TransportKind};
+use minerva_proto::{
+    ClientProtocol, Eeds, Generation, Hello, KeyProof, ReceivedTags, TransportKind,
+};
 
 use super::event::{Ending, Output};
 use super::fault::Fault;
@@ -94,12 +96,14 @@ impl Transport {
         self.version3 = Some(Box::new(Version3 { knows_creation, ..Version3::default() }));
         let key = key_hash(&hello.key);
         let next = hello.next.as_ref().map(key_hash);
+        let (number, rewind, own) = (hello.generation, hello.rewind, hello.own);
+        let proof = KeyProof { key, next, generation: Generation { number, rewind, own } };
         self.on_hello(now, hello.common);
         let Some(attach) = &mut self.attach else { return };
         // The welcome is the first write, which completes a poll only if the client needs the content. A client without
         // `new` had a welcome, which has no `born` if the claim tag of the creation is unknown.
-        attach.heartbeat = !knows_creation && attach.create;
-        attach.protocol = ClientProtocol::V3(KeyProof { key, next });
+        attach.heartbeat = (!knows_creation && attach.create) || proof.requests_positions();
+        attach.protocol = ClientProtocol::V3(proof);
         attach.tag_history = hello.tags;
         attach.created =
             hello.born.map(|created| CreatedStream { stream: created.stream, tag: created.tag });

@@ -45,7 +45,7 @@ pub(super) fn opened_with(
     heartbeat_after: MessageNumber,
 ) -> CoreMessage {
     let (stream, created_tag) = (StreamNumber(9), ClaimTag::UNKNOWN);
-    CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after }
+    CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after, positions: None }
 }
 
 impl Rig {

@@ -1,5 +1,6 @@
 //! State of a transport of version 3, and its welcome.
 
+use minerva_proto::link::Positions;
 use minerva_proto::v3::{self, Refusal, StreamCreation, Welcome};
 use minerva_proto::{ClaimTag, StreamNumber};
 
@@ -28,14 +29,24 @@ impl Transport {
     }
 
     /// Writes the welcome of a transport of version 3.
-    pub(super) fn put_welcome(&mut self, stream: StreamNumber, created_tag: ClaimTag) {
+    pub(super) fn put_welcome(
+        &mut self,
+        stream: StreamNumber,
+        created_tag: ClaimTag,
+        positions: Option<Positions>,
+    ) {
         let Some(version3) = &self.version3 else { return };
-        let mut welcome = Welcome::default();
-        if !version3.knows_creation {
-            if created_tag.is_known() {
-                welcome.born = Some(StreamCreation { stream, tag: created_tag });
-                self.outbound.set_tag(created_tag);
-            }
+        let mut welcome = Welcome {
+            from: positions.map(|positions| positions.from),
+            own: positions.map(|positions| positions.own),
+            ..Welcome::default()
+        };
+        if !version3.knows_creation && created_tag.is_known() {
+            welcome.born = Some(StreamCreation { stream, tag: created_tag });
+            self.outbound.set_tag(created_tag);
+        }
+        // A new generation has not received the limit yet.
+        if !version3.knows_creation || positions.is_some() {
             welcome.max = Some(self.inbound.max_message());
             welcome.inflates = true;
         }

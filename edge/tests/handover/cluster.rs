@@ -213,6 +213,7 @@ impl Member {
             sack,
             created_tag: 0,
             heartbeat_after: 0,
+            positions: None,
         })];
         if attach.wants_messages {
             let former = self.transports.iter().find(|transport| transport.cursor.is_some());

@@ -39,6 +39,7 @@ fn invalid_frames(transport: u64) -> Vec<CoreFrame> {
             stream: 1,
             created_tag: 0,
             heartbeat_after: 0,
+            positions: None,
         }),
         close(close::Cause::Kill(0)),
         close(close::Cause::Reset(reset("a\nb"))),

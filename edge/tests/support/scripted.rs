@@ -164,6 +164,7 @@ impl Core {
             stream: 1,
             created_tag: 0,
             heartbeat_after: 0,
+            positions: None,
         }))
         .await;
     }

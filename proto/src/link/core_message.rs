@@ -45,6 +45,8 @@ pub enum CoreMessage {
         created_tag: ClaimTag,
         /// End of the s2c messages that precede the initial heartbeat; see [`NO_HEARTBEAT`].
         heartbeat_after: MessageNumber,
+        /// Positions of a new generation, for the welcome.
+        positions: Option<Positions>,
     },
     /// Write a SACK of c2s messages.
     Sack(Sack),
@@ -58,6 +60,15 @@ pub enum CoreMessage {
     Close(Box<Close>),
     /// The batches up to this number are durable, and the core has room for more.
     Taken(BatchNumber),
+}
+
+/// Positions of a new generation of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Positions {
+    /// First s2c message that is written to the generation (`from`).
+    pub from: MessageNumber,
+    /// First c2s number that the client may assign to a new message (`own`).
+    pub own: MessageNumber,
 }
 
 /// Instructions for the end of a transport.
@@ -95,6 +106,8 @@ pub enum CloseCause {
     },
     /// The stream has another version of the client protocol. Only for transports of version 3.
     WrongVersion,
+    /// A newer generation has the stream. Only for transports of version 3.
+    Superseded,
     /// The core does not own the stream's partition. The edge keeps the socket and attaches the transport to the owner.
     Moved,
 }

@@ -9,15 +9,15 @@ use super::error::FieldError;
 use super::pb::{self, close, core_frame, edge_frame};
 use super::{
     Attach, Batch, Caller, Claim, Close, CloseCause, CoreFrame, CoreMessage, CreatedStream,
-    EdgeFrame, EdgeMessage, End, LinkFrameError, Resume, Run, TransportId,
+    EdgeFrame, EdgeMessage, End, LinkFrameError, Positions, Resume, Run, TransportId,
 };
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::sack::MAX_BEYOND;
-use crate::v3::MAX_MESSAGE;
+use crate::v3::{MAX_GENERATION, MAX_MESSAGE};
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KeyHash, KeyProof, KillReason, MAX_NUMBER,
-    MAX_REASON, MessageNumber, MessageTag, ReceivedTags, Reset, Sack, ServiceName, StreamId,
-    StreamNumber, TransportNumber, is_message_allowed, payload,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, Generation, KeyHash, KeyProof, KillReason,
+    MAX_NUMBER, MAX_REASON, MessageNumber, MessageTag, ReceivedTags, Reset, Rewind, Sack,
+    ServiceName, StreamId, StreamNumber, TransportNumber, is_message_allowed, payload,
 };
 
 /// Limit of the names and values of all headers in an Attach, in bytes. An edge reads a head of at most 16 KiB, which the
@@ -114,7 +114,7 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
     check_length("attach.credentials", attach.credentials.len(), MAX_CRED)?;
     check_length("attach.why", attach.why.len(), MAX_WHY)?;
     check_length("attach.peer_address", attach.peer_address.len(), MAX_PEER_ADDRESS)?;
-    let protocol = protocol(attach.version, &attach.key_hash, &attach.next_key_hash)?;
+    let protocol = protocol(&attach)?;
     let headers = attach.headers.into_iter().map(|header| (header.name, header.value)).collect();
     Ok(Attach {
         stream_id,
@@ -147,19 +147,36 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
     })
 }
 
-fn protocol(version: u32, key: &[u8], next: &[u8]) -> Result<ClientProtocol, FieldError> {
+fn protocol(attach: &pb::Attach) -> Result<ClientProtocol, FieldError> {
+    let (key, next) = (&attach.key_hash[..], &attach.next_key_hash[..]);
     let hash = |field, hash: &[u8]| {
         KeyHash::parse(hash).ok_or_else(|| FieldError::new(field, "must have 16 bytes"))
     };
-    match version {
+    match attach.version {
         3 => Ok(ClientProtocol::V3(KeyProof {
             key: hash("attach.key_hash", key)?,
             next: (!next.is_empty()).then(|| hash("attach.next_key_hash", next)).transpose()?,
+            generation: generation(attach)?,
         })),
         0 | 2 if !key.is_empty() => Err(FieldError::new("attach.key_hash", "requires version 3")),
         0 | 2 => Ok(ClientProtocol::V2),
         _ => Err(FieldError::new("attach.version", "must be 2 or 3")),
     }
+}
+
+fn generation(attach: &pb::Attach) -> Result<Generation, FieldError> {
+    if attach.generation > MAX_GENERATION {
+        return Err(FieldError::new("attach.generation", "exceeds 2097151"));
+    }
+    check_number("attach.rewind_number", attach.rewind_number)?;
+    check_number("attach.own", attach.own.unwrap_or(0))?;
+    let rewind = match attach.rewind() {
+        pb::RewindTo::Unspecified => None,
+        pb::RewindTo::All => Some(Rewind::All),
+        pb::RewindTo::New => Some(Rewind::New),
+        pb::RewindTo::Number => Some(Rewind::From(MessageNumber(attach.rewind_number))),
+    };
+    Ok(Generation { number: attach.generation, rewind, own: attach.own.map(MessageNumber) })
 }
 
 fn tag_history(
@@ -204,12 +221,18 @@ fn end(end: pb::End) -> Result<End, FieldError> {
 
 fn opened(opened: pb::Opened) -> Result<CoreMessage, FieldError> {
     let sack = opened.sack.map(|given| sack("opened.sack", given)).transpose()?;
+    let positions = |pb::Positions { from, own }| {
+        check_number("opened.positions.from", from)?;
+        check_number("opened.positions.own", own)?;
+        Ok(Positions { from: MessageNumber(from), own: MessageNumber(own) })
+    };
     Ok(CoreMessage::Opened {
         created: opened.created,
         sack,
         stream: StreamNumber(opened.stream),
         created_tag: ClaimTag(opened.created_tag),
         heartbeat_after: MessageNumber(opened.heartbeat_after),
+        positions: opened.positions.map(positions).transpose()?,
     })
 }
 
@@ -246,6 +269,7 @@ fn close(close: pb::Close) -> Result<CoreMessage, FieldError> {
         },
         Some(close::Cause::Refused(refused)) => CloseCause::Refused { reason: refused.reason },
         Some(close::Cause::WrongVersion(_)) => CloseCause::WrongVersion,
+        Some(close::Cause::Superseded(_)) => CloseCause::Superseded,
         Some(close::Cause::Moved(_)) => CloseCause::Moved,
     };
     Ok(CoreMessage::Close(Box::new(Close {

@@ -4,10 +4,13 @@ use bytes::Bytes;
 
 use super::pb::{self, close, core_frame, edge_frame};
 use super::{
-    Attach, Batch, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, End, Run,
-    TransportId,
+    Attach, Batch, Close, CloseCause, CoreFrame, CoreMessage, EdgeFrame, EdgeMessage, End,
+    Positions, Run, TransportId,
 };
-use crate::{ClaimTag, ClientProtocol, KeyHash, KillReason, ReceivedTags, Reset, Sack, payload};
+use crate::{
+    ClaimTag, ClientProtocol, Generation, KeyHash, KillReason, ReceivedTags, Reset, Rewind, Sack,
+    payload,
+};
 
 /// Encodes a frame of an edge.
 pub fn edge_frame(frame: EdgeFrame) -> pb::EdgeFrame {
@@ -40,10 +43,11 @@ pub fn core_frame(frame: CoreFrame) -> pb::CoreFrame {
 
 fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
     let caller = &attach.caller;
-    let (version, key, next) = match attach.protocol {
-        ClientProtocol::V2 => (0, None, None),
-        ClientProtocol::V3(proof) => (3, Some(proof.key), proof.next),
+    let (version, key, next, generation) = match attach.protocol {
+        ClientProtocol::V2 => (0, None, None, Generation::default()),
+        ClientProtocol::V3(proof) => (3, Some(proof.key), proof.next, proof.generation),
     };
+    let (rewind, rewind_number) = rewind_to(generation.rewind);
     let header =
         |(name, value): &(String, String)| pb::Header { name: name.clone(), value: value.clone() };
     pb::Attach {
@@ -78,6 +82,19 @@ fn attach(transport: TransportId, attach: Attach) -> pb::Attach {
         version,
         key_hash: key.map_or_else(Bytes::new, key_hash),
         next_key_hash: next.map_or_else(Bytes::new, key_hash),
+        generation: generation.number,
+        rewind: rewind.into(),
+        rewind_number,
+        own: generation.own.map(|number| number.0),
+    }
+}
+
+fn rewind_to(rewind: Option<Rewind>) -> (pb::RewindTo, u64) {
+    match rewind {
+        None => (pb::RewindTo::Unspecified, 0),
+        Some(Rewind::All) => (pb::RewindTo::All, 0),
+        Some(Rewind::New) => (pb::RewindTo::New, 0),
+        Some(Rewind::From(first)) => (pb::RewindTo::Number, first.0),
     }
 }
 
@@ -112,7 +129,9 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
     use core_frame::Frame;
     let transport = transport.0;
     match message {
-        CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after } => {
+        CoreMessage::Opened { created, sack, stream, created_tag, heartbeat_after, positions } => {
+            let positions =
+                positions.map(|Positions { from, own }| pb::Positions { from: from.0, own: own.0 });
             Frame::Opened(pb::Opened {
                 transport,
                 created,
@@ -120,6 +139,7 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
                 stream: stream.0,
                 created_tag: created_tag.0,
                 heartbeat_after: heartbeat_after.0,
+                positions,
             })
         }
         CoreMessage::Sack(sack) => {
@@ -164,6 +184,7 @@ fn close_cause(cause: CloseCause) -> Option<close::Cause> {
         }
         CloseCause::Refused { reason } => close::Cause::Refused(pb::Refused { reason }),
         CloseCause::WrongVersion => close::Cause::WrongVersion(pb::WrongVersion {}),
+        CloseCause::Superseded => close::Cause::Superseded(pb::Superseded {}),
         CloseCause::Moved => close::Cause::Moved(pb::Moved {}),
     })
 }

@@ -31,7 +31,8 @@ pub fn in_core_frame(frame: &pb::CoreFrame) -> u64 {
                 | close::Cause::Unavailable(_)
                 | close::Cause::Moved(_)
                 | close::Cause::Refused(_)
-                | close::Cause::WrongVersion(_),
+                | close::Cause::WrongVersion(_)
+                | close::Cause::Superseded(_),
             )
             | None => 0,
         },

@@ -6,7 +6,7 @@ use crate::Sack;
 /// Bytes of a frame without texts, SACKs, runs and messages, roughly.
 const FRAME: usize = 32;
 /// Bytes of the numbers and flags of an Attach.
-const ATTACH: usize = 200;
+const ATTACH: usize = 240;
 /// Bytes of a text or a SACK beside its content: tags, length, the cumulative number.
 const FIELD: usize = 16;
 /// Bytes of a run beside its messages: tag, length, first number.
@@ -73,7 +73,10 @@ impl CoreFrame {
 impl CoreMessage {
     fn weight(&self) -> usize {
         match self {
-            Self::Opened { sack, .. } => sack.as_ref().map_or(0, sack_weight),
+            Self::Opened { sack, positions, .. } => {
+                let positions = positions.map_or(0, |_| FIELD + 2 * NUMBER);
+                sack.as_ref().map_or(0, sack_weight) + positions
+            }
             Self::Sack(sack) => sack_weight(sack),
             Self::Messages(run) => run.messages.iter().map(|message| message.len() + MESSAGE).sum(),
             Self::Close(close) => {
@@ -90,7 +93,9 @@ impl CloseCause {
         match self {
             Self::Reset(reset) => &reset.reason,
             Self::Unavailable { reason, .. } | Self::Refused { reason } => reason,
-            Self::Gentle | Self::Kill(_) | Self::WrongVersion | Self::Moved => "",
+            Self::Gentle | Self::Kill(_) | Self::WrongVersion | Self::Superseded | Self::Moved => {
+                ""
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::tags::{format_tags, parse_tags};
 use super::{Refusal, RefusalCode, StreamCreation};
 use crate::hello::{Members, flag};
 use crate::json::Value;
-use crate::{Eeds, HelloError, MAX_NUMBER, MessageNumber, ReceivedTags};
+use crate::{Eeds, HelloError, MAX_NUMBER, MessageNumber, ReceivedTags, Rewind};
 
 /// The version of the protocol that this hello requests.
 const VERSION: u64 = 3;
@@ -39,17 +39,6 @@ impl fmt::Debug for ResumeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ResumeKey(secret)")
     }
-}
-
-/// The key `rew`: the s2c messages that a new generation requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rewind {
-    /// `"all"`: all retained messages.
-    All,
-    /// `"new"`: messages that no generation has acknowledged.
-    New,
-    /// Messages from this number on.
-    From(MessageNumber),
 }
 
 /// The hello of version 3.

@@ -2,7 +2,7 @@
 //! types; used by all other modules.
 
 use minerva_proto::app;
-use minerva_proto::{EventNumber, Message, TransportKind, TransportNumber};
+use minerva_proto::{EventNumber, Message, MessageNumber, Rewind, TransportKind, TransportNumber};
 
 /// An event of a stream, returned by [`AppStream::next_event`](crate::AppStream::next_event).
 ///
@@ -35,6 +35,14 @@ pub enum Event {
         /// message. `None` with a core of release 0.1. See [`AppStream::attempts`](crate::AppStream::attempts).
         attempts: Option<u32>,
     },
+    /// A new generation of the client, such as a reloaded page, has taken the stream over; acknowledged like a message.
+    /// Occurs only for clients of version 3 with a session. See [`Rejoin`] for an example.
+    Rejoined {
+        /// Number of the event, in the sequence of the messages.
+        event: EventNumber,
+        /// The generation and its request.
+        rejoin: Box<Rejoin>,
+    },
     /// A transport was attached or detached. Informative: some changes may be omitted, none is repeated.
     TransportChanged(TransportChange),
     /// The stream has ended. The last event.
@@ -47,6 +55,43 @@ pub enum Event {
     /// The stream has moved to another instance, or this service is stopped. The last event here; the stream
     /// has not ended.
     Released,
+}
+
+/// The adoption of a stream by a new generation of its client.
+///
+/// ```no_run
+/// # async fn example(mut stream: minerva_app::AppStream) {
+/// use minerva_app::Event;
+///
+/// while let Some(event) = stream.next_event().await {
+///     match event {
+///         Event::Rejoined { rejoin, .. } if !rejoin.complete => {
+///             stream.send("a snapshot of the conversation").await.unwrap();
+///         }
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejoin {
+    /// Number of the generation, from 1; numbers may be left out.
+    pub generation: u32,
+    /// The messages that the client has requested.
+    pub asked: Rewind,
+    /// First message that the client receives, in the numbering of the client.
+    pub from: MessageNumber,
+    /// Whether no requested message is missing.
+    pub complete: bool,
+    /// Credentials of the new hello, a secret; may be checked again.
+    pub credentials: String,
+    /// Request headers of the new transport: name in lower case, value.
+    pub headers: Vec<(String, String)>,
+    /// Address of the client, without a port.
+    pub peer_address: String,
+    /// Protocol of the new transport; `None` if newer than this SDK.
+    pub transport: Option<TransportKind>,
 }
 
 /// The end of a stream. See [`Event`] for an example.
@@ -96,6 +141,28 @@ impl TransportChange {
             primary: change.primary,
             kind: change.transport().into(),
             transports: change.transports,
+        }
+    }
+}
+
+impl Rejoin {
+    pub(crate) fn from_proto(rejoined: app::Rejoined) -> Self {
+        let asked = match rejoined.asked() {
+            app::RejoinRequest::All => Rewind::All,
+            app::RejoinRequest::Number => Rewind::From(MessageNumber(rejoined.asked_number)),
+            app::RejoinRequest::New | app::RejoinRequest::Unspecified => Rewind::New,
+        };
+        let transport = rejoined.transport().into();
+        let headers = rejoined.headers.into_iter().map(|header| (header.name, header.value));
+        Self {
+            generation: rejoined.generation,
+            asked,
+            from: MessageNumber(rejoined.from),
+            complete: rejoined.complete,
+            credentials: rejoined.credentials,
+            headers: headers.collect(),
+            peer_address: rejoined.peer_address,
+            transport,
         }
     }
 }

@@ -81,6 +81,7 @@ pub mod files;
 mod info;
 pub mod qan;
 mod random;
+mod retention;
 mod service;
 mod session;
 #[cfg(feature = "test-util")]
@@ -93,11 +94,13 @@ pub mod testing;
 
 pub use accepts::Accepts;
 pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};
-pub use event::{Ended, EndedBy, Event, TransportChange};
+pub use event::{Ended, EndedBy, Event, Rejoin, TransportChange};
+pub use minerva_proto::Rewind;
 pub use minerva_proto::{
     EventNumber, InvalidTextError, Message, MessageKind, MessageNumber, ServiceName,
     ServiceNameError, StreamId, StreamNumber, TransportKind, TransportNumber, Utf8Bytes,
 };
+pub use retention::Retention;
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, JsonError, Receiver, Sender};
 pub use streams::{

@@ -173,6 +173,11 @@ impl Qan {
                         return None;
                     }
                     Event::Message { event, .. } => self.receiver.acknowledge(event),
+                    Event::Rejoined { event, .. } if self.broken => self.receiver.acknowledge(event),
+                    Event::Rejoined { event, .. } => {
+                        let due = self.unanswered.on_other(event, 0, clock::now());
+                        self.acknowledge(due);
+                    }
                     Event::TransportChanged(_) => {}
                 },
                 now = until(self.unanswered.deadline()) => {

@@ -21,6 +21,7 @@ use minerva_proto::{EventNumber, Message, MessageNumber, StreamId, StreamNumber,
 use crate::accepts::Accepts;
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::{Ended, Event};
+use crate::retention::Retention;
 use crate::service::shared::Shared;
 use crate::service::stream_cell::StreamCell;
 
@@ -257,6 +258,11 @@ impl AppStream {
     /// Permits or forbids compression. See [`Sender::set_compression`], also for an example.
     pub fn set_compression(&self, compress: bool) {
         self.sender.set_compression(compress);
+    }
+
+    /// Sets the retained messages. See [`Sender::set_retention`], also for an example.
+    pub fn set_retention(&self, retention: Retention) {
+        self.sender.set_retention(retention);
     }
 
     /// Sets the outbox limits. See [`Sender::set_outbox`], also for an example.

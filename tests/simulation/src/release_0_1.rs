@@ -53,6 +53,10 @@ fn attach(attach: &mut Attach) {
         version: _,
         key_hash: _,
         next_key_hash: _,
+        generation: _,
+        rewind: _,
+        rewind_number: _,
+        own: _,
     } = attach;
     (*tag_history, *created, *address_key) = (Vec::new(), None, 0);
     if let Some(Resume { next_s2c: _, stream: _, tag }) = resume {
@@ -91,6 +95,7 @@ pub(crate) fn core_frame(frame: &mut CoreFrame) {
                 stream: _,
                 created_tag,
                 heartbeat_after,
+                positions: _,
             } = opened;
             (*created_tag, *heartbeat_after) = (0, 0);
         }
@@ -138,8 +143,13 @@ pub(crate) fn command(command: &mut Command) {
                 outbox_messages: _,
                 ack_timeout_ms,
                 compress,
+                retained_messages,
+                retained_bytes,
+                retained_age_ms,
+                hold,
             } = limits;
-            (*ack_timeout_ms, *compress) = (None, None);
+            (*ack_timeout_ms, *retained_age_ms, *hold) = (None, None, None);
+            (*retained_messages, *retained_bytes, *compress) = (None, None, None);
         }
         // The commands were added later, behind features.
         Some(Command::Finish(_) | Command::Sync(_)) => command.command = None,
@@ -188,7 +198,9 @@ pub(crate) fn event(event: &mut Event) {
             (*lost, *epoch) = (false, 0);
         }
         // The events were added later.
-        Some(Event::CommandRefused(_) | Event::Synced(_)) => event.event = None,
+        Some(Event::CommandRefused(_) | Event::Synced(_) | Event::Rejoined(_)) => {
+            event.event = None
+        }
         Some(
             Event::TransportChanged(_)
             | Event::Ended(_)

@@ -49,13 +49,13 @@ impl PartitionStreams {
             self.check_claims_of_client(named.live(), tags_of_client(&attach));
         }
         let number = match (named, self.refusal(&attach, named, now)) {
-            (NamedStream::Live(number), _) => {
-                self.count_for_address(number, attach.caller.address);
-                number
-            }
             (_, Some(cause)) => {
                 effects.close(key, cause);
                 return;
+            }
+            (NamedStream::Live(number), None) => {
+                self.count_for_address(number, attach.caller.address);
+                number
             }
             (_, None) => match self.create(&attach, now, effects) {
                 Some(number) => number,
@@ -85,10 +85,10 @@ impl PartitionStreams {
         }
     }
 
-    /// The reason to refuse a hello without a live stream; `None` if a stream may be created.
+    /// The reason to refuse a hello; `None` if the stream is live or may be created.
     fn refusal(&mut self, attach: &Attach, named: NamedStream, now: Millis) -> Option<CloseCause> {
         match named {
-            NamedStream::Live(_) => return None,
+            NamedStream::Live(number) => return self.refusal_to_adopt(number, attach),
             NamedStream::OtherVersion => return Some(CloseCause::WrongVersion),
             NamedStream::Foreign if attach.create => {
                 return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
@@ -123,6 +123,13 @@ impl PartitionStreams {
         }
     }
 
+    /// The reason not to record a new generation of a live stream.
+    fn refusal_to_adopt(&self, number: StreamNumber, attach: &Attach) -> Option<CloseCause> {
+        let recorded = self.streams.get(&number).map_or(0, |stream| stream.state().generation());
+        let is_refused = generation(attach) > recorded && !self.stores_sessions;
+        is_refused.then_some(CloseCause::WrongVersion)
+    }
+
     /// The reason not to create a stream.
     fn refusal_to_create(&self, attach: &Attach, now: Millis) -> Option<CloseCause> {
         if self.is_late(&stream_key(attach), now) {
@@ -133,6 +140,9 @@ impl PartitionStreams {
             return Some(CloseCause::Unavailable { reason, retry_after });
         }
         let has_kinds = attach.protocol != ClientProtocol::V2;
+        if generation(attach) > 0 && !self.stores_sessions {
+            return Some(CloseCause::WrongVersion);
+        }
         if has_kinds && !(self.stores_kinds && self.may_serve_kinds(attach)) {
             return Some(CloseCause::WrongVersion);
         }
@@ -362,4 +372,12 @@ pub(super) fn stream_key(attach: &Attach) -> StreamKey {
 /// a stream.
 fn is_only_reset(attach: &Attach) -> bool {
     has_reset(attach) && attach.batch.as_ref().is_none_or(|batch| batch.runs.is_empty())
+}
+
+/// Number of the page load that sent a hello.
+fn generation(attach: &Attach) -> u32 {
+    match attach.protocol {
+        ClientProtocol::V2 => 0,
+        ClientProtocol::V3(proof) => proof.generation.number,
+    }
 }

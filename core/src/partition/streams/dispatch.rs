@@ -7,6 +7,7 @@ use minerva_proto::{MessageNumber, Reset, StreamNumber};
 
 use super::super::mailbox::{AttributeChange, Mail, SessionEnd, SessionHandle};
 use super::PartitionStreams;
+use crate::state::RetentionChange;
 use crate::stream::{
     AppOutput, Effects, HeldStream, InvalidCommand, JoinOutcome, LinkId, Millis, RefusedReason,
     SessionId, TransportKey,
@@ -65,21 +66,41 @@ impl PartitionStreams {
                     s.on_finish(session, reason, turn)
                 });
             }
-            Mail::SetLimits { session, stream, max_idle_ms, outbox, ack_timeout_ms, compress } => {
-                self.with_stream(stream, now, effects, |s, turn| {
-                    if s.is_assigned_to(session) {
-                        s.on_set_limits(max_idle_ms, outbox, turn);
-                        ack_timeout_ms.into_iter().for_each(|ms| s.set_ack_timeout(ms));
-                        compress.into_iter().for_each(|compress| s.set_compression(compress));
-                    }
-                });
-            }
+            mail @ Mail::SetLimits { .. } => self.on_set_limits(mail, now, effects),
             Mail::ChangeAttributes { session, stream, change } => {
                 self.on_change_attributes(session, stream, change, now, effects);
             }
             Mail::StreamCall(call) => self.on_stream_call(*call, now, effects),
             Mail::Stop { .. } => {}
         }
+    }
+
+    fn on_set_limits(&mut self, mail: Mail, now: Millis, effects: &mut Effects) {
+        let Mail::SetLimits {
+            session,
+            stream,
+            max_idle_ms,
+            outbox,
+            retention,
+            ack_timeout_ms,
+            compress,
+        } = mail
+        else {
+            return;
+        };
+        let retention = self.storable(retention);
+        self.with_stream(stream, now, effects, |s, turn| {
+            if s.is_assigned_to(session) {
+                s.on_set_limits(max_idle_ms, outbox, retention, turn);
+                ack_timeout_ms.into_iter().for_each(|ms| s.set_ack_timeout(ms));
+                compress.into_iter().for_each(|compress| s.set_compression(compress));
+            }
+        });
+    }
+
+    /// The changes of limits that may be stored: every live core reads them.
+    fn storable(&self, retention: RetentionChange) -> RetentionChange {
+        if self.stores_sessions { retention } else { RetentionChange::default() }
     }
 
     fn on_change_attributes(

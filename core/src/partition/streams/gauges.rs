@@ -27,7 +27,7 @@ impl Held {
         let state = stream.state();
         Self {
             inbox_bytes: state.inbox().bytes(),
-            outbox_bytes: state.outbox().bytes(),
+            outbox_bytes: state.outbox().bytes() + state.outbox().retained_bytes(),
             gap_bytes: state.window().waiting_bytes(),
             silent: usize::from(stream.has_silent_app()),
             suspects: usize::from(stream.redeliveries() >= ISOLATED),

@@ -8,7 +8,7 @@ use minerva_proto::{ClientProtocol, KeyHash, StreamNumber};
 
 use super::PartitionStreams;
 use super::tombstones::StreamKey;
-use crate::state::StreamProtocol;
+use crate::state::{StreamProtocol, StreamState};
 
 /// The stream with the service and the id of a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,12 @@ impl PartitionStreams {
         let number = self.by_id.get(key).copied();
         let held = number.and_then(|number| Some((number, self.streams.get(&number)?.state())));
         let live = held.filter(|(_, state)| !state.is_ended());
-        let own = held.map(|(_, state)| state.origin().protocol);
+        let own = held.map(|(_, state)| state.protocol());
+        let is_superseded = live.is_some_and(|(_, state)| is_superseded(state, protocol));
         let Some(own) = own.or_else(|| self.tombstones.protocol(key)) else {
             return NamedStream::None;
         };
-        match (live, is_proven(own, protocol), own) {
+        match (live, is_superseded || is_proven(own, protocol), own) {
             (Some((number, _)), true, _) => NamedStream::Live(number),
             (Some(_), false, StreamProtocol::V2) => NamedStream::OtherVersion,
             (_, false, _) => NamedStream::Foreign,
@@ -56,8 +57,22 @@ impl PartitionStreams {
 fn is_proven(own: StreamProtocol, hello: &ClientProtocol) -> bool {
     match (own, hello) {
         (StreamProtocol::V2, ClientProtocol::V2) => true,
-        (StreamProtocol::V3 { key }, ClientProtocol::V3(proof)) => is_key(key, proof.key),
+        (StreamProtocol::V3 { key }, ClientProtocol::V3(proof)) => {
+            // A client that has not received the answer to its adoption repeats the old key with the new one.
+            let is_repeated = proof.next.is_some_and(|next| is_key(key, next));
+            is_key(key, proof.key) | is_repeated
+        }
         _ => false,
+    }
+}
+
+/// Whether a hello proves the ownership of the generation before the present one.
+fn is_superseded(state: &StreamState, hello: &ClientProtocol) -> bool {
+    match (state.session(), hello) {
+        (Some(session), ClientProtocol::V3(proof)) => {
+            proof.generation.number < session.generation && is_key(session.previous_key, proof.key)
+        }
+        (Some(_) | None, _) => false,
     }
 }
 

@@ -39,7 +39,9 @@ impl PartitionStreams {
             self.free_unserved(number, now, effects);
             self.end_probation(number);
             self.remove_if_done(number, now);
+            self.count_retained(number);
         }
+        self.trim_retained(now, effects);
         self.touched.clear();
         self.forget_closed_transports(effects);
         self.count(effects);
@@ -130,9 +132,9 @@ impl PartitionStreams {
         forgotten: Vec<ForgottenStream>,
         now: Millis,
     ) {
-        for ForgottenStream { origin, ended } in forgotten {
+        for ForgottenStream { origin, ended, protocol } in forgotten {
             let key = (origin.service.clone(), origin.id.clone());
-            self.tombstones.add(key, &ended, origin.protocol, now);
+            self.tombstones.add(key, &ended, protocol, now);
         }
     }
 
@@ -147,7 +149,7 @@ impl PartitionStreams {
                 self.by_id.remove(&key);
             }
             if let Some((_, ended)) = stream.state().inbox().ended() {
-                self.tombstones.add(key, ended, stream.state().origin().protocol, now);
+                self.tombstones.add(key, ended, stream.state().protocol(), now);
             }
             self.assignment.remove(number, stream.session());
             self.index.remove(number, stream.state());
@@ -199,7 +201,9 @@ impl PartitionStreams {
             | Record::Labelled { .. }
             | Record::JoinedGroup { .. }
             | Record::LeftGroup { .. }
-            | Record::Finishing { .. } => {}
+            | Record::Finishing { .. }
+            | Record::Adopted { .. }
+            | Record::Trimmed { .. } => {}
         }
     }
 
@@ -215,6 +219,7 @@ impl PartitionStreams {
                     | CloseCause::Reset(_)
                     | CloseCause::Refused { .. }
                     | CloseCause::WrongVersion
+                    | CloseCause::Superseded
                     | CloseCause::Moved,
                 )
                 | None => {}

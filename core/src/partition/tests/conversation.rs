@@ -201,7 +201,8 @@ impl App {
                 held.confirmed = held.confirmed.max(state.next_send.0);
             }
             AppOutput::TransportChanged { .. } | AppOutput::PartitionOwned { .. } => {}
-            AppOutput::Ended { .. }
+            AppOutput::Rejoined { .. }
+            | AppOutput::Ended { .. }
             | AppOutput::SendRefused { .. }
             | AppOutput::Released { .. }
             | AppOutput::Lost { .. }

@@ -87,6 +87,9 @@ impl Checker {
                     let state = streams.get(stream);
                     state.is_some_and(|s| *first_event + messages.len() as u64 <= s.inbox().next())
                 }
+                AppOutput::Rejoined { stream, event, .. } => {
+                    streams.get(stream).is_some_and(|s| *event < s.inbox().next())
+                }
                 AppOutput::Ended { stream, .. } => {
                     streams.get(stream).is_some_and(StreamState::is_ended)
                 }

@@ -3,7 +3,7 @@
 use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame};
 use minerva_proto::mutation::{Mutation, activate};
 use minerva_proto::{
-    ClientProtocol, EventNumber, KeyHash, KeyProof, Payload, Reset, Sack, StreamNumber,
+    ClientProtocol, EventNumber, Generation, KeyHash, KeyProof, Payload, Reset, Sack, StreamNumber,
 };
 
 use super::harness::{
@@ -25,7 +25,11 @@ fn wrong_proofs() -> [ClientProtocol; 3] {
 }
 
 fn proof(key: [u8; 16]) -> ClientProtocol {
-    ClientProtocol::V3(KeyProof { key: KeyHash(key), next: None })
+    ClientProtocol::V3(KeyProof {
+        key: KeyHash(key),
+        next: None,
+        generation: Generation::default(),
+    })
 }
 
 /// A `new` hello of version 3.
@@ -295,4 +299,49 @@ async fn a_key_of_equal_prefix_is_another_key() {
     activate(None);
     assert!(is_opened(&admitted), "the mutation has an effect");
     assert!(is_attach_failure(&answer(&mut harness, similar()).await));
+}
+
+/// Whether a hello opens its transport; an adoption closes others before.
+async fn opens(harness: &mut Harness, attach: Attach) -> bool {
+    harness.edge_outputs();
+    harness.attach(attach);
+    run_until_idle().await;
+    harness.edge_outputs().iter().any(is_opened)
+}
+
+/// A hello of a generation that has received no welcome if there is a key `next`.
+fn of_generation(transport: u64, number: u32, key: [u8; 16], next: Option<[u8; 16]>) -> Attach {
+    let generation = Generation { number, ..Generation::default() };
+    let proof = KeyProof { key: KeyHash(key), next: next.map(KeyHash), generation };
+    Attach { protocol: ClientProtocol::V3(proof), ..later(transport, "stream1") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_rotates_with_each_generation() {
+    const NEXT: [u8; 16] = [1; 16];
+    let mut harness = start(&TestStore::free()).await;
+    let _app = harness.join(1, "one", &[]);
+    assert!(is_opened(&answer(&mut harness, new(1, "stream1")).await));
+    let early = answer(&mut harness, of_generation(2, 1, KEY, Some(NEXT))).await;
+    assert!(is_wrong_version(&early), "a live core cannot read sessions: {early:?}");
+    harness.stored_version.raise(6);
+    for transport in [3, 4] {
+        // The second hello has not received the answer to the first one.
+        let adopting = of_generation(transport, 1, KEY, Some(NEXT));
+        assert!(opens(&mut harness, adopting).await, "{transport}");
+    }
+    assert!(is_opened(&answer(&mut harness, of_generation(5, 1, NEXT, None)).await));
+    let older = answer(&mut harness, later(6, "stream1")).await;
+    assert_eq!(older.close_cause(), Some(&CloseCause::Superseded));
+    for foreign in [
+        of_generation(7, 1, KEY, None),
+        of_generation(8, 1, KEY, Some([9; 16])),
+        of_generation(9, 2, KEY, Some([9; 16])),
+        of_generation(10, 2, NEXT, None),
+    ] {
+        let refused = answer(&mut harness, foreign).await;
+        assert!(is_attach_failure(&refused), "{refused:?}");
+    }
+    // A page load behind one that has not received its welcome.
+    assert!(opens(&mut harness, of_generation(11, 3, KEY, Some(NEXT))).await);
 }

@@ -38,6 +38,7 @@ fn acknowledge(harness: &Harness, session: SessionId, event: u64) {
 
 fn set_limit(harness: &Harness, session: SessionId, limit_ms: u64) {
     harness.send(Mail::SetLimits {
+        retention: crate::state::RetentionChange::default(),
         session,
         stream: STREAM,
         max_idle_ms: None,

@@ -145,7 +145,7 @@ impl Header {
         bytes[0] = VERSION_KEY;
         let has_tag = context.has_tags() && context.tag.is_known();
         let versions = records.iter().map(|(_, record)| reader_version(context, record));
-        let versions = versions.filter(|version| has_tag || *version == context.kinds_version());
+        let versions = versions.filter(|version| has_tag || *version >= context.kinds_version());
         let base = if has_tag { context.tags_version() } else { BASE_VERSION };
         bytes[1] = versions.fold(base, u32::max) as u8;
         if !has_tag {
@@ -164,7 +164,9 @@ impl Header {
 /// The oldest reader version of a record; without claim tags, only of a record that needs `kinds_version`.
 fn reader_version(context: &BlobContext, record: &Record) -> u32 {
     let is_redelivered = matches!(record, Record::Assigned { redeliveries: 1.., .. });
-    if record.has_kinds() {
+    if record.has_session() {
+        context.sessions_version()
+    } else if record.has_kinds() {
         context.kinds_version()
     } else if matches!(record, Record::Finishing { .. }) {
         context.finishing_version()

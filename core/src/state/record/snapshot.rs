@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::{
-    ClaimTag, EventNumber, LogIndex, MAX_NUMBER, MessageNumber, Payload, StreamNumber, payload,
+    EventNumber, LogIndex, MAX_NUMBER, MessageNumber, Payload, StreamNumber, payload,
 };
 use prost::Message;
 
 use super::super::attributes::{Attributes, OutboxLimits};
 use super::super::facts::{Ended, Origin};
-use super::super::tag_history::{NextNumbers, TagHistory, TagLine};
+use super::super::session::{NumberedRejoin, Retention, Session};
+use super::super::tag_history::TagHistory;
 use super::seal::{self, Position};
 use super::stored::StoredEnded;
 use super::stored_origin::StoredOrigin;
+use super::stored_session::{
+    StoredRejoined, StoredRetention, StoredSession, retention_of, stored_retention,
+};
+use super::stored_tags::StoredTags;
 use super::version::BASE_VERSION;
 use super::{BlobContext, DecodeError, has_kinds};
 
@@ -22,7 +27,7 @@ const PER_MESSAGE: usize = 20;
 /// Greatest size of a line of the tag history in bytes.
 const PER_TAG_LINE: usize = 42;
 /// Greatest overhead of a stream in bytes, without messages, texts and tag history.
-const PER_STREAM: usize = 400;
+const PER_STREAM: usize = 560;
 
 /// The durable state of a stream as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +60,16 @@ pub struct Snapshot {
     pub outbox: Vec<(MessageNumber, Payload)>,
     /// Attributes set by applications.
     pub attributes: Attributes,
+    /// Acknowledged s2c messages; the last one precedes `outbox_base`. Stored from version 6 on.
+    pub retained: Vec<Payload>,
+    /// Messages in `outbox` that the client has acknowledged beyond a gap. Stored from version 6 on.
+    pub beyond: Vec<MessageNumber>,
     /// The end of the stream, if any.
     pub ended: Option<Ended>,
+    /// The session, if a new generation has adopted the stream. Stored from version 6 on.
+    pub session: Option<Session>,
+    /// Unacknowledged Rejoined events; each has an empty message in `inbox`. Stored from version 6 on.
+    pub rejoined: Vec<NumberedRejoin>,
     /// Claims that assigned the numbers.
     pub tags: TagHistory,
 }
@@ -65,11 +78,19 @@ impl Snapshot {
     /// Upper bound of the encoded size in bytes.
     pub fn size(&self) -> usize {
         let numbered = self.waiting.iter().chain(&self.outbox).map(|(_, message)| message);
-        let messages = self.inbox.iter().chain(numbered).map(|message| message.len() + PER_MESSAGE);
+        let messages = self.inbox.iter().chain(&self.retained).chain(numbered);
+        let messages = messages.map(|message| message.len() + PER_MESSAGE);
         let service = self.selected_service.as_ref().map_or(0, |service| service.len());
         let tags = self.tags.lines().len() * PER_TAG_LINE;
         let texts = self.origin.size() + service + self.attributes.size();
-        PER_STREAM + texts + tags + messages.sum::<usize>()
+        PER_STREAM + texts + tags + self.session_size() + messages.sum::<usize>()
+    }
+
+    /// Upper bound of the stored size of the session in bytes.
+    fn session_size(&self) -> usize {
+        let pending = self.session.as_ref().map_or(0, |session| session.pending.len() * 20);
+        let rejoins = self.rejoined.iter().map(|(_, rejoin)| rejoin.size() + PER_MESSAGE);
+        pending + self.beyond.len() * 10 + rejoins.sum::<usize>()
     }
 
     /// Encodes the snapshot of a stream, which includes all log entries below index `as_of`.
@@ -87,8 +108,27 @@ impl Snapshot {
         if self.has_kinds() {
             stored.version = stored.version.max(context.kinds_version());
         }
+        if self.has_session(context) {
+            stored.version = context.sessions_version();
+            self.store_session(&mut stored);
+        }
         let position = Position::Snapshot(stream);
         seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
+    }
+
+    /// Whether content of a session is stored.
+    fn has_session(&self, context: &BlobContext) -> bool {
+        let has_retention = self.attributes.retention != Retention::default();
+        let is_written = context.has_sessions() && !self.beyond.is_empty();
+        self.session.is_some() || has_retention || !self.retained.is_empty() || is_written
+    }
+
+    fn store_session(&self, stored: &mut StoredSnapshot) {
+        (stored.retained, stored.binary_retained) = payload::split_shared(&self.retained);
+        stored.beyond = self.beyond.iter().map(|number| number.0).collect();
+        stored.session = self.session.as_ref().map(Into::into);
+        stored.rejoined = self.rejoined.iter().map(Into::into).collect();
+        stored.retention = stored_retention(&self.attributes.retention);
     }
 
     /// Whether the stream has version 3, or a message that version 2 has not.
@@ -134,6 +174,12 @@ impl Snapshot {
             assignments: tags.map_or(0, |_| self.assignments),
             redeliveries: 0,
             finish: None,
+            retained: Vec::new(),
+            binary_retained: Vec::new(),
+            beyond: Vec::new(),
+            session: None,
+            rejoined: Vec::new(),
+            retention: None,
         }
     }
 
@@ -156,11 +202,14 @@ impl StoredSnapshot {
     /// Whether a reader of the base version knows all content.
     fn is_base(&self) -> bool {
         let Self { tags, assignments, redeliveries, finish, binary_inbox, origin, .. } = self;
+        let has_session = self.session.is_some()
+            || self.retention.is_some()
+            || !(self.retained.is_empty() && self.beyond.is_empty() && self.rejoined.is_empty());
         let is_v2 = origin.as_ref().is_none_or(|origin| !origin.has_kinds());
         let has_binary = !binary_inbox.is_empty()
             || self.waiting.iter().chain(&self.outbox).any(|message| message.binary);
         let is_first = tags.is_none() && *assignments == 0 && *redeliveries == 0;
-        is_first && finish.is_none() && is_v2 && !has_binary
+        is_first && finish.is_none() && is_v2 && !has_binary && !has_session
     }
 
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
@@ -191,9 +240,19 @@ impl StoredSnapshot {
             outbox: numbered(stored.outbox)?,
             attributes: Attributes {
                 finish: stored.finish.map(Into::into),
+                retention: retention_of(stored.retention),
                 ..stored.attributes.unwrap_or_default().into()
             },
+            retained: payload::join(stored.retained, &stored.binary_retained)
+                .map_err(|_| DecodeError::Field("retained"))?,
+            beyond: stored.beyond.into_iter().map(MessageNumber).collect(),
             ended: stored.ended.map(TryInto::try_into).transpose()?,
+            session: stored.session.map(TryInto::try_into).transpose()?,
+            rejoined: stored
+                .rejoined
+                .into_iter()
+                .map(StoredRejoined::into_numbered)
+                .collect::<Result<_, _>>()?,
             tags,
         };
         Ok((snapshot, LogIndex(stored.as_of)))
@@ -248,53 +307,24 @@ struct StoredSnapshot {
     /// Indexes of the binary messages in `inbox`. Version 5.
     #[prost(uint32, repeated, tag = "21")]
     binary_inbox: Vec<u32>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredTags {
-    #[prost(fixed64, tag = "1")]
-    created: u64,
-    #[prost(message, repeated, tag = "2")]
-    lines: Vec<StoredTagLine>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredTagLine {
-    #[prost(fixed64, tag = "1")]
-    tag: u64,
-    #[prost(uint64, tag = "2")]
-    c2s: u64,
-    #[prost(uint64, tag = "3")]
-    event: u64,
-    #[prost(uint64, tag = "4")]
-    s2c: u64,
-}
-
-impl From<&TagHistory> for StoredTags {
-    fn from(tags: &TagHistory) -> Self {
-        let line = |line: &TagLine| {
-            let NextNumbers { c2s, event, s2c } = line.first;
-            StoredTagLine { tag: line.tag.0, c2s: c2s.0, event: event.0, s2c: s2c.0 }
-        };
-        Self { created: tags.created().0, lines: tags.lines().iter().map(line).collect() }
-    }
-}
-
-impl TryFrom<StoredTags> for TagHistory {
-    type Error = DecodeError;
-
-    fn try_from(stored: StoredTags) -> Result<Self, DecodeError> {
-        let line = |StoredTagLine { tag, c2s, event, s2c }| TagLine {
-            tag: ClaimTag(tag),
-            first: NextNumbers {
-                c2s: MessageNumber(c2s),
-                event: EventNumber(event),
-                s2c: MessageNumber(s2c),
-            },
-        };
-        let lines = stored.lines.into_iter().map(line).collect();
-        Self::restore(ClaimTag(stored.created), lines).ok_or(DecodeError::Field("tags"))
-    }
+    /// Version 6.
+    #[prost(bytes = "bytes", repeated, tag = "22")]
+    retained: Vec<Bytes>,
+    /// Indexes of the binary messages in `retained`. Version 6.
+    #[prost(uint32, repeated, tag = "23")]
+    binary_retained: Vec<u32>,
+    /// Version 6.
+    #[prost(uint64, repeated, tag = "24")]
+    beyond: Vec<u64>,
+    /// Version 6.
+    #[prost(message, optional, tag = "25")]
+    session: Option<StoredSession>,
+    /// Version 6.
+    #[prost(message, repeated, tag = "26")]
+    rejoined: Vec<StoredRejoined>,
+    /// Version 6.
+    #[prost(message, optional, tag = "27")]
+    retention: Option<StoredRetention>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -336,6 +366,7 @@ impl From<StoredAttributes> for Attributes {
             keys: stored.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
             outbox: OutboxLimits { bytes: stored.outbox_bytes, messages: stored.outbox_messages },
             finish: None,
+            retention: Retention::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use prost::Message;
 use super::super::attributes::OutboxLimits;
 use super::super::facts::{Ended, EndedBy, Origin};
 use super::stored_origin::StoredOrigin;
+use super::stored_session::{StoredAdopted, StoredRetention, retention_of, stored_retention};
 use super::{Push, Record};
 
 /// Why stored bytes cannot be decoded.
@@ -60,7 +61,7 @@ pub(super) fn is_same_push(a: &Record, b: &Record) -> bool {
 pub(super) struct StreamRecord {
     #[prost(uint64, tag = "1")]
     pub(super) stream: u64,
-    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16")]
+    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18")]
     record: Option<Content>,
     /// Further streams with the same record, each as the difference from the previous stream number.
     #[prost(uint64, repeated, tag = "14")]
@@ -138,6 +139,12 @@ enum Content {
     /// Version 4.
     #[prost(string, tag = "16")]
     Finishing(String),
+    /// Version 6.
+    #[prost(message, tag = "17")]
+    Adopted(StoredAdopted),
+    /// Version 6.
+    #[prost(uint64, tag = "18")]
+    Trimmed(u64),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -184,6 +191,9 @@ struct LimitsSet {
     outbox_bytes: Option<u32>,
     #[prost(uint32, optional, tag = "3")]
     outbox_messages: Option<u32>,
+    /// Version 6.
+    #[prost(message, optional, tag = "4")]
+    retention: Option<StoredRetention>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -247,10 +257,11 @@ impl From<&Record> for Content {
             }
             Record::Acknowledged { event } => Self::Acknowledged(event.0),
             Record::Ended(ended) => Self::Ended(ended.into()),
-            Record::LimitsSet { max_idle_ms, outbox } => Self::LimitsSet(LimitsSet {
+            Record::LimitsSet { max_idle_ms, outbox, retention } => Self::LimitsSet(LimitsSet {
                 max_idle_ms: *max_idle_ms,
                 outbox_bytes: outbox.bytes,
                 outbox_messages: outbox.messages,
+                retention: stored_retention(retention),
             }),
             Record::Pushed(push) => {
                 let (messages, binary) = payload::split_shared(&push.messages);
@@ -263,6 +274,10 @@ impl From<&Record> for Content {
             Record::LeftGroup { group } => Self::LeftGroup(group.to_string()),
             Record::ServiceSelected { service } => Self::ServiceSelected(service.to_string()),
             Record::Finishing { reason } => Self::Finishing(reason.to_string()),
+            Record::Adopted { generation: _, key, own, rejoin } => {
+                Self::Adopted(StoredAdopted::new(*key, *own, rejoin))
+            }
+            Record::Trimmed { below } => Self::Trimmed(below.0),
         }
     }
 }
@@ -298,9 +313,14 @@ impl TryFrom<Content> for Record {
             }
             Content::Acknowledged(event) => Self::Acknowledged { event: EventNumber(event) },
             Content::Ended(ended) => Self::Ended(ended.try_into()?),
-            Content::LimitsSet(LimitsSet { max_idle_ms, outbox_bytes, outbox_messages }) => {
+            Content::LimitsSet(LimitsSet {
+                max_idle_ms,
+                outbox_bytes,
+                outbox_messages,
+                retention,
+            }) => {
                 let outbox = OutboxLimits { bytes: outbox_bytes, messages: outbox_messages };
-                Self::LimitsSet { max_idle_ms, outbox }
+                Self::LimitsSet { max_idle_ms, outbox, retention: retention_of(retention) }
             }
             // One copy serves all streams of the push.
             Content::Pushed(Pushed { messages, keys, binary }) => {
@@ -313,6 +333,11 @@ impl TryFrom<Content> for Record {
             Content::LeftGroup(group) => Self::LeftGroup { group: group.into() },
             Content::ServiceSelected(service) => Self::ServiceSelected { service: service.into() },
             Content::Finishing(reason) => Self::Finishing { reason: reason.into() },
+            Content::Adopted(adopted) => {
+                let (key, own, rejoin) = adopted.into_parts()?;
+                Self::Adopted { generation: rejoin.generation, key, own, rejoin }
+            }
+            Content::Trimmed(below) => Self::Trimmed { below: MessageNumber(below) },
         })
     }
 }

@@ -35,24 +35,32 @@ pub(super) struct StoredOrigin {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct StoredHeader {
+pub(super) struct StoredHeader {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
     value: String,
 }
 
+impl From<&(String, String)> for StoredHeader {
+    fn from((name, value): &(String, String)) -> Self {
+        Self { name: name.clone(), value: value.clone() }
+    }
+}
+
+impl StoredHeader {
+    pub(super) fn into_pair(self) -> (String, String) {
+        (self.name, self.value)
+    }
+}
+
 impl From<&Origin> for StoredOrigin {
     fn from(origin: &Origin) -> Self {
-        let header = |(name, value): &(String, String)| StoredHeader {
-            name: name.clone(),
-            value: value.clone(),
-        };
         Self {
             id: origin.id.as_str().to_owned(),
             service: origin.service.to_string(),
             credentials: origin.credentials.clone(),
-            headers: origin.headers.iter().map(header).collect(),
+            headers: origin.headers.iter().map(StoredHeader::from).collect(),
             peer_address: origin.peer_address.clone(),
             kind: kind_number(origin.kind),
             started_at_ms: origin.started_at_ms,
@@ -80,7 +88,7 @@ impl TryFrom<StoredOrigin> for Origin {
             id: StreamId::parse(&stored.id).map_err(|_| DecodeError::Field("id"))?,
             service: stored.service.into(),
             credentials: stored.credentials,
-            headers: stored.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+            headers: stored.headers.into_iter().map(StoredHeader::into_pair).collect(),
             peer_address: stored.peer_address,
             kind: kind_of(stored.kind),
             started_at_ms: stored.started_at_ms,
@@ -100,7 +108,7 @@ fn protocol_of(version: u32, key: &[u8]) -> Result<StreamProtocol, DecodeError> 
     }
 }
 
-fn kind_number(kind: Option<TransportKind>) -> u32 {
+pub(super) fn kind_number(kind: Option<TransportKind>) -> u32 {
     match kind {
         None => 0,
         Some(TransportKind::Tcp) => 1,
@@ -110,7 +118,7 @@ fn kind_number(kind: Option<TransportKind>) -> u32 {
     }
 }
 
-fn kind_of(number: u32) -> Option<TransportKind> {
+pub(super) fn kind_of(number: u32) -> Option<TransportKind> {
     match number {
         1 => Some(TransportKind::Tcp),
         2 => Some(TransportKind::WebSocket),

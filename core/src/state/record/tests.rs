@@ -3,6 +3,7 @@
 mod damage;
 mod golden;
 mod kinds;
+mod sessions;
 
 use minerva_proto::{
     ClaimTag, EventNumber, KeyHash, LogIndex, MessageNumber, Reset, StreamId, StreamNumber,
@@ -12,8 +13,8 @@ use minerva_proto::{
 use super::super::checkpoint_summary::CheckpointSummary;
 use super::*;
 use crate::state::{
-    Attributes, CreatedTags, Ended, EndedBy, NextNumbers, Origin, OutboxLimits, StreamProtocol,
-    StreamState, TagHistory,
+    Attributes, CreatedTags, Ended, EndedBy, NextNumbers, Origin, OutboxLimits, Retention,
+    StreamProtocol, StreamState, TagHistory,
 };
 
 fn origin() -> Origin {
@@ -51,10 +52,15 @@ fn every_record() -> Vec<(StreamNumber, Record)> {
         ended(EndedBy::Client),
         ended(EndedBy::App),
         ended(EndedBy::Core),
-        Record::LimitsSet { max_idle_ms: 1, outbox: OutboxLimits::default() },
+        Record::LimitsSet {
+            max_idle_ms: 1,
+            outbox: OutboxLimits::default(),
+            retention: Retention::default(),
+        },
         Record::LimitsSet {
             max_idle_ms: 1,
             outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
+            retention: Retention::default(),
         },
         pushed(&["p"], &[]),
         pushed(&["p", "q"], &["key"]),
@@ -113,9 +119,14 @@ fn snapshot() -> Snapshot {
             pushed: 2,
             keys: [Bytes::from("key")].into(),
             finish: None,
+            retention: Retention::default(),
             outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
         },
+        retained: Vec::new(),
+        beyond: Vec::new(),
         ended: None,
+        session: None,
+        rejoined: Vec::new(),
         tags: tags(),
     }
 }
@@ -231,6 +242,7 @@ fn size_bounds_the_encoded_length_of_a_snapshot() {
             keys: (0..count.min(32)).map(|_| Bytes::from(vec![b'k'; 64])).collect(),
             outbox: OutboxLimits { bytes: Some(u32::MAX), messages: Some(u32::MAX) },
             finish: (count > 0).then(|| "f".repeat(255).into()),
+            retention: sessions::retention(),
         };
         let base = Snapshot { attributes, selected_service: Some("s".repeat(64).into()), ..base };
         let full = Snapshot {

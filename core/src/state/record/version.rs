@@ -17,10 +17,11 @@ use super::DecodeError;
 /// - 3: redeliveries of streams.
 /// - 4: finished streams with messages that the client has not acknowledged.
 /// - 5: streams of version 3 of the wire protocol; binary messages, and text of other bytes than 0x20-0x7E.
-pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 6 } else { 5 };
+/// - 6: sessions: generations of clients, and retained messages.
+pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 7 } else { 6 };
 
 /// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim
-/// tags need a reader of version 6, although their content is that of an older version.
+/// tags need a reader of version 7, although their content is that of an older version.
 const STANDS_FOR_NEXT: bool = option_env!("MINERVA_NEXT_STORED_VERSION").is_some();
 
 /// The version of content without claim tags.
@@ -37,6 +38,9 @@ const FINISHING_VERSION: u32 = 4;
 
 /// The first version with streams of version 3 and with kinds of messages.
 const KINDS_VERSION: u32 = 5;
+
+/// The first version with sessions.
+const SESSIONS_VERSION: u32 = 6;
 
 /// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
 #[derive(Clone, Debug)]
@@ -115,6 +119,16 @@ impl BlobContext {
     /// content is never left out.
     pub(super) fn kinds_version(&self) -> u32 {
         self.tags_version().max(KINDS_VERSION)
+    }
+
+    /// Whether sessions may be written.
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.version >= SESSIONS_VERSION
+    }
+
+    /// The oldest reader version of a blob with a session. Such content is never left out.
+    pub(super) fn sessions_version(&self) -> u32 {
+        self.tags_version().max(SESSIONS_VERSION)
     }
 
     /// Whether claim tags may be written.

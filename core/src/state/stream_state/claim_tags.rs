@@ -5,9 +5,27 @@
 use minerva_proto::{ClaimTag, EventNumber, MessageNumber};
 
 use super::StreamState;
-use crate::state::tag_history::TagLine;
+use crate::state::tag_history::{NextNumbers, TagLine};
 
 impl StreamState {
+    /// The next number of each sequence.
+    pub(super) fn next_numbers(&self) -> NextNumbers {
+        let (c2s, event, s2c) = (self.window.next(), self.inbox.next(), self.outbox.next());
+        NextNumbers { c2s, event, s2c }
+    }
+
+    /// The first unacknowledged number of each sequence. A c2s message is acknowledged with its event.
+    pub(super) fn bases(&self) -> NextNumbers {
+        // Skipped numbers may lie between the messages in the inbox.
+        let skipped = self.session.as_ref().map_or(0, |session| session.skipped);
+        let held = match self.inbox.messages() as u64 {
+            0 => 0,
+            messages => messages + skipped,
+        };
+        let c2s = MessageNumber(self.window.next().0.saturating_sub(held));
+        NextNumbers { c2s, event: self.inbox.base(), s2c: self.outbox.first_held() }
+    }
+
     /// Tag of the claim that created the stream; [`ClaimTag::UNKNOWN`] if stored without a tag.
     pub fn created_tag(&self) -> ClaimTag {
         self.tags.created()

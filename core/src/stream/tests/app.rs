@@ -5,6 +5,7 @@ use minerva_proto::{EventNumber, MessageNumber, Payload};
 use super::harness::{Harness, batch, primary, push, sacks, secondary, upload};
 use crate::limits::Limits;
 use crate::state::OutboxLimits;
+use crate::state::RetentionChange;
 use crate::stream::{Blame, MAX_TRANSPORT_CHANGES, PushOutcome, SessionId};
 
 #[test]
@@ -139,8 +140,9 @@ fn the_end_of_a_stream_with_a_full_outbox_reports_the_room() {
 fn the_idle_limit_can_be_set() {
     let mut harness = Harness::with_primary();
     harness.assign(1000);
-    harness
-        .outputs_of(|stream, turn| stream.on_set_limits(Some(500), OutboxLimits::default(), turn));
+    harness.outputs_of(|stream, turn| {
+        stream.on_set_limits(Some(500), OutboxLimits::default(), RetentionChange::default(), turn)
+    });
     harness.detach(0);
     harness.wait(499);
     assert!(!harness.stream.state().is_ended());

@@ -300,6 +300,7 @@ fn edge_text(frame: &CoreFrame) -> String {
                     format!("{}|{}!", reset.reason, u8::from(reset.application_level))
                 }
                 CloseCause::WrongVersion => "wrong version".to_owned(),
+                CloseCause::Superseded => "superseded".to_owned(),
                 CloseCause::Moved => "moved".to_owned(),
                 CloseCause::Unavailable { reason, .. } => format!("unavailable: {reason}"),
                 CloseCause::Refused { reason } => format!("refused: {reason}"),
@@ -330,6 +331,10 @@ fn app_text(output: &AppOutput) -> String {
             let sign = if change.attached { '+' } else { '-' };
             let primary = if change.primary { " primary" } else { "" };
             format!("app {sign}{}{primary} of {}", change.transport_number, change.transports)
+        }
+        AppOutput::Rejoined { event, rejoin, .. } => {
+            let gap = if rejoin.complete { "" } else { " incomplete" };
+            format!("app event {event}: rejoined {} from {}{gap}", rejoin.generation, rejoin.from)
         }
         AppOutput::Ended { event, end, .. } => {
             let level = u8::from(end.reset.application_level);

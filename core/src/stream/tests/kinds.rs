@@ -1,7 +1,7 @@
 //! Sends and pushes of messages that the client of a stream does not accept.
 
 use minerva_proto::link::Attach;
-use minerva_proto::{ClientProtocol, KeyHash, KeyProof, MessageNumber, Payload};
+use minerva_proto::{ClientProtocol, Generation, KeyHash, KeyProof, MessageNumber, Payload};
 
 use super::harness::{APP, Harness, primary, push};
 use crate::limits::Limits;
@@ -46,7 +46,11 @@ fn the_index_counts_the_repeated_messages_of_the_send() {
 
 #[test]
 fn a_stream_of_version_3_takes_all_kinds() {
-    let protocol = ClientProtocol::V3(KeyProof { key: KeyHash([7; 16]), next: None });
+    let protocol = ClientProtocol::V3(KeyProof {
+        key: KeyHash([7; 16]),
+        next: None,
+        generation: Generation::default(),
+    });
     let (mut harness, _) = Harness::open(Attach { protocol, ..primary(0) }, Limits::default());
     harness.assign(1000);
     let messages: Vec<Payload> = vec!["a".into(), "é\0".into(), Payload::binary(&b"\xff"[..])];
@@ -60,7 +64,11 @@ fn a_stream_of_version_3_takes_all_kinds() {
 
 #[test]
 fn the_permission_to_compress_precedes_the_messages_of_the_session() {
-    let protocol = ClientProtocol::V3(KeyProof { key: KeyHash([7; 16]), next: None });
+    let protocol = ClientProtocol::V3(KeyProof {
+        key: KeyHash([7; 16]),
+        next: None,
+        generation: Generation::default(),
+    });
     let (mut harness, _) = Harness::open(Attach { protocol, ..primary(0) }, Limits::default());
     harness.assign(1000);
     let reports = |harness: &mut Harness, number: u64| {

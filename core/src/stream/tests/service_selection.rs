@@ -1,7 +1,7 @@
 //! Selection of the service by the first message.
 
 use minerva_proto::link::{Attach, Batch, Run};
-use minerva_proto::{ClientProtocol, KeyHash, KeyProof, MessageNumber, Payload, Reset};
+use minerva_proto::{ClientProtocol, Generation, KeyHash, KeyProof, MessageNumber, Payload, Reset};
 
 use super::harness::{Harness, TAG, batch, primary, secondary};
 use crate::limits::Limits;
@@ -154,7 +154,11 @@ fn only_a_text_message_selects_a_service() {
         runs: vec![Run { first: MessageNumber(0), messages: vec![message] }],
         ..batch(0, &[])
     };
-    let protocol = ClientProtocol::V3(KeyProof { key: KeyHash([7; 16]), next: None });
+    let protocol = ClientProtocol::V3(KeyProof {
+        key: KeyHash([7; 16]),
+        next: None,
+        generation: Generation::default(),
+    });
     for (message, reason) in [
         (Payload::binary(&b"subprotocol:chat"[..]), "no subprotocol"),
         ("subprotocol:\u{e9}".into(), "subprotocol not allowed"),

@@ -56,10 +56,6 @@ impl Inbound {
             Ok(AnyHello::V3(_)) if versions == WireVersions::TwoByContentType => {
                 Err(Fault::ContentType)
             }
-            // The sessions of generations are not served yet: to ignore the keys could take a stream from its page.
-            Ok(AnyHello::V3(hello)) if hello.generation > 0 => {
-                Err(Fault::titled(RefusalCode::Hello, "the hello's `gen` is not supported yet"))
-            }
             Ok(AnyHello::V3(hello)) => {
                 self.wire = Wire::V3;
                 self.last_sack.clone_from(&hello.common.sack);

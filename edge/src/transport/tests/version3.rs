@@ -6,8 +6,9 @@ mod refusals;
 mod welcome;
 
 use bytes::{BufMut, BytesMut};
+use minerva_proto::link::Positions;
 use minerva_proto::v3::{self, Frame, Refusal, RefusalCode};
-use minerva_proto::{ClientProtocol, MessageTag, Sack};
+use minerva_proto::{ClientProtocol, Generation, MessageTag, Rewind, Sack};
 
 use super::*;
 
@@ -70,6 +71,14 @@ impl Rig3 {
     }
 
     fn opened(&mut self, sack: Option<Sack>) {
+        self.opened_with(sack, None);
+    }
+
+    fn opened_at(&mut self, positions: Option<Positions>) {
+        self.opened_with(None, positions);
+    }
+
+    fn opened_with(&mut self, sack: Option<Sack>, positions: Option<Positions>) {
         let (stream, created_tag) = (StreamNumber(9), TAG);
         self.core(CoreMessage::Opened {
             created: false,
@@ -77,6 +86,7 @@ impl Rig3 {
             stream,
             created_tag,
             heartbeat_after: MessageNumber(0),
+            positions,
         });
     }
 

@@ -18,6 +18,7 @@ const CONTRACT: &[u8] = include_bytes!("../../../golden/0.1/contract.binpb");
 const ADDED: &[(&str, u32)] = &[
     ("Close", 8),
     ("Close", 9),
+    ("Close", 10),
     ("Resume", 3),
     ("Strings", 4),
     ("Strings", 5),
@@ -28,10 +29,15 @@ const ADDED: &[(&str, u32)] = &[
     ("Attach", 23),
     ("Attach", 24),
     ("Attach", 25),
+    ("Attach", 26),
+    ("Attach", 27),
+    ("Attach", 28),
+    ("Attach", 29),
     ("Batch", 7),
     ("Opened", 5),
     ("Opened", 6),
     ("Strings", 6),
+    ("Opened", 7),
 ];
 
 /// The unknown fields of a message and its parts.

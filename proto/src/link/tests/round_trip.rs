@@ -9,10 +9,11 @@ use super::values;
 use crate::hello::{MAX_CRED, MAX_WHY};
 use crate::link::*;
 use crate::sack::MAX_BEYOND;
+use crate::v3::MAX_GENERATION;
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KeyHash, KeyProof, KillReason, MAX_NUMBER,
-    MAX_TAG_PAIRS, MessageNumber, MessageTag, Payload, ReceivedTags, Reset, Sack, StreamId,
-    StreamNumber, TransportKind, TransportNumber,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, Generation, KeyHash, KeyProof, KillReason,
+    MAX_NUMBER, MAX_TAG_PAIRS, MessageNumber, MessageTag, Payload, ReceivedTags, Reset, Rewind,
+    Sack, StreamId, StreamNumber, TransportKind, TransportNumber,
 };
 
 /// Encodes to bytes and decodes again.
@@ -90,6 +91,10 @@ fn the_longest_frames_are_not_much_longer_than_their_weights() {
         stream: StreamNumber(u64::MAX),
         created_tag: ClaimTag(u64::MAX),
         heartbeat_after: MessageNumber(u64::MAX),
+        positions: Some(Positions {
+            from: MessageNumber(MAX_NUMBER),
+            own: MessageNumber(MAX_NUMBER),
+        }),
     };
     let messages = [
         opened,
@@ -163,6 +168,11 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
         protocol: ClientProtocol::V3(KeyProof {
             key: KeyHash([7; 16]),
             next: Some(KeyHash([8; 16])),
+            generation: Generation {
+                number: MAX_GENERATION,
+                rewind: Some(Rewind::From(MessageNumber(MAX_NUMBER))),
+                own: Some(MessageNumber(MAX_NUMBER)),
+            },
         }),
     };
     let message = EdgeMessage::Attach(Box::new(attach));

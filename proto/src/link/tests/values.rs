@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::link::*;
+use crate::v3::MAX_GENERATION;
 use crate::*;
 
 fn number() -> impl Strategy<Value = u64> {
@@ -44,8 +45,23 @@ fn payload() -> impl Strategy<Value = Payload> {
 }
 
 fn protocol() -> impl Strategy<Value = ClientProtocol> {
-    let proof = (any::<[u8; 16]>(), option::of(any::<[u8; 16]>()))
-        .prop_map(|(key, next)| KeyProof { key: KeyHash(key), next: next.map(KeyHash) });
+    let rewind = prop_oneof![
+        Just(Rewind::All),
+        Just(Rewind::New),
+        number().prop_map(|first| Rewind::From(MessageNumber(first))),
+    ];
+    let generation = (0..=MAX_GENERATION, option::of(rewind), option::of(number()));
+    let generation = generation.prop_map(|(number, rewind, own)| Generation {
+        number,
+        rewind,
+        own: own.map(MessageNumber),
+    });
+    let proof = (any::<[u8; 16]>(), option::of(any::<[u8; 16]>()), generation);
+    let proof = proof.prop_map(|(key, next, generation)| KeyProof {
+        key: KeyHash(key),
+        next: next.map(KeyHash),
+        generation,
+    });
     option::of(proof).prop_map(|proof| proof.map_or(ClientProtocol::V2, ClientProtocol::V3))
 }
 
@@ -152,6 +168,8 @@ fn close() -> impl Strategy<Value = Close> {
         reset().prop_map(CloseCause::Reset),
         unavailable,
         ".{0,20}".prop_map(|reason| CloseCause::Refused { reason }),
+        Just(CloseCause::WrongVersion),
+        Just(CloseCause::Superseded),
         Just(CloseCause::Moved),
     ];
     (option::of(sack()), option::of(sack()), cause).prop_map(|(sack, status, cause)| Close {
@@ -162,14 +180,19 @@ fn close() -> impl Strategy<Value = Close> {
 }
 
 pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
-    let opened = (any::<bool>(), option::of(sack()), any::<u64>(), any::<u64>(), any::<u64>());
-    let opened = opened.prop_map(|(created, sack, stream, tag, after)| CoreMessage::Opened {
-        created,
-        sack,
-        stream: StreamNumber(stream),
-        created_tag: ClaimTag(tag),
-        heartbeat_after: MessageNumber(after),
-    });
+    let positions = (number(), number())
+        .prop_map(|(from, own)| Positions { from: MessageNumber(from), own: MessageNumber(own) });
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+    let opened = (any::<bool>(), option::of(sack()), numbers, option::of(positions));
+    let opened =
+        opened.prop_map(|(created, sack, (stream, tag, after), positions)| CoreMessage::Opened {
+            created,
+            sack,
+            stream: StreamNumber(stream),
+            created_tag: ClaimTag(tag),
+            heartbeat_after: MessageNumber(after),
+            positions,
+        });
     let message = prop_oneof![
         opened,
         sack().prop_map(CoreMessage::Sack),

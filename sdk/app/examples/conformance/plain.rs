@@ -31,7 +31,7 @@ pub(super) async fn serve(mut stream: AppStream, fates: &Fates) -> anyhow::Resul
             Event::TransportChanged(change) => memory.transports.push(describe(&change)),
             Event::Ended { ended, .. } => return Ok(Some(ended)),
             Event::Released => return Ok(None),
-            _ => {}
+            Event::Rejoined { .. } | _ => {}
         }
     }
     Ok(None)

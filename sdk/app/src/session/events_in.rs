@@ -1,6 +1,6 @@
 //! Input of the session: applies each event of a call to the streams.
 
-use minerva_proto::app::{Messages, Released, Started, event};
+use minerva_proto::app::{Messages, Rejoined, Released, Started, event};
 use minerva_proto::{ClaimTag, EventNumber, StreamNumber};
 
 use super::calls::{CallId, Partition};
@@ -9,7 +9,7 @@ use super::incoming::Run;
 use super::stream::{Attachment, ResumeOutcome, Stream};
 use super::{Session, Signal};
 use crate::contents::Contents;
-use crate::event::{Ended, TransportChange};
+use crate::event::{Ended, Rejoin, TransportChange};
 use crate::info::{StreamInfo, known};
 
 impl Session {
@@ -38,6 +38,7 @@ impl Session {
                 let (number, event) = (StreamNumber(ended.stream), EventNumber(ended.event));
                 self.on_ended(call, number, event, Ended::from_proto(ended), signals)?;
             }
+            event::Event::Rejoined(rejoined) => self.on_rejoined(call, rejoined, signals)?,
             event::Event::TransportChanged(change) => {
                 if let Some(stream) = self.attached(call, StreamNumber(change.stream)) {
                     stream.on_change(TransportChange::from_proto(&change));
@@ -161,6 +162,23 @@ impl Session {
         };
         if stream.on_ended(event, ended.clone())? {
             signals.push(Signal::Ended(number, ended));
+        }
+        self.reschedule(number);
+        Ok(())
+    }
+
+    fn on_rejoined(
+        &mut self,
+        call: CallId,
+        rejoined: Rejoined,
+        signals: &mut Vec<Signal>,
+    ) -> Result<(), ContractError> {
+        let (number, event) = (StreamNumber(rejoined.stream), EventNumber(rejoined.event));
+        let Some(stream) = self.attached(call, number) else {
+            return self.check_known(call, number);
+        };
+        if stream.on_rejoined(event, Rejoin::from_proto(rejoined))? {
+            signals.push(Signal::Readable(number));
         }
         self.reschedule(number);
         Ok(())

@@ -7,7 +7,7 @@ use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{EventNumber, MAX_MESSAGE, Message};
 
 use super::error::ContractError;
-use crate::event::{Ended, Event, TransportChange};
+use crate::event::{Ended, Event, Rejoin, TransportChange};
 
 /// Most TransportChanged events queued for a slow handler; the oldest are dropped.
 const MAX_CHANGES: usize = 64;
@@ -88,6 +88,25 @@ impl Incoming {
         Ok(new)
     }
 
+    /// Queues a Rejoined event and returns whether the event is new.
+    pub(super) fn on_rejoined(
+        &mut self,
+        event: EventNumber,
+        rejoin: Rejoin,
+    ) -> Result<bool, ContractError> {
+        let end = self.check(event, 1)?;
+        let new = end > self.expected;
+        if new {
+            if self.queue.len() > MAX_MESSAGES {
+                return Err(ContractError::Window);
+            }
+            self.expected = end;
+            self.queue.push_back(Event::Rejoined { event, rejoin: Box::new(rejoin) });
+        }
+        self.delivered = self.delivered.max(end);
+        Ok(new)
+    }
+
     /// Drops messages, of which the first is event `first`: the core has lost an event that was received before.
     ///
     /// # Errors
@@ -139,7 +158,7 @@ impl Incoming {
         match &event {
             Event::Message { message, .. } => self.bytes -= message.len(),
             Event::TransportChanged(_) => self.changes -= 1,
-            Event::Ended { .. } | Event::Released => {}
+            Event::Rejoined { .. } | Event::Ended { .. } | Event::Released => {}
         }
         Some(event)
     }

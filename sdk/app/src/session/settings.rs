@@ -49,6 +49,10 @@ impl Settings {
             outbox_messages: or(limits.outbox_messages, self.limits.outbox_messages),
             ack_timeout_ms: limits.ack_timeout_ms.or(self.limits.ack_timeout_ms),
             compress: limits.compress.or(self.limits.compress),
+            retained_messages: or(limits.retained_messages, self.limits.retained_messages),
+            retained_bytes: or(limits.retained_bytes, self.limits.retained_bytes),
+            retained_age_ms: limits.retained_age_ms.or(self.limits.retained_age_ms),
+            hold: limits.hold.or(self.limits.hold),
         };
         self.enqueue(Setting::Limits);
     }

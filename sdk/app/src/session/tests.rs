@@ -9,6 +9,7 @@ mod kinds;
 mod model_core;
 mod one_call;
 mod reattachment;
+mod rejoined;
 mod several_cores;
 
 use bytes::Bytes;
@@ -216,7 +217,9 @@ impl World {
                 self.read.push(message);
             }
             Read::Event(Event::Ended { event, .. }) => self.unfinished = Some(event),
-            Read::Event(Event::TransportChanged(_) | Event::Released) => panic!("never sent"),
+            Read::Event(Event::Rejoined { .. } | Event::TransportChanged(_) | Event::Released) => {
+                panic!("never sent")
+            }
             Read::Waiting | Read::Over => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Counts the parts of events that this SDK does not have: events of later cores, and values of enums. Used by the tasks
 //! of the service before the session applies an event.
 
-use minerva_proto::app::{self, EndedBy, SendRefusedReason, TransportKind, event};
+use minerva_proto::app::{self, EndedBy, RejoinRequest, SendRefusedReason, TransportKind, event};
 
 /// Number of unknown parts of an event. An event without a known field is one part.
 pub(crate) fn in_event(event: &app::Event) -> u64 {
@@ -10,6 +10,10 @@ pub(crate) fn in_event(event: &app::Event) -> u64 {
         Some(event::Event::Started(started)) => TransportKind::try_from(started.transport).is_err(),
         Some(event::Event::TransportChanged(change)) => {
             TransportKind::try_from(change.transport).is_err()
+        }
+        Some(event::Event::Rejoined(rejoined)) => {
+            RejoinRequest::try_from(rejoined.asked).is_err()
+                || TransportKind::try_from(rejoined.transport).is_err()
         }
         Some(event::Event::Ended(ended)) => EndedBy::try_from(ended.by).is_err(),
         Some(event::Event::SendRefused(refused)) => {

@@ -65,7 +65,7 @@ impl Receiver {
         loop {
             match self.next_event().await? {
                 Event::Message { message, .. } => return Some(message),
-                Event::TransportChanged(_) => {}
+                Event::TransportChanged(_) | Event::Rejoined { .. } => {}
                 Event::Ended { .. } | Event::Released => return None,
             }
         }
@@ -82,7 +82,9 @@ impl Receiver {
         }
         let event = self.read().await;
         match &event {
-            Event::Message { event, .. } => self.unfinished = Some(*event),
+            Event::Message { event, .. } | Event::Rejoined { event, .. } => {
+                self.unfinished = Some(*event);
+            }
             Event::Ended { event, .. } => {
                 self.unfinished = Some(*event);
                 self.over = true;

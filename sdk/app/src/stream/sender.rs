@@ -12,6 +12,7 @@ use tokio::sync::futures::Notified;
 
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
 use crate::event::Ended;
+use crate::retention::Retention;
 use crate::service::phase::Phase;
 use crate::service::shared::Shared;
 use crate::service::stream_cell::StreamCell;
@@ -230,6 +231,13 @@ impl Sender {
     /// (the attack BREACH). Clients of version 2, and cores before 0.2, do not compress. See [`Sender`] for an example.
     pub fn set_compression(&self, compress: bool) {
         self.set_limits(SetLimits { compress: Some(compress), ..SetLimits::default() });
+    }
+
+    /// Sets the acknowledged messages that the core retains for new generations of the client, such as a reloaded page;
+    /// none by default. Only clients of version 3 have generations; cores before 0.2 retain none. See [`Retention`] for an
+    /// example.
+    pub fn set_retention(&self, retention: Retention) {
+        self.set_limits(retention.to_limits());
     }
 
     /// Sets the outbox limits in bytes and messages, clamped to at least 1 each and at most 6 MiB and

@@ -74,7 +74,7 @@ impl App {
             }
             StreamEvent::TransportChanged(_) => {}
             StreamEvent::Released => self.drop_handler(stream, checker),
-            _ => {}
+            StreamEvent::Rejoined { .. } | _ => {}
         }
     }
 

@@ -143,7 +143,7 @@ impl Checker {
     fn holds_close(&self, client: usize, cause: &CloseCause) -> bool {
         match cause {
             CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
-            CloseCause::Refused { .. } | CloseCause::WrongVersion => false,
+            CloseCause::Refused { .. } | CloseCause::WrongVersion | CloseCause::Superseded => false,
             CloseCause::Kill(KillReason::StreamAttachFailure) => {
                 self.durable.live_stream(&stream_id(client)).is_none()
             }

@@ -170,7 +170,8 @@ fn observed(session: ConnId, output: &AppOutput) -> InstanceOutput {
         }
         AppOutput::Lost { stream, .. } => InstanceOutput::Lost { stream: *stream },
         AppOutput::Released { stream } => InstanceOutput::Released { stream: *stream },
-        AppOutput::TransportChanged { .. }
+        AppOutput::Rejoined { .. }
+        | AppOutput::TransportChanged { .. }
         | AppOutput::PartitionOwned { .. }
         | AppOutput::PartitionLeft { .. }
         | AppOutput::GroupRefused { .. }

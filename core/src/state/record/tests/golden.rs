@@ -12,16 +12,17 @@ use std::path::{Path, PathBuf};
 use minerva_proto::TransportKind;
 
 use super::kinds::{records_of_version_3, snapshot_of_version_3};
+use super::sessions::{records_of_sessions, snapshot_of_session};
 use super::*;
 use crate::state::CheckpointSummary;
 use crate::state::record::seal::read_varint;
 
 /// Number of record kinds; see [`kind_of`].
-const RECORD_KINDS: usize = 14;
+const RECORD_KINDS: usize = 16;
 
 /// The complete sets, each with the CRC-32C of its files. They never change.
 const RELEASED: &[(u32, u32)] =
-    &[(1, 0xedbb_0e88), (2, 0x01dc_871c), (3, 0xb81a_10e0), (4, 0xe992_4259)];
+    &[(1, 0xedbb_0e88), (2, 0x01dc_871c), (3, 0xb81a_10e0), (4, 0xe992_4259), (5, 0xe77b_266e)];
 
 /// A number for each kind of record. A new kind gets the next number; the set of the newest version must contain it.
 fn kind_of(record: &Record) -> usize {
@@ -40,6 +41,8 @@ fn kind_of(record: &Record) -> usize {
         Record::JoinedGroup { .. } => 11,
         Record::LeftGroup { .. } => 12,
         Record::Finishing { .. } => 13,
+        Record::Adopted { .. } => 14,
+        Record::Trimmed { .. } => 15,
     }
 }
 
@@ -158,6 +161,7 @@ fn write_newest_set() {
     every.push((StreamNumber(first), redelivered));
     every.push((StreamNumber(first), Record::Finishing { reason: "finished".into() }));
     every.extend(records_of_version_3().map(|record| (StreamNumber(first + 1), record)));
+    every.extend(records_of_sessions().map(|record| (StreamNumber(first + 1), record)));
     for (index, records) in [every, pushes(first..first + 5, &"push".into())].iter().enumerate() {
         let blob = encode_entry(&context(STORED_VERSION), LogIndex(index as u64), records);
         write(format!("entry-{PARTITION}-{index}.bin"), blob);
@@ -187,6 +191,9 @@ fn write_newest_set() {
     }
     let stream = StreamNumber(first + 1);
     let blob = snapshot_of_version_3().encode(&context(STORED_VERSION), stream, LogIndex(9));
+    write(format!("snapshot-{PARTITION}-{stream}.bin"), blob);
+    let stream = StreamNumber(first + 2);
+    let blob = snapshot_of_session().encode(&context(STORED_VERSION), stream, LogIndex(9));
     write(format!("snapshot-{PARTITION}-{stream}.bin"), blob);
 }
 
@@ -278,8 +285,12 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
                 Content::Meta(meta) => covered.extend(parts_of_meta(&meta)),
             }
         }
-        // Release 0.1 had all kinds of records but the finish. A new kind belongs to the newest version only.
-        let expected = if version >= 4 { RECORD_KINDS } else { 13 };
+        // Release 0.1 had all kinds of records but the finish and those of sessions.
+        let expected = match version {
+            6.. => RECORD_KINDS,
+            4.. => 14,
+            _ => 13,
+        };
         assert_eq!(kinds, (0..expected).collect(), "records of version {version}");
         let mut parts = PARTS.to_vec();
         parts.extend(if version >= 2 {
@@ -291,6 +302,8 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
         parts.extend((version >= 4).then_some("finish"));
         let kinds = ["version 3", "text", "binary", "keys of tombstones"];
         parts.extend(kinds.into_iter().filter(|_| version >= 5));
+        let sessions = ["session", "retained", "acknowledged beyond a gap"];
+        parts.extend(sessions.into_iter().filter(|_| version >= 6));
         let covered: BTreeSet<&str> = covered.iter().map(String::as_str).collect();
         assert_eq!(covered, parts.into_iter().collect(), "content of version {version}");
     }
@@ -355,6 +368,9 @@ fn parts_of(snapshot: &Snapshot) -> Vec<String> {
             "text",
         ),
         (snapshot.outbox.iter().any(|(_, message)| message.is_binary()), "binary"),
+        (snapshot.session.is_some(), "session"),
+        (!snapshot.retained.is_empty(), "retained"),
+        (!snapshot.beyond.is_empty(), "acknowledged beyond a gap"),
     ];
     let ended = snapshot.ended.iter().map(|ended| format!("ended by {:?}", ended.by));
     let parts = parts.into_iter().filter(|(is_there, _)| *is_there);

@@ -37,7 +37,7 @@ pub(super) fn snapshot_of_version_3() -> Snapshot {
 }
 
 /// The version in front of the message: behind the seal of an entry with a claim tag, of another blob, and without tag.
-fn needed_version(blob: &Bytes) -> u32 {
+pub(super) fn needed_version(blob: &Bytes) -> u32 {
     let mut rest = &blob[SEAL_KEY.len()..];
     let length = read_varint(&mut rest).unwrap() as usize;
     read_version(&rest[length..]).unwrap()

@@ -12,6 +12,7 @@ use minerva_proto::{
 use super::super::harness::{Harness, batch, key, poll, primary, push, secondary, upload};
 use super::deliveries::Deliveries;
 use super::{Step, c2s, ending, limits, s2c};
+use crate::state::RetentionChange;
 use crate::state::{BlobContext, OutboxLimits, STORED_VERSION, Snapshot, StreamState};
 use crate::stream::{AppOutput, Blame, LinkId, Output, PushOutcome, SessionId, Stream, Turn};
 
@@ -229,7 +230,9 @@ impl World {
             Step::SetLimits { max_idle_ms } => {
                 let ms = Some(max_idle_ms.into());
                 let none = OutboxLimits::default();
-                self.turn(|stream, turn| stream.on_set_limits(ms, none, turn));
+                self.turn(|stream, turn| {
+                    stream.on_set_limits(ms, none, RetentionChange::default(), turn)
+                });
             }
             Step::Attach { .. }
             | Step::Messages { .. }
@@ -330,6 +333,7 @@ impl World {
                     self.expects += 1;
                 }
             }
+            AppOutput::Rejoined { .. } => panic!("a generation of version 2"),
             AppOutput::Ended { event, .. } => {
                 assert_eq!(event, EventNumber(self.expects), "Ended comes last");
                 self.expects += 1;

@@ -198,7 +198,8 @@ impl World {
                 AppOutput::SendState { state, tag, .. } => self.confirm(state.next_send, tag),
                 AppOutput::Ended { .. } => self.is_over = true,
                 AppOutput::TransportChanged { .. } | AppOutput::SendRefused { .. } => {}
-                AppOutput::Released { .. }
+                AppOutput::Rejoined { .. }
+                | AppOutput::Released { .. }
                 | AppOutput::Lost { .. }
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }

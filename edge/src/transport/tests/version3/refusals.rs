@@ -60,6 +60,21 @@ fn a_stream_of_another_version_is_refused() {
 }
 
 #[test]
+fn a_transport_of_an_older_generation_is_refused() {
+    for protocol in PROTOCOLS {
+        for is_opened in [false, true] {
+            let mut rig = Rig3::new(protocol);
+            rig.hello(r#","maxia":0"#);
+            if is_opened {
+                rig.opened(None);
+            }
+            rig.close(CloseCause::Superseded);
+            assert_eq!(rig.refused(), Some(RefusalCode::Superseded), "{protocol:?}");
+        }
+    }
+}
+
+#[test]
 fn an_http_error_before_the_response_has_a_frame_and_a_frame_behind() {
     let mut rig = Rig3::new(TransportProtocol::Http);
     rig.hello(r#","maxia":0,"eeds":null"#);
@@ -103,7 +118,7 @@ fn an_invalid_hello_is_refused_in_its_version() {
     for protocol in PROTOCOLS {
         for (keys, code) in [
             (r#","maxia":-1"#, RefusalCode::Hello),
-            (r#","maxia":0,"gen":1,"rew":"all""#, RefusalCode::Hello),
+            (r#","maxia":0,"next":"c0tQbm9yVGl4dXl6QWJjRA""#, RefusalCode::Hello),
             (r#","maxia":0,"new":true,"born":"9.00000007b0d88862""#, RefusalCode::Hello),
         ] {
             let mut rig = Rig3::new(protocol);

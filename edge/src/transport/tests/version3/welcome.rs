@@ -33,6 +33,7 @@ fn the_first_frame_is_a_welcome_with_the_creation_of_the_stream() {
             stream,
             created_tag,
             heartbeat_after: MessageNumber(0),
+            positions: None,
         };
         rig.core(opened);
         assert_eq!(rig.take_written(), [first_welcome(), Frame::Sack(sack)]);
@@ -65,6 +66,36 @@ fn a_welcome_completes_only_the_poll_of_a_client_without_a_welcome() {
     let mut rig = Rig3::new(TransportProtocol::Http);
     rig.hello(r#","maxia":0,"eeds":null"#);
     assert!(!rig.take_attach().heartbeat, "each later poll would end at once");
+}
+
+#[test]
+fn the_welcome_of_a_new_generation_has_positions_and_completes_a_poll() {
+    let keys = r#","maxia":0,"eeds":null,"born":"9.00000007b0d88862","gen":2,"rew":7,"own":5"#;
+    let mut rig = Rig3::new(TransportProtocol::Http);
+    rig.hello(keys);
+    let attach = rig.take_attach();
+    assert!(attach.heartbeat, "the welcome completes a poll");
+    let ClientProtocol::V3(proof) = attach.protocol else { panic!() };
+    let (rewind, own) = (Some(Rewind::From(MessageNumber(7))), Some(MessageNumber(5)));
+    assert_eq!(proof.generation, Generation { number: 2, rewind, own });
+    rig.opened_at(Some(Positions { from: MessageNumber(9), own: MessageNumber(6) }));
+    let welcome = Welcome {
+        max: Some(1 << 20),
+        inflates: true,
+        from: Some(MessageNumber(9)),
+        own: Some(MessageNumber(6)),
+        ..Welcome::default()
+    };
+    assert_eq!(rig.take_written(), [Frame::Welcome(welcome)]);
+}
+
+#[test]
+fn a_later_transport_of_a_generation_gets_no_positions() {
+    let mut rig = Rig3::new(TransportProtocol::Http);
+    rig.hello(r#","maxia":0,"eeds":null,"born":"9.00000007b0d88862","gen":2,"sack":"|8""#);
+    assert!(!rig.take_attach().heartbeat);
+    rig.opened(None);
+    assert_eq!(rig.take_written(), [Frame::Welcome(Welcome::default())]);
 }
 
 #[test]

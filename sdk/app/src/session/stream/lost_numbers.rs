@@ -9,7 +9,7 @@ use super::super::error::ContractError;
 use super::super::event_tags::differ;
 use super::super::incoming::Run;
 use super::{STATE_LOST, Stream};
-use crate::event::{Ended, EndedBy};
+use crate::event::{Ended, EndedBy, Rejoin};
 
 impl Stream {
     /// Queues messages of the client. Returns whether any of them is new.
@@ -38,6 +38,22 @@ impl Stream {
         if new {
             self.event_tags.note(expected, tag);
         }
+        Ok(self.discard_if_abandoned() && new)
+    }
+
+    /// Queues a Rejoined event. Returns whether the event is new.
+    pub(in crate::session) fn on_rejoined(
+        &mut self,
+        event: EventNumber,
+        rejoin: Rejoin,
+    ) -> Result<bool, ContractError> {
+        if self.has_lost_events {
+            self.incoming.skip(event, 1)?;
+            self.handled = self.incoming.expected();
+            self.discard_if_abandoned();
+            return Ok(false);
+        }
+        let new = self.incoming.on_rejoined(event, rejoin)?;
         Ok(self.discard_if_abandoned() && new)
     }
 

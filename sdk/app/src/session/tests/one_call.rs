@@ -75,7 +75,7 @@ pub(super) fn send(
     session.send(STREAM, message.into(), false)
 }
 
-fn read_messages(session: &mut OneCall) -> Vec<Message> {
+pub(super) fn read_messages(session: &mut OneCall) -> Vec<Message> {
     let mut read = Vec::new();
     while let Read::Event(Event::Message { message, .. }) = session.read(STREAM) {
         read.push(message);
