@@ -159,9 +159,14 @@ pub mod snapshot {
                 pushed: 2,
                 keys: [Bytes::from("key")].into(),
                 outbox: OutboxLimits { bytes: Some(2), messages: Some(3) },
+                retention: Retention { messages: 5, bytes: 100, age_ms: 1000, hold: true },
                 finish: Some("finished".into()),
             },
+            retained: vec!["r".into()],
+            beyond: vec![number(2)],
             ended: None,
+            session: None,
+            rejoined: Vec::new(),
             tags: TagHistory::default(),
         };
         let ended = Ended { reset: Reset::new("over", true), by: EndedBy::App };
