@@ -31,15 +31,23 @@ export function freePort() {
 
 export class Minerva {
   #options;
+  #more;
   #dir;
   #child;
+  /** Address of the application API. */
+  get api() {
+    return `127.0.0.1:${this.#options.api}`;
+  }
+
   /** URL of the demo page, from the ready line. */
   url = '';
   /** Output of the program, for error messages. */
   output = '';
 
-  static async start() {
+  /** Starts the program with more options. */
+  static async start(...more) {
     const minerva = new Minerva();
+    minerva.#more = more;
     minerva.#dir = mkdtempSync(join(tmpdir(), 'minerva-browsers-'));
     const [listen, api, admin] = await Promise.all([freePort(), freePort(), freePort()]);
     minerva.#options = { listen, api, admin };
@@ -56,6 +64,7 @@ export class Minerva {
       '--admin', `127.0.0.1:${admin}`,
       '--data-dir', join(this.#dir, 'data'),
       '--demo', 'on',
+      ...this.#more,
     ], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     let stdout = '';

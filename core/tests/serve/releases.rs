@@ -62,7 +62,7 @@ async fn both_sides_list_features_and_versions() {
     }));
     let core_frame::Frame::Hello(hello) = edge.next().await else { panic!("no greeting") };
     assert_eq!((hello.version, hello.max_version), (1, 1));
-    assert_eq!(hello.features, ["keyed-partitions", "claim-tags", "message-kinds"]);
+    assert_eq!(hello.features, ["keyed-partitions", "claim-tags", "message-kinds", "sessions"]);
     assert!(hello.partition_key.is_empty());
     edge.attach(attach(1, ID)).await;
 }

@@ -5,17 +5,24 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use minerva_app::{AppStream, Event, Sender};
+use minerva_app::{AppStream, Event, Retention, Sender};
 
 use crate::conversation::{Conversation, Effects};
 use crate::store::Store;
 
 /// Pause of the fake model before each step.
 const STEP_TIME: Duration = Duration::from_millis(40);
+/// How long a conversation waits for a page that is closed.
+const MAX_IDLE: Duration = Duration::from_secs(12 * 3600);
+/// The messages that a reloaded page gets again.
+const RETENTION: Retention =
+    Retention { messages: 10_000, bytes: 1 << 20, age: MAX_IDLE, hold: false };
 
 /// Serves one stream to the end.
 pub(crate) async fn serve(mut stream: AppStream, store: Store) -> anyhow::Result<()> {
     stream.acknowledge_manually();
+    stream.set_max_idle(MAX_IDLE);
+    stream.set_retention(RETENTION);
     let mut handler = Handler::open(&stream, store)?;
     if stream.first_send().0 > handler.conversation.next_message {
         // The database was restored from a backup: it lacks messages that the client has.
@@ -32,6 +39,8 @@ pub(crate) async fn serve(mut stream: AppStream, store: Store) -> anyhow::Result
                     handler.change(|state| state.on_message(event.0, message.as_bytes())).await?;
                     stream.acknowledge(event);
                 }
+                // The page has the retained messages; nothing else depends on a reload.
+                Some(Event::Rejoined { event, .. }) => stream.acknowledge(event),
                 Some(Event::Ended { event, .. }) => {
                     handler.store.delete(&handler.id)?;
                     stream.acknowledge(event);
