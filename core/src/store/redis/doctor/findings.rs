@@ -174,8 +174,8 @@ fn hold_finding(report: &ServerReport, url: &RedisUrl) -> Option<Finding> {
         return Some(Finding::ok(subject, value));
     }
     let fix = "hold_ms= in --store above down-after-milliseconds or cluster-node-timeout, or min-replicas-to-write \
-               as many as replicas; otherwise a primary that is cut off with a core goes on before it is replaced";
-    Some(Finding::warn(subject, value, fix))
+               as many as replicas; otherwise a primary that is cut off with a core goes on before it is replaced, and acknowledged writes are lost";
+    Some(Finding::fail(subject, value, fix))
 }
 
 fn clock_finding(report: &ServerReport) -> Finding {
@@ -356,7 +356,7 @@ mod tests {
                 failover_ms,
                 ..good()
             };
-            let expected = flawed.then(|| ("hold_ms".to_owned(), Warn));
+            let expected = flawed.then(|| ("hold_ms".to_owned(), Fail));
             assert_eq!(flaws(&report, query), Vec::from_iter(expected), "{failover_ms:?} {query}");
         }
     }
