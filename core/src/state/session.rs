@@ -103,13 +103,20 @@ impl Session {
         let mut taken: Vec<_> = single.chain(self.pending.iter().copied()).collect();
         taken.sort_unstable();
         let mut next = from;
+        let mut ranges = std::mem::take(&mut self.pending);
         for (first, end) in taken {
             if first > next {
-                self.pending.push((next, first));
+                ranges.push((next, first));
             }
             next = next.max(end);
         }
-        self.pending.sort_unstable();
+        ranges.sort_unstable();
+        for (first, end) in ranges {
+            match self.pending.last_mut() {
+                Some((_, last)) if *last == first => *last = end,
+                _ => self.pending.push((first, end)),
+            }
+        }
     }
 
     /// Removes the skipped range that begins at the next expected number; returns its end.
@@ -155,3 +162,19 @@ impl Rejoin {
 
 /// A Rejoined event with its number.
 pub(super) type NumberedRejoin = (minerva_proto::EventNumber, Arc<Rejoin>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adjacent_skipped_ranges_become_one() {
+        let number = MessageNumber;
+        let mut session = Session::new(KeyHash([7; 16]));
+        session.skip(number(3), &[number(4), number(6)]);
+        assert_eq!(session.pending, [(number(3), number(4)), (number(5), number(6))]);
+        // A page whose storage has lost more numbers.
+        session.skip(number(1), &[number(4), number(6)]);
+        assert_eq!(session.pending, [(number(1), number(4)), (number(5), number(6))]);
+    }
+}
