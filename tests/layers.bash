@@ -323,9 +323,9 @@ short_browsers() {
   npm test
 }
 
-# Also 16 bad networks in both browsers, with measurements in a table.
+# Also 1,000 page loads of sessions, and 16 bad networks in both browsers, with measurements in a table.
 long_browsers() {
-  for _ in 1 2; do (SWITCH_SECONDS=120 short_browsers); done
+  for _ in 1 2; do (SWITCH_SECONDS=120 RELOADS=170 short_browsers); done
   cd tests/browsers
   MINERVA_BIN=../../target/release/minerva NETWORKS_SECONDS=80 node --test --test-reporter=spec networks.test.mjs
 }

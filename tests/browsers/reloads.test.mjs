@@ -8,7 +8,7 @@ import { KINDS, launch } from './demo_page.mjs';
 import { Minerva } from './minerva.mjs';
 
 /** Page loads per transport. */
-const LOADS = Number(process.env.RELOADS ?? 12);
+const LOADS = Number(process.env.RELOADS ?? 6);
 /** Words of a prompt; the agent repeats them one by one. */
 const WORDS = 12;
 /** Time in ms after which a message is in the storage of the page. */
@@ -29,9 +29,11 @@ after(async () => {
   await minerva?.stop();
 });
 
-/** Loads the page and opens the session. */
+/** Loads a page of the server, whose content does not matter, and opens the session. */
 async function load(page, kind) {
-  await page.goto(new URL('/reloads', minerva.url).href);
+  const url = new URL('/_minerva/client3.js', minerva.url).href;
+  await page.goto(url);
+  await page.addScriptTag({ url });
   await page.evaluate((transport) => {
     const stream = new Minerva.MinervaStream('/_minerva/agent/', { session: 's', scope: 'origin', transport });
     const state = { stream, messages: [], rejoins: [], first: 0, end: '' };
@@ -66,8 +68,6 @@ async function until(page, condition, argument, what) {
 for (const kind of KINDS) {
   test(`${kind}: prompts and answers survive ${LOADS} page loads`, async () => {
     const context = await browser.newContext();
-    const html = '<!doctype html><script src="/_minerva/client3.js"></script>';
-    await context.route('**/reloads', (route) => route.fulfill({ contentType: 'text/html', body: html }));
     const prompts = [];
     const delays = [];
     let page = await context.newPage();
