@@ -67,8 +67,19 @@ class PageLock {
   }
 }
 
-/** Opens the session, and the stream with it. */
+/** Returns the rule that an option breaks; '' if all are valid. */
+function brokenRule({ session, scope = 'tab', busy = 'new', rewind = 'all' }: SessionSettings): string {
+  if (typeof session !== 'string' || !session) return 'session is a name';
+  if (scope !== 'tab' && scope !== 'origin') return 'scope is tab or origin';
+  if (!['new', 'wait', 'steal'].includes(busy)) return 'busy is new, wait or steal';
+  if (['all', 'unseen', 'new'].includes(rewind as string) || (Number.isSafeInteger(rewind) && (rewind as number) >= 0)) return '';
+  return 'rewind is all, unseen, new or a message number';
+}
+
+/** Opens the session, and the stream with it. An invalid option ends the stream with the rule as the reason. */
 export async function openSession(settings: SessionSettings, host: SessionHost): Promise<void> {
+  const rule = brokenRule(settings);
+  if (rule) return host.giveUp(rule);
   const { session, scope, busy = 'new', rewind, url } = settings;
   const storage = names(scope);
   let name = storage?.getItem(nameOf(session)) ?? newStreamId();

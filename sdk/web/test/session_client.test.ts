@@ -179,3 +179,21 @@ test('forget resets the stream and deletes the record', () =>
     assert(server.hellos.some(({ gen }) => gen === 1));
     await server.finish(stream);
   }));
+
+test('an invalid option ends the stream with the broken rule, and rejects what was sent', () =>
+  withStorage(async () => {
+    for (const [invalid, reason] of [
+      [{ session: '' }, 'session is a name'],
+      [{ session: 42 }, 'session is a name'],
+      [{ scope: 'page' }, 'scope is tab or origin'],
+      [{ busy: 'ask' }, 'busy is new, wait or steal'],
+      [{ rewind: -1 }, 'rewind is all, unseen, new or a message number'],
+      [{ rewind: 'last' }, 'rewind is all, unseen, new or a message number'],
+    ] as const) {
+      const stream = new MinervaStream(URL_, { ...options, ...invalid } as never);
+      const sent = assert.rejects(stream.send('lost'), new RegExp(reason));
+      await until(() => stream.end !== null, 'the stream ends');
+      assert.equal(stream.end?.reason, reason);
+      await sent;
+    }
+  }));

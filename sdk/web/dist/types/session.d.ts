@@ -6,5 +6,5 @@ import type { MinervaStream } from './client.js';
 import type { SessionHost, SessionSettings } from './session/host.js';
 /** Ends the stream of a session on the server, and deletes the stored state. `Stream` is the class of the client. */
 export declare function forget(Stream: typeof MinervaStream, session: string, scope: 'tab' | 'origin'): Promise<void>;
-/** Opens the session, and the stream with it. */
+/** Opens the session, and the stream with it. An invalid option ends the stream with the rule as the reason. */
 export declare function openSession(settings: SessionSettings, host: SessionHost): Promise<void>;
