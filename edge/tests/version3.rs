@@ -171,7 +171,7 @@ async fn every_character_and_any_bytes_travel_on_every_transport() {
                 }
             }
             drop(client);
-            rig.core.detach().await;
+            rig.core.detach_after_grants().await;
         }
     }
 }

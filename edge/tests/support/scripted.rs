@@ -139,6 +139,15 @@ impl Core {
         detach.transport
     }
 
+    /// As [`Self::detach`], for a client that has received messages: their credit may return before.
+    pub(crate) async fn detach_after_grants(&mut self) {
+        let mut frame = self.next().await;
+        while matches!(frame, ToCore::Grant(_)) {
+            frame = self.next().await;
+        }
+        assert!(matches!(frame, ToCore::Detach(_)), "{frame:?} instead of Detach");
+    }
+
     /// Sends a frame without content.
     pub(crate) async fn say_nothing(&mut self) {
         let frames = vec![wire::CoreFrame { frame: None }];
