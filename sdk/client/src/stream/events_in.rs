@@ -192,9 +192,10 @@ impl StreamMachine {
 
     /// Whether a socket carries the next SACK: the next primary, or an attached one of an earlier generation.
     fn has_socket_for_sacks(&self) -> bool {
-        let carrier = self.carrier().and_then(|number| self.transports.get(&number));
         self.kind.is_socket()
-            || carrier.is_some_and(|carrier| carrier.is_socket() && carrier.attached)
+            || self
+                .carrying_transport()
+                .is_some_and(|carrier| carrier.is_socket() && carrier.attached)
     }
 
     /// Records progress on a transport, which resets back-off and failure counts.
@@ -218,8 +219,7 @@ impl StreamMachine {
         if transport.has_unconfirmed_sack && end == End::Failed {
             self.schedule_sack(now);
         }
-        let carrier = self.carrier().and_then(|number| self.transports.get(&number));
-        if transport.is_socket() || carrier.is_some_and(Transport::is_socket) {
+        if transport.is_socket() || self.carrying_transport().is_some_and(Transport::is_socket) {
             // Also if a socket carries SACKs again, behind an HTTP successor that has failed.
             self.send_sack_now(now);
         }

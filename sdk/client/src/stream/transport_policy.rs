@@ -59,8 +59,8 @@ impl StreamMachine {
         let upload = due(self.wants_upload(now), &self.upload_retry);
         let sack = self.sack_due.filter(|due| *due > now);
         // An expired deadline waits for the socket, not for the timer.
-        let carrier = self.carrier().and_then(|number| self.transports.get(&number));
-        let heartbeat = carrier.and_then(|t| self.heartbeat_due(t)).filter(|due| *due > now);
+        let heartbeat =
+            self.carrying_transport().and_then(|t| self.heartbeat_due(t)).filter(|due| *due > now);
         let reset = self.reset_deadline();
         deadlines.chain(primary).chain(upload).chain(sack).chain(heartbeat).chain(reset).min()
     }
@@ -88,6 +88,11 @@ impl StreamMachine {
         let primaries = || self.transports.iter().rev().filter(|(_, t)| t.is_primary());
         let attached = primaries().find(|(_, t)| t.attached);
         attached.or_else(|| primaries().next()).map(|(&number, _)| number)
+    }
+
+    /// The transport of [`Self::carrier`].
+    pub(super) fn carrying_transport(&self) -> Option<&Transport> {
+        self.carrier().and_then(|number| self.transports.get(&number))
     }
 
     fn wants_primary(&self) -> bool {

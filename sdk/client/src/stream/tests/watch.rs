@@ -21,7 +21,7 @@ impl SackWatch {
 
     /// Checks the delay at `now`, after all due work.
     pub(super) fn on_time(&mut self, now: Time, client: &StreamMachine) {
-        let carrier = client.carrier().and_then(|number| client.transports.get(&number));
+        let carrier = client.carrying_transport();
         if carrier.is_some_and(|carrier| carrier.is_socket() && carrier.attached) {
             let waits = self.since.map(|since| now - since);
             assert!(waits.is_none_or(|waits| waits <= MAX_ACK_DELAY), "a SACK waits for {waits:?}");
