@@ -19,9 +19,16 @@ pub(super) struct RetainedBudget {
 impl RetainedBudget {
     /// Sets the retained bytes of a stream.
     pub(super) fn set(&mut self, number: StreamNumber, bytes: usize) {
-        let old =
-            if bytes == 0 { self.bytes.remove(&number) } else { self.bytes.insert(number, bytes) };
-        let old = old.unwrap_or(0);
+        let old = self.bytes.get(&number).copied().unwrap_or(0);
+        // Most turns of most streams change nothing.
+        if bytes == old {
+            return;
+        }
+        if bytes == 0 {
+            self.bytes.remove(&number);
+        } else {
+            self.bytes.insert(number, bytes);
+        }
         self.total = self.total - old + bytes;
         self.by_size.remove(&(old, number));
         if bytes > 0 {
