@@ -131,6 +131,9 @@ async fn pages_carry_a_policy_and_scripts_do_not() {
     assert!(page.contains("content-security-policy: default-src 'self';"), "{page}");
     assert!(page.contains("frame-ancestors 'none'"), "{page}");
     assert!(!script.contains("content-security-policy"), "{script}");
+    // Pages of other origins import modules of the web client.
+    let allows_all = |head: &str| head.contains("access-control-allow-origin: *\r\n");
+    assert_eq!((allows_all(&page), allows_all(&script)), (false, true), "{script}");
 }
 
 /// A hello of exactly this length.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW,
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use minerva_proto::v3::Refusal;
@@ -86,6 +86,10 @@ pub(super) fn secure_page(headers: &mut HeaderMap, content_type: &str) {
     set(headers, REFERRER_POLICY, "same-origin");
     if content_type.starts_with("text/html") {
         set(headers, CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    }
+    if content_type.starts_with("text/javascript") {
+        // The web client in a page of another origin imports its modules.
+        set(headers, ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     }
 }
 

@@ -31,6 +31,12 @@ const BUILT_MODULES = {
   },
 };
 
+/**
+ * Variable with the URL of a classic script, beside which its modules are: in a page of another origin a relative import would
+ * have no base.
+ */
+const SCRIPT_URL = 'minervaScriptUrl';
+
 /** Rewrites the output of esbuild more briefly: 3 % fewer bytes when gzipped. Assumes nothing about getters or built-ins. */
 async function shorten(name, code, map) {
   // In a classic script the directive "use strict" stays.
@@ -72,7 +78,7 @@ for (const [name, entry, format] of [
     minify: true,
     write: false,
     format: isWrapped ? 'esm' : format,
-    ...(isWrapped ? { banner: { js: '"use strict";(()=>{' }, footer: { js: '})();' } } : {}),
+    ...(isWrapped ? { banner: { js: `"use strict";(()=>{const ${SCRIPT_URL}=globalThis.document?.currentScript?.src||globalThis.location?.href;` }, footer: { js: '})();' } } : {}),
     target: 'es2022',
     // Class fields in the standard form make this script 40 bytes shorter, and the others longer.
     ...(name === 'shared.js' ? { tsconfigRaw: { compilerOptions: { alwaysStrict: true, useDefineForClassFields: true } } } : {}),
@@ -87,7 +93,8 @@ for (const [name, entry, format] of [
     ...(name === 'react.mjs' ? { external: ['react'], plugins: [BUILT_CLIENT] } : {}),
   });
   const map = outputFiles.find(({ path }) => path.endsWith('.map'));
-  const short = await shorten(name, outputFiles.at(-1).text, map?.text);
+  const { text } = outputFiles.at(-1);
+  const short = await shorten(name, isWrapped ? text.replace(/import\("\.\/(\w+\.mjs)"\)/g, `import(new URL("$1",${SCRIPT_URL}))`) : text, map?.text);
   files.set(name, `${short.code}\n`);
   if (map) maps.set(`${name}.map`, short.map);
   // Throws for a script that browsers cannot parse.
