@@ -33,6 +33,17 @@ async function until(page, expression, what) {
   await page.waitForFunction(expression, undefined, { timeout: 10_000 }).catch(() => assert.fail(what));
 }
 
+/** In the page: true if an own message without acknowledgement is stored. */
+const stored = () => new Promise((resolve) => {
+  indexedDB.open('minerva').onsuccess = ({ target: { result: db } }) => {
+    const request = db.transaction('own').objectStore('own').getAll();
+    request.onsuccess = () => {
+      db.close();
+      resolve(['b', 'unsent'].some((message) => request.result.includes(message)));
+    };
+  };
+});
+
 async function withContext(body) {
   server.streams.clear();
   const context = await browser.newContext();
@@ -81,7 +92,7 @@ test('a stored message survives the crash of the tab', () => withContext(async (
   await page.evaluate(() => stream.send('before'));
   server.isDown = true;
   await page.evaluate(() => void stream.send('unsent').catch(() => {}));
-  await sleep(200);
+  await until(page, stored, 'the message is stored');
   await page.goto('chrome://crash').catch(() => {});
   server.isDown = false;
   const next = await context.newPage();
@@ -114,7 +125,7 @@ test('a stream that is over is followed by a new one with the unsent messages', 
   await page.evaluate(() => stream.send('a'));
   server.isDown = true;
   await page.evaluate(() => void stream.send('b').catch(() => {}));
-  await sleep(200);
+  await until(page, stored, 'the message is stored');
   server.streams.clear();
   server.isDown = false;
   await open(page);
