@@ -88,7 +88,8 @@ for (const [name, entry, format] of [
     outfile: join('dist', name),
     // Edges serve the classic scripts, without maps.
     sourcemap: format === 'esm' && name !== 'mux.mjs' ? 'external' : false,
-    define: { VERSION_3: String(name.startsWith('client3')) },
+    // Clients of both versions load the same modules.
+    define: { VERSION_3: String(!/^client\.|^react/.test(name)) },
     plugins: entry.startsWith('src/script') || entry.startsWith('src/client') ? [BUILT_MODULES] : [],
     ...(name === 'react.mjs' ? { external: ['react'], plugins: [BUILT_CLIENT] } : {}),
   });

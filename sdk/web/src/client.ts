@@ -4,7 +4,7 @@
  */
 import { Driver, now, type AppOutput } from './driver.js';
 import { Endpoints } from './endpoints.js';
-import { MinervaError, QanError } from './errors.js';
+import { MinervaError, QanError, wrongType } from './errors.js';
 import type { Listener, StreamEvents } from './events.js';
 import { isMessageAllowed, MAX_REASON } from './frames.js';
 import { newResumeKey, newStreamId } from './ids.js';
@@ -170,8 +170,9 @@ export class MinervaStream extends EventTarget {
 
   /**
    * Queues a message: text, or binary as `ArrayBuffer` or a view, which is copied; at most 1,048,575 bytes. The promise is
-   * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid, the
-   * send buffer (16 MiB) is full, or the stream ends first. Nothing is thrown. On a server without version 3, text has
+   * fulfilled when the message is durable on the server. It is rejected with a `TypeError` of code `type` for a value of
+   * another type, and with `MinervaError` if the message is invalid, the send buffer (16 MiB) is full, or the stream ends
+   * first. Nothing is thrown. On a server without version 3, text has
    * the characters 0x20-0x7E, as `toJson` encodes any value, and binary messages are rejected.
    *
    *     await stream.send('grüße');
@@ -185,7 +186,7 @@ export class MinervaStream extends EventTarget {
     }
   }
 
-  /** Throws `MinervaError` for an invalid message. */
+  /** Throws `TypeError` or `MinervaError` for an invalid message. */
   #send(value: Sendable): Promise<void> {
     if (this.#error) throw this.#error;
     const { machine } = this.#driver;
@@ -337,7 +338,7 @@ export class MinervaStream extends EventTarget {
   }
 
   /**
-   * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError` is thrown.
+   * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError`, or for another type `TypeError`, is thrown.
    *
    *     stream.reset('signed out');
    *
@@ -474,8 +475,10 @@ export class MinervaStream extends EventTarget {
   }
 }
 
-/** Throws `MinervaError` unless the stream can end with this reason. */
+/** Throws unless the stream can end with this reason. */
 function checkReason(reason: string): void {
-  if (typeof reason === 'string' && reason.length <= MAX_REASON && isMessageAllowed(reason)) return;
-  throw new MinervaError('a reason has at most 255 characters 0x20-0x7E');
+  const isText = typeof reason === 'string';
+  if (isText && reason.length <= MAX_REASON && isMessageAllowed(reason)) return;
+  const rule = 'a reason has at most 255 characters 0x20-0x7E';
+  throw isText ? new MinervaError(rule) : wrongType(rule);
 }

@@ -9,6 +9,11 @@ export class MinervaError extends Error {
   override readonly name = 'MinervaError';
 }
 
+/** Returns the error for a value of a wrong type: a `TypeError`, whose code distinguishes the error from those of the language. */
+export function wrongType(rule: string): TypeError {
+  return Object.assign(new TypeError(rule), { code: 'type' });
+}
+
 /**
  * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
  * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.

@@ -1,5 +1,5 @@
 /** Content of messages. Pure. Used by the windows, the codecs and the client. */
-import { MinervaError } from './errors.js';
+import { MinervaError, wrongType } from './errors.js';
 import { isMessageAllowed } from './frames.js';
 
 /** A message: text, or binary. Version 2 of the protocol carries text of the characters 0x20-0x7E only. */
@@ -18,8 +18,8 @@ export function byteLength(message: Message): number {
 }
 
 /**
- * Returns a valid message; a buffer is copied. Throws `MinervaError` for other types, lone surrogates, messages longer
- * than `max`, and, if `version` is 2, for a message that needs version 3. `version` 0: not known yet.
+ * Returns a valid message; a buffer is copied. Throws `TypeError` for other types, and `MinervaError` for lone
+ * surrogates, messages longer than `max`, and, if `version` is 2, for a message that needs version 3. `version` 0: not known yet.
  */
 export function checkMessage(value: unknown, version: number, max: number): Message {
   let message: Message;
@@ -31,9 +31,9 @@ export function checkMessage(value: unknown, version: number, max: number): Mess
   } else if (VERSION_3) {
     if (value instanceof ArrayBuffer) message = new Uint8Array(value).slice();
     else if (ArrayBuffer.isView(value)) message = new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice();
-    else throw new MinervaError('a message is a string or bytes: send toJson(value), or await blob.arrayBuffer()');
+    else throw wrongType('a message is a string or bytes: send toJson(value), or await blob.arrayBuffer()');
     if (version === 2) throw new MinervaError(`this server has no binary messages: ${REMEDY}`);
-  } else throw new MinervaError('a message is a string: send toJson(value)');
+  } else throw wrongType('a message is a string: send toJson(value)');
   if (byteLength(message) > max) throw new MinervaError(`a message has at most ${max} bytes`);
   return message;
 }

@@ -3,7 +3,7 @@
  * the stream: the caller passes received messages and a send function. A body is text or binary, and so is the message that
  * carries the body. A module of its own, which the client loads with the first use.
  */
-import { QanError } from './errors.js';
+import { QanError, wrongType } from './errors.js';
 import { concat } from './frames3.js';
 import type { Message } from './message.js';
 import { parseNumber } from './numbers.js';
@@ -71,7 +71,7 @@ export class Qan {
   }
 
   /** Sends a notification: `await stream.qan.notify('seen 7')`. Fulfilled when durable on the server. */
-  notify(body: Message): Promise<void> {
+  async notify(body: Message): Promise<void> {
     return this.send(join(body, '#'));
   }
 
@@ -152,10 +152,11 @@ export class Qan {
   }
 }
 
-/** Appends ASCII characters to a body. */
+/** Appends ASCII characters to a body. Throws `TypeError` for other types. */
 function join(body: Message, suffix: string): Message {
   if (VERSION_3 && body instanceof Uint8Array) {
     return concat([body, Uint8Array.from(suffix, (character) => character.charCodeAt(0))]);
   }
-  return `${body as string}${suffix}`;
+  if (typeof body !== 'string') throw wrongType('a body is a string or a Uint8Array');
+  return `${body}${suffix}`;
 }

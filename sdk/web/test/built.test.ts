@@ -34,3 +34,15 @@ test('the hello of the built module has the same keys as the one of the source',
   assert(expected.includes('beat'));
   assert.deepEqual(keys(posted), expected);
 });
+
+test('the built module for questions, which clients of both versions load, carries binary bodies', async () => {
+  const path = new URL('../dist/qan.mjs', import.meta.url).href;
+  const { Qan } = (await import(path)) as typeof import('../src/qan.js');
+  const sent: unknown[] = [];
+  const failed: string[] = [];
+  const qan = new Qan(async (message) => void sent.push(message), (reason) => failed.push(reason));
+  const answer = qan.ask(Uint8Array.of(0, 255));
+  assert.deepEqual(sent, [Uint8Array.of(0, 255, 124, 49, 81)]);
+  qan.recv(Uint8Array.of(7, 0, 124, 49, 75));
+  assert.deepEqual([await answer, failed], [Uint8Array.of(7, 0), []]);
+});

@@ -24,6 +24,12 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
+function isWrongType(error: unknown, rule: RegExp): void {
+  assert(error instanceof TypeError, String(error));
+  assert.equal((error as TypeError & { code: string }).code, 'type');
+  assert.match(error.message, rule);
+}
+
 /** Values that are no messages; some have a length or a string form. */
 const NO_MESSAGES: unknown[] = [{ a: 1 }, ['a'], 42, Number.NaN, true, null, undefined, 7n, Symbol('s'), () => 'x'];
 NO_MESSAGES.push(new String('x'), new Date(0), new Blob(['x']));
@@ -31,9 +37,7 @@ NO_MESSAGES.push(new String('x'), new Date(0), new Blob(['x']));
 test('values that are no messages are rejected, and the stream continues', () =>
   withStream(async (stream, server) => {
     for (const value of NO_MESSAGES) {
-      const error = await rejection(stream.send(value as string));
-      assert(error instanceof MinervaError, String(error));
-      assert.match(error.message, /a message is a string or bytes/);
+      isWrongType(await rejection(stream.send(value as string)), /a message is a string or bytes/);
     }
     assert.equal(stream.bufferedAmount, 0);
     await stream.ready;
@@ -46,16 +50,30 @@ test('a value that is no message fails the writer of `writable`, not the stream'
   withStream(async (stream) => {
     const writer = stream.writable.getWriter();
     writer.closed.catch(() => {});
-    assert((await rejection(writer.write(42 as unknown as string))) instanceof MinervaError);
+    isWrongType(await rejection(writer.write(42 as unknown as string)), /a message/);
     await stream.send('goes on');
   }));
 
 test('reasons that are no strings are refused', () =>
   withStream(async (stream) => {
     for (const value of [42, null, {}, ['bye']] as unknown[]) {
-      assert.throws(() => stream.reset(value as string), MinervaError);
-      assert((await rejection(stream.close(value as string))) instanceof MinervaError);
+      assert.throws(() => stream.reset(value as string), TypeError);
+      isWrongType(await rejection(stream.close(value as string)), /a reason/);
     }
+    for (const value of ['\n', 'x'.repeat(256)]) {
+      assert.throws(() => stream.reset(value), MinervaError);
+      assert((await rejection(stream.close(value))) instanceof MinervaError);
+    }
+    await stream.send('goes on');
+  }));
+
+test('values that are no bodies reject questions and notifications, and the stream continues', () =>
+  withStream(async (stream) => {
+    for (const value of NO_MESSAGES) {
+      isWrongType(await rejection(stream.qan.ask(value as string)), /a body is/);
+      isWrongType(await rejection(stream.qan.notify(value as string)), /a body is/);
+    }
+    assert.equal(stream.counters.sent, 0);
     await stream.send('goes on');
   }));
 

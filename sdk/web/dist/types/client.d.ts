@@ -68,8 +68,9 @@ export declare class MinervaStream extends EventTarget {
     static forget(session: string, scope?: 'tab' | 'origin'): Promise<void>;
     /**
      * Queues a message: text, or binary as `ArrayBuffer` or a view, which is copied; at most 1,048,575 bytes. The promise is
-     * fulfilled when the message is durable on the server, and rejected with `MinervaError` if the message is invalid, the
-     * send buffer (16 MiB) is full, or the stream ends first. Nothing is thrown. On a server without version 3, text has
+     * fulfilled when the message is durable on the server. It is rejected with a `TypeError` of code `type` for a value of
+     * another type, and with `MinervaError` if the message is invalid, the send buffer (16 MiB) is full, or the stream ends
+     * first. Nothing is thrown. On a server without version 3, text has
      * the characters 0x20-0x7E, as `toJson` encodes any value, and binary messages are rejected.
      *
      *     await stream.send('grüße');
@@ -131,7 +132,7 @@ export declare class MinervaStream extends EventTarget {
     /** Drops the transport as a network failure would; the stream reconnects. For tests and demos: `stream.cut()`. */
     cut(): void;
     /**
-     * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError` is thrown.
+     * Ends the stream on both sides. `reason` is at most 255 characters 0x20-0x7E, else `MinervaError`, or for another type `TypeError`, is thrown.
      *
      *     stream.reset('signed out');
      *

@@ -7,6 +7,8 @@
 export declare class MinervaError extends Error {
     readonly name = "MinervaError";
 }
+/** Returns the error for a value of a wrong type: a `TypeError`, whose code distinguishes the error from those of the language. */
+export declare function wrongType(rule: string): TypeError;
 /**
  * Error answer to a question. A `question` handler throws a `QanError` to answer with `body`; `ask` rejects with a
  * `QanError` on an error answer. `known` is false if the peer failed without an error meant for this side.

@@ -5,7 +5,7 @@ export declare function isForVersion2(message: Message): boolean;
 /** Length in bytes, of text in UTF-8. */
 export declare function byteLength(message: Message): number;
 /**
- * Returns a valid message; a buffer is copied. Throws `MinervaError` for other types, lone surrogates, messages longer
- * than `max`, and, if `version` is 2, for a message that needs version 3. `version` 0: not known yet.
+ * Returns a valid message; a buffer is copied. Throws `TypeError` for other types, and `MinervaError` for lone
+ * surrogates, messages longer than `max`, and, if `version` is 2, for a message that needs version 3. `version` 0: not known yet.
  */
 export declare function checkMessage(value: unknown, version: number, max: number): Message;
