@@ -3,6 +3,7 @@
 
 pub(crate) mod body;
 pub(crate) mod connection;
+mod content_coding;
 mod exchange;
 mod multiplex;
 mod refusal;
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH, VARY,
+};
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -31,6 +34,7 @@ use self::body::Body;
 use self::connection::Connection;
 use crate::access::origin::{self, Verdict};
 use crate::admission::CONNECTION_RETRY;
+use crate::pages::Representation;
 use crate::shared::{Phase, Shared};
 use crate::socket::{Rewind, Socket};
 use crate::websocket;
@@ -248,18 +252,26 @@ fn page(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
         Method::OPTIONS => return reply::options(PAGE_METHODS),
         _ => return reply::wrong_method(PAGE_METHODS),
     }
+    let gzip = page.gzip.as_ref().filter(|_| content_coding::accepts_gzip(request.headers()));
+    let Representation { body, etag } = gzip.unwrap_or(&page.plain);
     let known = request.headers().get_all(IF_NONE_MATCH).iter().any(|tags| {
         let mut tags = tags.to_str().unwrap_or_default().split(',').map(str::trim);
-        tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == page.etag)
+        tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
     });
     let mut response = if known {
         reply::empty(StatusCode::NOT_MODIFIED)
     } else {
-        Response::new(Body::whole(page.body.clone()))
+        Response::new(Body::whole(body.clone()))
     };
     let headers = response.headers_mut();
+    if gzip.is_some() && !known {
+        reply::set(headers, CONTENT_ENCODING, "gzip");
+    }
+    if page.gzip.is_some() {
+        reply::set(headers, VARY, "accept-encoding");
+    }
     reply::set(headers, CONTENT_TYPE, page.content_type);
-    reply::set(headers, ETAG, &page.etag);
+    reply::set(headers, ETAG, etag);
     reply::set(headers, http::header::CACHE_CONTROL, "no-cache");
     reply::secure_page(headers, page.content_type);
     response

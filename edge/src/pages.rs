@@ -1,10 +1,13 @@
-//! Static pages of an edge: the web client and pages of the embedding program (a demo). Held in memory with
-//! entity tags; served by `http.rs`.
+//! Static pages of an edge: the web client and pages of the embedding program (a demo). Held in memory, plain and
+//! compressed, with entity tags; served by `http.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// Path of the web client.
 pub const CLIENT_JS: &str = "/_minerva/client.js";
@@ -34,6 +37,21 @@ const SESSION: &[u8] = include_bytes!("../../sdk/web/dist/session.mjs");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
+/// Files of the web client by path.
+const FILES_OF_CLIENT: &[(&str, &[u8])] = &[
+    (CLIENT_JS, CLIENT),
+    (CLIENT3_JS, CLIENT3),
+    (SHARED_JS, SHARED),
+    (WORKER_JS, WORKER),
+    (MUX_MJS, MUX),
+    (FILES_MJS, FILES),
+    (QAN_MJS, QAN),
+    (SESSION_MJS, SESSION),
+];
+
+/// Shortest page in bytes that is compressed: a shorter one fits into a packet with its head.
+const MIN_COMPRESSED: usize = 1024;
+
 /// Pages by path. Clones share the content.
 #[derive(Debug, Clone)]
 pub struct Pages {
@@ -43,23 +61,29 @@ pub struct Pages {
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     pub(crate) content_type: &'static str,
+    pub(crate) plain: Representation,
+    /// The same content with gzip; absent if shorter by less than a tenth.
+    pub(crate) gzip: Option<Representation>,
+}
+
+/// Form of a page on the wire.
+#[derive(Debug, Clone)]
+pub(crate) struct Representation {
     pub(crate) body: Bytes,
-    /// Strong entity tag, with quotes.
+    /// Strong entity tag, with quotes. Each representation has its own.
     pub(crate) etag: String,
 }
 
 impl Pages {
     /// The web client in both versions, its modules for shared tabs, files, questions and sessions, and its shared worker with the module for tabs.
     pub fn new() -> Self {
-        let none = Self { pages: Arc::default() };
-        none.with(CLIENT_JS, JAVASCRIPT, CLIENT)
-            .with(CLIENT3_JS, JAVASCRIPT, CLIENT3)
-            .with(SHARED_JS, JAVASCRIPT, SHARED)
-            .with(WORKER_JS, JAVASCRIPT, WORKER)
-            .with(MUX_MJS, JAVASCRIPT, MUX)
-            .with(FILES_MJS, JAVASCRIPT, FILES)
-            .with(QAN_MJS, JAVASCRIPT, QAN)
-            .with(SESSION_MJS, JAVASCRIPT, SESSION)
+        // Compressed once per process.
+        static CLIENT_PAGES: LazyLock<Pages> = LazyLock::new(|| {
+            FILES_OF_CLIENT.iter().fold(Pages { pages: Arc::default() }, |pages, (path, file)| {
+                pages.with(*path, JAVASCRIPT, *file)
+            })
+        });
+        CLIENT_PAGES.clone()
     }
 
     /// Adds a page, or replaces the page at the same path.
@@ -71,8 +95,11 @@ impl Pages {
         body: impl Into<Bytes>,
     ) -> Self {
         let body = body.into();
-        let etag = format!("\"{:016x}-{:x}\"", fnv1a(&body), body.len());
-        Arc::make_mut(&mut self.pages).insert(path.into(), Page { content_type, body, etag });
+        let tag = format!("{:016x}-{:x}", fnv1a(&body), body.len());
+        let gzip = compress(&body)
+            .map(|body| Representation { body: body.into(), etag: format!("\"{tag}-gzip\"") });
+        let plain = Representation { body, etag: format!("\"{tag}\"") };
+        Arc::make_mut(&mut self.pages).insert(path.into(), Page { content_type, plain, gzip });
         self
     }
 
@@ -87,6 +114,17 @@ impl Default for Pages {
     }
 }
 
+/// Compresses a page with gzip; none if the result saves too little.
+fn compress(body: &[u8]) -> Option<Vec<u8>> {
+    if body.len() < MIN_COMPRESSED {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(body).ok()?;
+    let compressed = encoder.finish().ok()?;
+    (compressed.len() < body.len() - body.len() / 10).then_some(compressed)
+}
+
 /// FNV-1a, 64 bits: identifies content, without security properties.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -96,22 +134,40 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
     use super::*;
 
     #[test]
-    fn the_web_client_is_always_served() {
-        for path in
-            [CLIENT_JS, CLIENT3_JS, SHARED_JS, WORKER_JS, MUX_MJS, FILES_MJS, QAN_MJS, SESSION_MJS]
-        {
-            assert!(Pages::new().at(path).is_some_and(|page| page.body.len() > 1000), "{path}");
+    fn the_web_client_is_always_served_and_compressed() {
+        for (path, file) in FILES_OF_CLIENT {
+            let page = Pages::new().at(path).cloned().expect(path);
+            assert_eq!(page.plain.body, file, "{path}");
+            let gzip = page.gzip.expect(path);
+            let mut plain = Vec::new();
+            GzDecoder::new(&gzip.body[..]).read_to_end(&mut plain).expect(path);
+            assert_eq!(&plain, file, "{path}");
+            assert!(gzip.body.len() * 10 < file.len() * 6, "{path}: {} bytes", gzip.body.len());
         }
+    }
+
+    #[test]
+    fn short_pages_and_pages_without_redundancy_stay_plain() {
+        let gzip_of = |body: Vec<u8>| Pages::new().with("/", "x", body).at("/")?.gzip.clone();
+        assert!(gzip_of(vec![b'x'; MIN_COMPRESSED - 1]).is_none());
+        assert!(gzip_of(vec![b'x'; MIN_COMPRESSED]).is_some());
+        // The top byte of a linear congruential generator.
+        let noise = |n: u64| (n.wrapping_mul(6_364_136_223_846_793_005) >> 56) as u8;
+        assert!(gzip_of((0..4096).map(|n| noise(n * n + n)).collect()).is_none());
     }
 
     #[test]
     fn a_page_has_one_path_and_a_tag_of_its_content() {
         let one = Pages::new().with("/", "text/html", "one");
         let two = one.clone().with("/", "text/html", "two");
-        let tag = |pages: &Pages| pages.at("/").map(|page| page.etag.clone());
+        let tag = |pages: &Pages| pages.at("/").map(|page| page.plain.etag.clone());
         assert!(tag(&one).is_some());
         assert_ne!(tag(&one), tag(&two));
         assert!(one.at("/x").is_none());

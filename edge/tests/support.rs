@@ -253,6 +253,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Answer { status, head, body }
     }
 
+    /// All bytes until the server closes.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.read)
+    }
+
     pub(crate) async fn is_quiet(&mut self) {
         let more = tokio::time::timeout(QUIET, self.more()).await;
         assert!(more.is_err(), "something came: {:?}", String::from_utf8_lossy(&self.read));

@@ -90,6 +90,51 @@ async fn pages_have_tags() {
 }
 
 #[tokio::test]
+async fn the_web_client_is_compressed_for_clients_that_accept_gzip() {
+    let rig = Rig::start().await;
+    let get = |lines: &str| format!("GET /_minerva/client.js HTTP/1.0\r\nHost: e\r\n{lines}\r\n");
+    let head = |answer: &str, name: &str| {
+        let mut lines = answer.split("\r\n\r\n").next().unwrap_or_default().lines();
+        lines.find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
+    };
+    let request = async |request: String| {
+        let mut client = rig.connect().await;
+        client.send(request.as_bytes()).await;
+        String::from_utf8_lossy(&client.rest().await).into_owned()
+    };
+    let plain = request(get("")).await;
+    let gzip = request(get("Accept-Encoding: br, gzip\r\n")).await;
+    for (answer, coding) in [(&plain, None), (&gzip, Some("gzip"))] {
+        assert!(answer.contains(" 200 OK\r\n"), "{}", &answer[..200]);
+        assert_eq!(head(answer, "content-encoding").as_deref(), coding);
+        assert_eq!(head(answer, "vary").as_deref(), Some("accept-encoding"));
+    }
+    let length = |answer: &str| {
+        head(answer, "content-length").and_then(|length| length.parse::<usize>().ok())
+    };
+    assert!(length(&gzip) < length(&plain).map(|length| length / 2), "{:?}", length(&gzip));
+    let (plain_tag, gzip_tag) = (head(&plain, "etag").unwrap(), head(&gzip, "etag").unwrap());
+    assert_ne!(plain_tag, gzip_tag);
+
+    let only_head = request(get("Accept-Encoding: gzip\r\n").replace("GET", "HEAD")).await;
+    assert_eq!(length(&only_head), length(&gzip));
+    assert_eq!(head(&only_head, "content-encoding").as_deref(), Some("gzip"));
+    assert!(only_head.ends_with("\r\n\r\n"), "no body");
+
+    // Each representation is validated by its own tag.
+    let known = format!("Accept-Encoding: gzip\r\nIf-None-Match: {gzip_tag}\r\n");
+    let not_modified = request(get(&known)).await;
+    assert!(not_modified.contains(" 304 "), "{not_modified}");
+    assert_eq!(head(&not_modified, "etag"), Some(gzip_tag.clone()));
+    assert_eq!(head(&not_modified, "vary").as_deref(), Some("accept-encoding"));
+    let weak = format!("Accept-Encoding: gzip\r\nIf-None-Match: W/{gzip_tag}\r\n");
+    assert!(request(get(&weak)).await.contains(" 304 "));
+    assert!(request(get(&format!("If-None-Match: {plain_tag}\r\n"))).await.contains(" 304 "));
+    let other = format!("Accept-Encoding: gzip\r\nIf-None-Match: {plain_tag}\r\n");
+    assert!(request(get(&other)).await.contains(" 200 OK"));
+}
+
+#[tokio::test]
 async fn a_foreign_page_is_refused_before_its_body_is_read() {
     let mut rig = Rig::start().await;
     let head = "POST /_minerva/io/ HTTP/1.1\r\nHost: edge.example\r\nContent-Length: 100\r\n";
