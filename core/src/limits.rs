@@ -46,6 +46,12 @@ pub struct Limits {
     #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_name = "N", value_parser = parse_size)]
     pub transports_per_stream: usize,
 
+    /// Maximum rate, for each stream, of transports that replace an open one at any edge, in a second; ten seconds of the
+    /// rate may come at once. Set no less than `--max-takeovers` of the edges.
+    #[arg(long, env = "MINERVA_MAX_STREAM_TAKEOVERS", value_name = "N", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_stream_takeovers: u32,
+
     /// Longest time in which a connected client acknowledges none of its messages.
     #[arg(long, env = "MINERVA_SLOW_CLIENT_TIME", default_value = "120s", value_name = "TIME", value_parser = positive_duration)]
     pub slow_client_time: Duration,
@@ -120,6 +126,7 @@ impl Default for Limits {
             rwin_messages: 50,
             retained_bytes: 16 << 20,
             transports_per_stream: 8,
+            max_stream_takeovers: 5,
             slow_client_time: Duration::from_secs(120),
             ack_timeout: Duration::ZERO,
             keep_ended: Duration::from_secs(24 * 3600),

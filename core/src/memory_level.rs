@@ -19,9 +19,6 @@ pub(crate) const MARGIN: u64 = 2;
 /// which service must return.
 const HOLD: Duration = Duration::from_secs(2);
 
-/// Time after which a refused client tries again.
-pub(crate) const BUSY_RETRY: Duration = Duration::from_secs(5);
-
 /// How far memory is used up. Each level includes the restrictions of the lower ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemoryLevel {

@@ -203,6 +203,7 @@ mod tests {
         "streams_forgotten",
         "streams_freed_unserved",
         "transports_unavailable",
+        "takeovers",
         "transports_killed",
         "sends_refused",
         "commands_refused",

@@ -37,6 +37,7 @@ mod silent_app;
 mod slow_client;
 mod stream_calls;
 mod subprotocol;
+mod takeovers;
 #[cfg(test)]
 mod tests;
 mod timeouts;

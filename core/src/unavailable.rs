@@ -1,10 +1,14 @@
-//! The reasons for which a core closes a transport with a request to retry, as the client reads them.
+//! The reasons for which a core closes a transport with a request to retry, as the client reads them, and the wait
+//! before the next attempt.
 //!
 //! Used where a transport is refused, and by the counters, which have one entry for each.
 
+use std::time::Duration;
+
+use minerva_proto::link::CloseCause;
 pub(crate) use minerva_proto::link::{NO_APPLICATION, UNSERVED};
 
-/// Memory is short.
+/// Memory is short, or the stream changes its transport too often.
 pub(crate) const BUSY: &str = "busy";
 /// The message is behind a gap, and no budget admits it.
 pub(crate) const NO_ROOM_BEHIND_GAP: &str = "no room behind a gap";
@@ -20,3 +24,52 @@ pub(crate) const TOO_MANY_REJOINS: &str = "too many page loads wait for the appl
 pub(crate) const TOO_MANY_BATCHES: &str = "too many batches wait";
 /// The owner does not know yet whether the stream is lost.
 pub(crate) const NEW_OWNER: &str = "its owner is new";
+/// Too many inputs wait in the partition.
+pub(crate) const OVERLOADED: &str = "overloaded";
+
+/// The close of a transport for this reason, with the usual wait before the next attempt.
+pub(crate) fn close(reason: &'static str) -> CloseCause {
+    close_after(reason, usual_wait(reason))
+}
+
+/// As [`close`], for a known wait.
+pub(crate) fn close_after(reason: &'static str, retry_after: Duration) -> CloseCause {
+    CloseCause::Unavailable { reason: reason.to_owned(), retry_after }
+}
+
+fn usual_wait(reason: &str) -> Duration {
+    Duration::from_secs(match reason {
+        // Streams end only in the course of time.
+        ADDRESS_FULL | TOO_MANY_STREAMS => 10,
+        // An operator or an application must act, or memory must be released.
+        BUSY | UNSERVED | NO_APPLICATION | TOO_MANY_REJOINS => 5,
+        _ => 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_a_wait() {
+        for (reason, seconds) in [
+            (BUSY, 5),
+            (NO_ROOM_BEHIND_GAP, 1),
+            (UNSERVED, 5),
+            (NO_APPLICATION, 5),
+            (TOO_MANY_STREAMS, 10),
+            (ADDRESS_FULL, 10),
+            (TOO_MANY_TRANSPORTS, 1),
+            (TOO_MANY_REJOINS, 5),
+            (TOO_MANY_BATCHES, 1),
+            (NEW_OWNER, 1),
+            (OVERLOADED, 1),
+        ] {
+            let retry_after = Duration::from_secs(seconds);
+            let reason_text = reason.to_owned();
+            let expected = CloseCause::Unavailable { reason: reason_text, retry_after };
+            assert_eq!(close(reason), expected);
+        }
+    }
+}

@@ -11,6 +11,9 @@ use crate::metrics::{Metrics, RefusalCode};
 
 static FAULTS: RecurringFaults = RecurringFaults::new();
 
+/// Transports that failed by a defect of the server.
+static FAILURES: RecurringFaults = RecurringFaults::new();
+
 /// Records the refusal of a transport; `attach` is the content of its hello, if received.
 pub(crate) fn record(metrics: &Metrics, refusal: &Refusal, attach: Option<&Attach>) {
     let Some(code) = refusal.code() else { return };
@@ -19,6 +22,16 @@ pub(crate) fn record(metrics: &Metrics, refusal: &Refusal, attach: Option<&Attac
         let service = attach.map(|attach| attach.caller.service.as_str());
         let title = refusal.title();
         tracing::warn!(code = code.as_str(), refused, title, service, "refused a transport");
+    }
+}
+
+/// Logs the failure of a transport by a defect of the server, if a line is due.
+pub(crate) fn note_failure(attach: &Attach, reason: &str) {
+    let stream = attach.stream_id.short_hash();
+    if let Some(failures) = FAILURES.record(reason, clock::now()) {
+        tracing::warn!(%stream, reason, failures, "a transport has failed");
+    } else {
+        tracing::debug!(%stream, reason, "a transport has failed");
     }
 }
 

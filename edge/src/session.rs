@@ -300,9 +300,8 @@ impl Session {
         if let Some(attach) = self.machine.attach() {
             match &ending {
                 Ending::Failed { reason } => {
-                    let stream = &attach.stream_id;
                     let reason: String = reason.chars().take(MAX_LOGGED_REASON).collect();
-                    tracing::warn!(stream = %stream.short_hash(), reason, "a transport has failed");
+                    refusals::note_failure(attach, &reason);
                 }
                 Ending::Unavailable { reason, .. } => {
                     refusals::note_unavailable(attach, reason);

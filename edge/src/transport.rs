@@ -57,6 +57,9 @@ const MAX_HELLO: usize = 128 * 1024;
 /// Time limit for the client's close after `YouCloseIt`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Wait before the next attempt of a client, if the cause of the refusal has no estimate.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Unwritten bytes at which the client is no longer read, since the client does not read its responses.
 const MAX_UNWRITTEN: usize = 256 * 1024;
 
@@ -361,5 +364,5 @@ impl Transport {
 
 /// An ending without an estimate for the next attempt.
 fn unavailable(reason: &str) -> Ending {
-    Ending::Unavailable { reason: reason.to_owned(), retry_after: Duration::ZERO }
+    Ending::Unavailable { reason: reason.to_owned(), retry_after: RETRY_AFTER }
 }

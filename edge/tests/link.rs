@@ -42,7 +42,9 @@ async fn without_a_link_transports_are_held_and_then_unavailable() {
     let mut poll = rig.post(&[&hello("\"ming\":false,\"eeds\":null")]).await;
     let mut socket = rig.tcp(&[&hello("\"ming\":true")]).await;
     poll.is_quiet().await;
-    assert_eq!(poll.answer().await.status, 503);
+    let answer = poll.answer().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
     socket.is_closed().await;
 }
 

@@ -38,6 +38,11 @@ impl Collector for CounterCollector {
                 "Transports closed with a request to retry",
                 &counters.unavailable,
             ),
+            (
+                "takeovers",
+                "Transports that replaced an open one of their stream, at any edge",
+                &counters.takeovers,
+            ),
             ("transports_killed", "Transports killed for a protocol error", &counters.killed),
             ("sends_refused", "Sends refused for lack of room", &counters.sends_refused),
             (

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minerva_proto::mutation::{self, Mutation};
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{timeout, timeout_at};
 
@@ -18,6 +19,9 @@ use crate::clock::{self, StepLimitedClock};
 use crate::partition::{Clock, MAX_SLEEP, Mail, Partition, PartitionSetup, Recovered};
 use crate::store::{Claimed, Epoch, StoreError};
 use crate::stream::Millis;
+
+/// Partitions that another core has claimed from this one.
+static FENCED: RecurringFaults = RecurringFaults::new();
 
 /// Pause before the next claim of a partition that another core holds. Bounds the delay of a hand-over.
 const HELD_PAUSE: Duration = Duration::from_millis(100);
@@ -163,7 +167,10 @@ impl PartitionTask {
         match served {
             Ok(()) => Ok(()),
             Err(StoreError::Fenced) => {
-                tracing::warn!(partition, "another core has claimed the partition");
+                if let Some(partitions) = FENCED.record("fenced", clock::now().into_std()) {
+                    let event = "another core has claimed the partition";
+                    tracing::warn!(partition, partitions, "{event}");
+                }
                 Ok(())
             }
             Err(error) => Err(PartitionTaskError::Store(error)),

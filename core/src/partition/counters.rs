@@ -36,6 +36,8 @@ pub struct Counters {
     pub unavailable: AtomicU64,
     /// These transports by reason, see [`Counters::REFUSED_FOR`].
     pub refused: [AtomicU64; 10],
+    /// Transports that replaced an open one of their stream.
+    pub takeovers: AtomicU64,
     /// Transports killed for a protocol error.
     pub killed: AtomicU64,
     /// Sends refused for lack of room in the outbox.

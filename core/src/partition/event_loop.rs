@@ -22,7 +22,9 @@ use super::lazy_timer::LazyTimer;
 use super::lease::{Lease, RenewalProof};
 use super::mailbox::Mail;
 use super::recovery::{PER_ENTRY, Recovered, RecoveryError, expire_placeholders};
-use super::rewrite_after_rollback::{claim_again, streams_to_rewrite, warn_rollback};
+use super::rewrite_after_rollback::{
+    claim_again, streams_to_rewrite, warn_foreign_claim, warn_rollback,
+};
 use super::setup::PartitionSetup;
 use super::stored_damage::{DamagedNames, StoredDamage};
 use super::streams::PartitionStreams;
@@ -350,10 +352,7 @@ impl Partition {
         let claimed = claim_again(&self.setup, self.gate.epoch()).await?;
         self.setup.last_epoch.fetch_max(claimed.epoch.0, Ordering::Relaxed);
         if !self.claims.no_foreign_claim(&claimed, self.gate.epoch()) {
-            tracing::warn!(
-                partition,
-                "another core has owned the partition since; its state stands"
-            );
+            warn_foreign_claim(partition);
             self.lease.restart(claimed.epoch);
             self.lease.release().await;
             return Err(StoreError::Fenced);

@@ -11,10 +11,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use minerva_proto::LogIndex;
+use minerva_runtime::recurring::RecurringFaults;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
 use crate::store::{Epoch, ExpectedState, OwnerView, Store, StoreError};
+
+/// Failed releases of all partitions.
+static FAULTS: RecurringFaults = RecurringFaults::new();
 
 /// The lease of one partition under one epoch.
 pub(super) struct Lease {
@@ -140,7 +144,11 @@ impl Lease {
     pub(super) async fn release(&mut self) {
         (self.step, self.valid_until) = (None, None);
         if let Err(error) = self.store.release(self.partition, self.epoch).await {
-            tracing::warn!(partition = self.partition, %error, "partition not released");
+            let partition = self.partition;
+            // The text of the error may contain the position in the log.
+            if let Some(partitions) = FAULTS.record("release", clock::now().into_std()) {
+                tracing::warn!(partition, %error, partitions, "partition not released");
+            }
         }
     }
 

@@ -14,7 +14,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use minerva_proto::link::{Attach, Batch, CloseCause, CoreFrame, TransportId};
 use minerva_proto::{EventNumber, MessageNumber, Payload, StreamNumber};
@@ -26,6 +25,7 @@ use super::output_channel::OutputSender;
 use super::stream_call::StreamCall;
 use crate::state::{OutboxLimits, RetentionChange};
 use crate::stream::{AppOutput, HeldStream, InvalidCommand, LinkId, SessionId};
+use crate::unavailable;
 
 /// Mails in one mailbox at which attaches are refused: more than a partition handles in a second, small in memory.
 pub const MAILBOX_ATTACH_LIMIT: usize = 100_000;
@@ -302,9 +302,7 @@ impl Mailbox {
         if let Mail::Attach { link, transport, .. } = &mail
             && self.waiting.load(Ordering::Relaxed) >= MAILBOX_ATTACH_LIMIT
         {
-            let reason = "overloaded".to_owned();
-            let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
-            refuse_attach(link, *transport, cause);
+            refuse_attach(link, *transport, unavailable::close(unavailable::OVERLOADED));
             return;
         }
         self.put(mail, None);

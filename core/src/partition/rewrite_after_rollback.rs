@@ -18,7 +18,7 @@ use crate::clock;
 use crate::state::Snapshot;
 use crate::store::{Claimed, Epoch, StoreError};
 
-/// Causes that delay a rewrite.
+/// Causes that delay or prevent a rewrite.
 static FAULTS: RecurringFaults = RecurringFaults::new();
 
 /// Pause before the next attempt to claim.
@@ -50,7 +50,7 @@ pub(super) async fn claim_again(
             Err(StoreError::Held { owner, left }) => {
                 let now = clock::now();
                 if now > *give_up.get_or_insert(now + left + 2 * PAUSE) {
-                    tracing::warn!(partition = setup.partition, owner, "claimed by another core");
+                    tracing::debug!(partition = setup.partition, owner, "claimed by another core");
                     return Err(StoreError::Fenced);
                 }
             }
@@ -72,6 +72,14 @@ pub(super) fn warn_rollback(partition: u32, gate: &Gate, found: LogIndex, stream
         streams_kept = streams,
         "the store lost acknowledged writes; writing all streams again"
     );
+}
+
+/// Logs that another core has owned the partition since a rollback, at growing intervals for all partitions.
+pub(super) fn warn_foreign_claim(partition: u32) {
+    if let Some(partitions) = FAULTS.record("foreign claim", clock::now().into_std()) {
+        let event = "another core has owned the partition since; its state stands";
+        tracing::warn!(partition, partitions, "{event}");
+    }
 }
 
 /// Logs a delayed rewrite, once per cause at growing intervals for all partitions.

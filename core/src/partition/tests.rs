@@ -30,6 +30,7 @@ mod service_selection;
 mod silent_app;
 mod store;
 mod stream_calls;
+mod takeovers;
 mod usage_model;
 mod waiting_mail;
 

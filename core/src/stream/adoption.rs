@@ -1,8 +1,6 @@
 //! Generations of a session: adoption by a new page load of the client, refusal of older ones, and the position of the
 //! present generation in the s2c messages.
 
-use std::time::Duration;
-
 use minerva_proto::link::{Attach, CloseCause, Positions};
 use minerva_proto::{ClientProtocol, KeyProof, KillReason, MessageNumber, Rewind};
 
@@ -15,9 +13,6 @@ use crate::unavailable;
 /// Rejoined events that may wait for the application. More page loads are refused until an instance has acknowledged
 /// some of them.
 pub(super) const MAX_REJOINS: usize = 64;
-
-/// Time after which a client repeats a hello that found too many unacknowledged Rejoined events.
-const REJOIN_RETRY: Duration = Duration::from_secs(5);
 
 impl Stream {
     /// Compares the generation of a hello with the recorded one, and adopts the stream for a newer one. Returns the
@@ -50,9 +45,9 @@ impl Stream {
             return Err(CloseCause::Kill(KillReason::StreamAttachFailure));
         }
         if self.state.inbox().rejoins().len() >= MAX_REJOINS {
-            let reason = unavailable::TOO_MANY_REJOINS.to_owned();
-            return Err(CloseCause::Unavailable { reason, retry_after: REJOIN_RETRY });
+            return Err(unavailable::close(unavailable::TOO_MANY_REJOINS));
         }
+        self.count_takeover(attach, turn)?;
         for key in self.transports.keys(|_| true) {
             self.close(key, CloseCause::Superseded, turn);
         }

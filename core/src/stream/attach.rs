@@ -1,7 +1,5 @@
 //! Attach, detach and credit of transports, and the succession of primary transports.
 
-use std::time::Duration;
-
 use minerva_proto::link::{Attach, Batch, CloseCause, CoreMessage, NO_HEARTBEAT};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{KillReason, MessageNumber, ReceivedTags, Sack};
@@ -20,9 +18,9 @@ impl Stream {
         if mutation::is(Mutation::IgnoreHelloTags) {
             attach.tag_history = ReceivedTags::default();
         }
-        if self.is_present_generation(&attach) && self.has_too_many_transports(&attach, turn) {
-            let reason = unavailable::TOO_MANY_TRANSPORTS.to_owned();
-            let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
+        if self.is_present_generation(&attach)
+            && let Err(cause) = self.admit_transport(&attach, turn)
+        {
             turn.effects.close(key, cause);
             return;
         }
@@ -91,8 +89,12 @@ impl Stream {
         !self.transports.keys(|transport| transport.key == key).is_empty()
     }
 
-    fn has_too_many_transports(&self, attach: &Attach, turn: &Turn<'_>) -> bool {
-        !attach.wants_messages && self.transports.len() >= turn.limits.transports_per_stream
+    /// Checks the limits of transports that the stream has at a time, and of takeovers.
+    fn admit_transport(&mut self, attach: &Attach, turn: &mut Turn<'_>) -> Result<(), CloseCause> {
+        if !attach.wants_messages && self.transports.len() >= turn.limits.transports_per_stream {
+            return Err(unavailable::close(unavailable::TOO_MANY_TRANSPORTS));
+        }
+        self.count_takeover(attach, turn)
     }
 
     fn opened(&self, attach: &Attach, heartbeat_after: MessageNumber) -> CoreMessage {

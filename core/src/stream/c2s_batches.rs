@@ -1,7 +1,6 @@
 //! Batches from the client: SACKs are applied at once, messages as far as the inbox has room.
 
 use std::mem;
-use std::time::Duration;
 
 use minerva_proto::link::{Batch, CloseCause, Run};
 use minerva_proto::{KillReason, MessageNumber, Payload, ReceivedTags};
@@ -22,9 +21,6 @@ pub(super) const MAX_PARKED: usize = 10_000;
 ///
 /// The client sends a SACK with the next upload. Without this limit two full directions would wait for each other.
 pub(super) const UPLOAD_WAIT_MS: u64 = 2_000;
-
-/// Time after which a client repeats messages that were not taken because of a gap in front of them.
-const GAP_RETRY: Duration = Duration::from_secs(1);
 
 /// How many messages of a batch were received.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,9 +136,7 @@ impl Stream {
         let Some(transport) = self.transports.find(key) else { return };
         transport.parked.push_back(parked);
         if transport.parked.len() > MAX_PARKED {
-            let reason = unavailable::TOO_MANY_BATCHES.to_owned();
-            let cause = CloseCause::Unavailable { reason, retry_after: Duration::ZERO };
-            self.close_bare(key, cause, turn);
+            self.close_bare(key, unavailable::close(unavailable::TOO_MANY_BATCHES), turn);
         }
     }
 
@@ -183,8 +177,7 @@ impl Stream {
             return;
         }
         if received == Received::Gap && batch.reset.is_none() {
-            let (reason, retry_after) = (unavailable::NO_ROOM_BEHIND_GAP.to_owned(), GAP_RETRY);
-            self.close_bare(key, CloseCause::Unavailable { reason, retry_after }, turn);
+            self.close_bare(key, unavailable::close(unavailable::NO_ROOM_BEHIND_GAP), turn);
             return;
         }
         if self.batch_ack.is_for_other(key) {

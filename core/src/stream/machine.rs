@@ -15,6 +15,7 @@ use super::redelivery::Redelivery;
 use super::retained_age::RetainedAge;
 use super::slow_client::SlowClient;
 use super::subprotocol::Services;
+use super::takeovers::Takeovers;
 use super::transports::Transports;
 use super::turn::Turn;
 use super::{Millis, SessionId, TransportChange};
@@ -32,6 +33,7 @@ pub struct Stream {
     /// The services that the client may select by the first message; `None` once the service is final.
     pub(super) services: Option<Services>,
     pub(super) transports: Transports,
+    pub(super) takeovers: Takeovers,
     /// The pending acknowledgement of c2s batches.
     pub(super) batch_ack: PendingBatchAck,
     /// The assigned session; `None` while the stream is not served.
@@ -95,6 +97,7 @@ impl Stream {
             state,
             services: None,
             transports: Transports::default(),
+            takeovers: Takeovers::default(),
             batch_ack: PendingBatchAck::default(),
             app: None,
             presumed_end: MessageNumber(0),

@@ -98,6 +98,11 @@ impl Transport {
         self.parked.front().filter(|_| !self.is_primary).map(|parked| parked.since)
     }
 
+    /// The transport carries s2c messages, and more than the end of a written long-poll.
+    pub(super) fn is_open_primary(&self) -> bool {
+        self.is_primary && !(self.single_flush && self.has_output)
+    }
+
     /// The change to report to the application; `transports` counts the transports afterwards.
     pub(super) fn change(&self, attached: bool, transports: usize) -> TransportChange {
         TransportChange {

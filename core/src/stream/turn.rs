@@ -45,6 +45,8 @@ pub struct Effects {
     pub outputs: Vec<Output>,
     /// An edge or an app instance has proven that the store lost acknowledged writes. A report of a client is no proof.
     pub proves_rollback: bool,
+    /// Number of transports that replaced an open one.
+    pub takeovers: u64,
     /// Bytes of messages in `records`.
     record_bytes: usize,
 }

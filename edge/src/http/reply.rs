@@ -66,7 +66,11 @@ pub(super) fn problem(refusal: &Refusal) -> Response<Body> {
     no_store(response.headers_mut());
     set(response.headers_mut(), CONTENT_TYPE, "application/problem+json");
     response.extensions_mut().insert(refusal.clone());
-    if let Some(after) = refusal.after {
+    let is_temporary = matches!(
+        response.status(),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    );
+    if let Some(after) = refusal.after.or(is_temporary.then_some(Duration::ZERO)) {
         set_retry_after(response.headers_mut(), after);
     }
     response
@@ -99,7 +103,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// 503 with a reason and, if not zero, `Retry-After` in whole seconds.
+/// 503 with a reason and `Retry-After`.
 pub(super) fn unavailable(reason: &str, retry_after: Duration) -> Response<Body> {
     retry_later(StatusCode::SERVICE_UNAVAILABLE, reason, retry_after)
 }
@@ -111,13 +115,11 @@ pub(super) fn limited(reason: &str, retry_after: Duration) -> Response<Body> {
 
 fn retry_later(status: StatusCode, reason: &str, retry_after: Duration) -> Response<Body> {
     let mut response = text(status, format!("{reason}\n"));
-    if !retry_after.is_zero() {
-        set_retry_after(response.headers_mut(), retry_after);
-    }
+    set_retry_after(response.headers_mut(), retry_after);
     response
 }
 
-/// Sets `Retry-After` in whole seconds.
+/// Sets `Retry-After` in whole seconds; 0: at once.
 fn set_retry_after(headers: &mut HeaderMap, after: Duration) {
     set(headers, RETRY_AFTER, &after.as_millis().div_ceil(1000).to_string());
 }
@@ -158,4 +160,31 @@ fn no_store(headers: &mut HeaderMap) {
     set(headers, http::header::PRAGMA, "no-cache");
     set(headers, http::header::EXPIRES, "0");
     set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+}
+
+#[cfg(test)]
+mod tests {
+    use minerva_proto::v3::RefusalCode;
+
+    use super::*;
+
+    fn seconds(response: &Response<Body>) -> Option<&str> {
+        response.headers().get(RETRY_AFTER)?.to_str().ok()
+    }
+
+    #[test]
+    fn each_temporary_refusal_has_a_time() {
+        for (after, expected) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let after = Duration::from_millis(after);
+            assert_eq!(seconds(&unavailable("later", after)), Some(expected));
+            assert_eq!(seconds(&limited("too much", after)), Some(expected));
+            let mut refusal = Refusal::from(RefusalCode::Gone);
+            refusal.after = Some(after);
+            assert_eq!(seconds(&problem(&refusal)), Some(expected));
+        }
+        for code in RefusalCode::ALL {
+            let expected = matches!(code.status(), 429 | 503).then_some("0");
+            assert_eq!(seconds(&problem(&code.into())), expected, "{code}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::event::{Ending, Output};
 use super::fault::{Fault, code_of_kill};
 use super::inbound::Cut;
 use super::server_frame::ServerFrame;
-use super::{State, Transport};
+use super::{RETRY_AFTER, State, Transport};
 
 /// Links in succession that may fail while the Attach is unanswered; then the transport ends.
 const MAX_UNANSWERED: u8 = 2;
@@ -165,6 +165,8 @@ impl Transport {
             CloseCause::Kill(reason) => return self.on_kill(now, reason),
             CloseCause::Reset(reset) => self.put_frame(ServerFrame::Reset(reset)),
             CloseCause::Unavailable { reason, retry_after } => {
+                // Cores of release 0.1 send some refusals without an estimate.
+                let retry_after = if retry_after.is_zero() { RETRY_AFTER } else { retry_after };
                 return self.give_up(now, Ending::Unavailable { reason, retry_after });
             }
             CloseCause::Refused { reason } => return self.fail(now, reason),

@@ -9,7 +9,7 @@ use minerva_proto::v3::{self, Refusal, RefusalCode};
 use super::event::{Ending, Output};
 use super::fault::Fault;
 use super::server_frame::ServerFrame;
-use super::{CLOSE_TIMEOUT, State, Transport, unavailable};
+use super::{CLOSE_TIMEOUT, RETRY_AFTER, State, Transport};
 
 impl Transport {
     pub(super) fn on_drain(&mut self, now: Instant) {
@@ -17,7 +17,11 @@ impl Transport {
             State::Greeting { .. } if self.version3.is_some() => {
                 self.refuse(now, RefusalCode::Draining);
             }
-            State::Greeting { .. } => self.over(Some(unavailable("this edge is draining"))),
+            State::Greeting { .. } => {
+                // Another edge can take the client at once.
+                let (reason, retry_after) = ("this edge is draining".to_owned(), Duration::ZERO);
+                self.over(Some(Ending::Unavailable { reason, retry_after }));
+            }
             State::Attached => self.end_gently(now),
             State::Ending { .. } | State::Closing { .. } | State::Over => {}
         }
@@ -96,7 +100,7 @@ impl Transport {
                 (Refusal::with_title(RefusalCode::Busy, reason), retry_after)
             }
             Ending::Failed { reason } => {
-                (Refusal::with_title(RefusalCode::Unavailable, reason), Duration::ZERO)
+                (Refusal::with_title(RefusalCode::Unavailable, reason), RETRY_AFTER)
             }
             Ending::Complete
             | Ending::Closed

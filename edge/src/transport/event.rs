@@ -69,7 +69,7 @@ pub enum Ending {
     Unavailable {
         /// For the log and the response body.
         reason: String,
-        /// Wait before the next attempt; zero without an estimate.
+        /// Wait before the next attempt; zero: at once.
         retry_after: Duration,
     },
     /// HTTP 429 if the response has not begun, else as [`Ending::Closed`]. Unlike 503, proxies do not pass the request on

@@ -101,7 +101,9 @@ async fn an_unavailable_stream_is_answered_with_503() {
     let unavailable = Unavailable { reason: "later".to_owned(), retry_after_ms: 0 };
     let cause = Some(close::Cause::Unavailable(unavailable));
     rig.core.say(CoreFrame::Close(Close { transport, cause, ..Close::default() })).await;
-    assert_eq!(client.answer().await.status, 503);
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: 1\r\n"), "the usual wait: {}", answer.head);
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! Attach of transports: finds the stream of a hello, creates a new one, or refuses the transport.
 
-use std::time::Duration;
-
 use minerva_proto::link::{Attach, CloseCause, CreatedStream, TransportId};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{AddressKey, ClaimTag, ClientProtocol, KillReason, Reset, StreamNumber};
@@ -13,16 +11,10 @@ use super::PartitionStreams;
 use super::accounts::AccountedStream;
 use super::resume_key::NamedStream;
 use super::tombstones::{LATE_HELLO_MS, StreamKey, UnknownStream, has_history};
-use crate::memory_level::{BUSY_RETRY, MemoryLevel};
+use crate::memory_level::MemoryLevel;
 use crate::state::{Ended, EndedBy, StreamProtocol};
 use crate::stream::{Effects, Intake, LinkId, Millis, Stream, TransportKey, Turn};
-use crate::unavailable as reason;
-
-/// Time after which a client repeats the hello to a service that has never had an instance.
-const UNSERVED_RETRY: Duration = Duration::from_secs(5);
-
-/// Time after which a client repeats the hello if its address has too many streams.
-const ADDRESS_RETRY: Duration = Duration::from_secs(10);
+use crate::unavailable;
 
 impl PartitionStreams {
     /// Another core may have owned the partition since the last turn, and the store may have lost that: peers may know
@@ -60,8 +52,7 @@ impl PartitionStreams {
             (_, None) => match self.create(&attach, now, effects) {
                 Some(number) => number,
                 None => {
-                    let (reason, retry_after) = (reason::ADDRESS_FULL.to_owned(), ADDRESS_RETRY);
-                    effects.close(key, CloseCause::Unavailable { reason, retry_after });
+                    effects.close(key, unavailable::close(unavailable::ADDRESS_FULL));
                     return;
                 }
             },
@@ -119,7 +110,7 @@ impl PartitionStreams {
         match unknown {
             UnknownStream::Ended(reset) => CloseCause::Reset(reset),
             UnknownStream::NotFound => CloseCause::Kill(KillReason::StreamAttachFailure),
-            UnknownStream::Undecided => unavailable(reason::NEW_OWNER),
+            UnknownStream::Undecided => unavailable::close(unavailable::NEW_OWNER),
         }
     }
 
@@ -136,8 +127,7 @@ impl PartitionStreams {
             return Some(CloseCause::Kill(KillReason::StreamAttachFailure));
         }
         if self.memory.level() >= MemoryLevel::NoNewStreams {
-            let (reason, retry_after) = (reason::BUSY.to_owned(), BUSY_RETRY);
-            return Some(CloseCause::Unavailable { reason, retry_after });
+            return Some(unavailable::close(unavailable::BUSY));
         }
         let has_kinds = attach.protocol != ClientProtocol::V2;
         if generation(attach) > 0 && !self.stores_sessions {
@@ -147,20 +137,19 @@ impl PartitionStreams {
             return Some(CloseCause::WrongVersion);
         }
         if self.streams.len() >= self.limits.max_streams {
-            return Some(unavailable(reason::TOO_MANY_STREAMS));
+            return Some(unavailable::close(unavailable::TOO_MANY_STREAMS));
         }
         if now >= self.expects_services_until
             && !self.services(attach).any(|service| self.assignment.is_known(service))
             && !mutation::is(Mutation::CreateUnserved)
         {
-            let (reason, retry_after) = (reason::UNSERVED.to_owned(), UNSERVED_RETRY);
-            return Some(CloseCause::Unavailable { reason, retry_after });
+            return Some(unavailable::close(unavailable::UNSERVED));
         }
         let waiting = self.assignment.waiting() + self.selection.pending();
         let is_full = waiting >= self.limits.max_unserved;
         let is_served = |service: &str| self.assignment.is_served(service, has_kinds);
         if is_full && !self.services(attach).all(is_served) {
-            return Some(unavailable(reason::NO_APPLICATION));
+            return Some(unavailable::close(unavailable::NO_APPLICATION));
         }
         None
     }
@@ -337,10 +326,6 @@ impl PartitionStreams {
         add(&self.counters.streams, 1);
         Some(number)
     }
-}
-
-fn unavailable(reason: &str) -> CloseCause {
-    CloseCause::Unavailable { reason: reason.to_owned(), retry_after: Duration::ZERO }
 }
 
 /// Returns true if the hello to an ended stream is answered with the reason of the end: in version 3 any hello with the

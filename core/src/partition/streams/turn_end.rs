@@ -172,6 +172,7 @@ impl PartitionStreams {
 
     fn count(&mut self, effects: &Effects) {
         self.note_rollback(effects.proves_rollback);
+        add(&self.counters.takeovers, effects.takeovers);
         effects.records.iter().for_each(|(_, record)| self.count_record(record));
         effects.outputs.iter().for_each(|output| self.count_output(output));
         self.budgets.blocked.export();

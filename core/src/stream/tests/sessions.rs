@@ -273,6 +273,7 @@ fn a_hold_lasts_until_the_rejoined_event_is_acknowledged() {
 #[test]
 fn rejoined_events_are_bounded() {
     let mut harness = Harness::version_3();
+    harness.limits.max_stream_takeovers = 1000;
     let max = super::super::adoption::MAX_REJOINS as u32;
     for generation in 1..=max {
         assert!(harness.attach(adopting(generation.into(), generation, Rewind::New, 0)).len() > 1);
@@ -282,4 +283,17 @@ fn rejoined_events_are_bounded() {
     assert_eq!(harness.attach(more.clone()), [refused]);
     harness.acknowledge(1);
     assert!(harness.attach(more).len() > 1);
+}
+
+#[test]
+fn page_loads_that_take_over_an_open_transport_are_limited() {
+    let mut harness = Harness::version_3();
+    harness.limits.max_stream_takeovers = 1;
+    for generation in 1..=10 {
+        let outputs = harness.attach(adopting(u64::from(generation), generation, Rewind::New, 0));
+        assert!(outputs.iter().any(|text| text.contains("opened")), "{generation} {outputs:?}");
+    }
+    let outputs = harness.attach(adopting(11, 11, Rewind::New, 0));
+    assert_eq!(outputs, ["11 close unavailable: busy"]);
+    assert_eq!(harness.stream.state().generation(), 10, "the open page keeps the stream");
 }

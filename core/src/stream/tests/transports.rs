@@ -5,7 +5,7 @@ use minerva_proto::link::{Attach, Batch, End, Resume, Run};
 use minerva_proto::{KillReason, MessageNumber, Reset, StreamNumber, TransportNumber};
 
 use super::harness::{
-    Harness, LINK, batch, bytes, key, poll, primary, sack, sacks, secondary, upload,
+    Harness, LINK, TAG, batch, bytes, key, poll, primary, sack, sacks, secondary, upload,
 };
 use crate::limits::Limits;
 use crate::stream::TransportKey;
@@ -280,4 +280,33 @@ fn a_client_that_acknowledges_nothing_is_slow() {
     harness.attach(primary(1));
     assert_eq!(harness.wait(59_999), [""; 0]);
     assert_eq!(harness.wait(1)[0], "1 close slow client|0!");
+}
+
+/// The edge reports the end of a written long-poll later than another edge its successor.
+#[test]
+fn a_successor_of_a_written_poll_is_no_takeover() {
+    let limits = Limits { max_stream_takeovers: 1, ..Limits::default() };
+    let (mut harness, _) = Harness::open(poll(0), limits);
+    harness.assign(1000);
+    for number in 1..=30 {
+        harness.send(number - 1, &["x"]);
+        let outputs = harness.attach(poll(number));
+        assert_eq!(outputs[0], format!("{number} opened"));
+    }
+}
+
+#[test]
+fn a_resumed_transport_is_no_takeover() {
+    let limits = Limits { max_stream_takeovers: 1, ..Limits::default() };
+    let (mut harness, _) = Harness::open(primary(0), limits);
+    for number in 1..=30 {
+        let resume = Resume { stream: harness.stream.number(), next_s2c: None, tag: TAG };
+        let outputs = harness.attach(Attach { resume: Some(resume), ..primary(number) });
+        assert!(outputs[0].starts_with(&format!("{number} opened")), "{outputs:?}");
+    }
+    for number in 31..=40 {
+        assert_eq!(harness.attach(primary(number))[0], format!("{number} opened"));
+    }
+    assert_eq!(harness.attach(secondary(41)), ["41 opened"], "an upload takes nothing over");
+    assert_eq!(harness.attach(primary(42)), ["42 close unavailable: busy"]);
 }
