@@ -15,6 +15,8 @@ pub const CLIENT_JS: &str = "/_minerva/client.js";
 const CLIENT3_JS: &str = "/_minerva/client3.js";
 /// Path of the module that shares a stream among tabs.
 const SHARED_JS: &str = "/_minerva/shared.js";
+/// Path of the shared worker that owns a stream of several tabs.
+const SHARED_WORKER_JS: &str = "/_minerva/shared_worker.js";
 /// Path of the shared worker of the web client.
 const WORKER_JS: &str = "/_minerva/worker.js";
 /// Path of the module of the web client for transports over the shared worker.
@@ -29,6 +31,7 @@ const SESSION_MJS: &str = "/_minerva/session.mjs";
 const CLIENT: &[u8] = include_bytes!("../../sdk/web/dist/client.js");
 const CLIENT3: &[u8] = include_bytes!("../../sdk/web/dist/client3.js");
 const SHARED: &[u8] = include_bytes!("../../sdk/web/dist/shared.js");
+const SHARED_WORKER: &[u8] = include_bytes!("../../sdk/web/dist/shared_worker.js");
 const WORKER: &[u8] = include_bytes!("../../sdk/web/dist/worker.js");
 const MUX: &[u8] = include_bytes!("../../sdk/web/dist/mux.mjs");
 const FILES: &[u8] = include_bytes!("../../sdk/web/dist/files.mjs");
@@ -42,6 +45,7 @@ const FILES_OF_CLIENT: &[(&str, &[u8])] = &[
     (CLIENT_JS, CLIENT),
     (CLIENT3_JS, CLIENT3),
     (SHARED_JS, SHARED),
+    (SHARED_WORKER_JS, SHARED_WORKER),
     (WORKER_JS, WORKER),
     (MUX_MJS, MUX),
     (FILES_MJS, FILES),
@@ -75,7 +79,7 @@ pub(crate) struct Representation {
 }
 
 impl Pages {
-    /// The web client in both versions, its modules for shared tabs, files, questions and sessions, and its shared worker with the module for tabs.
+    /// The web client in both versions, its modules for shared tabs, files, questions and sessions, and its shared workers with the module for tabs.
     pub fn new() -> Self {
         // Compressed once per process.
         static CLIENT_PAGES: LazyLock<Pages> = LazyLock::new(|| {

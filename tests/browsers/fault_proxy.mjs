@@ -9,7 +9,7 @@ import { answerUpgrade, HANDSHAKE_FAULTS, relayUpgrade } from './websocket_fault
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Scripts served from dist/, independent of the build embedded in the edge. */
-const SCRIPTS = ['client.js', 'client3.js', 'shared.js', 'worker.js', 'mux.mjs', 'qan.mjs', 'session.mjs', 'files.mjs'];
+const SCRIPTS = ['client.js', 'client3.js', 'shared.js', 'shared_worker.js', 'worker.js', 'mux.mjs', 'qan.mjs', 'session.mjs', 'files.mjs'];
 const LOGIN_PAGE = '<!doctype html><title>Log in</title><form method=post><button>Accept</button></form>';
 const BUILD = Object.fromEntries(SCRIPTS.map((name) => [`/_minerva/${name}`, `../../sdk/web/dist/${name}`]));
 

@@ -245,3 +245,112 @@ test('the worker of a shared stream is killed: the stream ends within 5 s for ev
   await tabs[0].evaluate(async () => (tab.start(), tab.stream.send('again')));
   await context.close();
 });
+
+/** Opens pages that send a message every 20 ms and keep the results: durable, or rejected. */
+async function openTraffic(context, count, withRejoin) {
+  const pages = await Promise.all(Array.from({ length: count }, () => context.newPage()));
+  for (const [number, page] of pages.entries()) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(async ({ number, withRejoin }) => {
+      tab.start();
+      Object.assign(tab, { durable: [], rejected: [], rejoins: [], ends: [] });
+      if (withRejoin) tab.stream.onrejoin = ({ data }) => tab.rejoins.push(data);
+      tab.stream.onend = ({ data }) => tab.ends.push(data.reason);
+      await tab.stream.send(`first of ${number}`);
+      let sent = 0;
+      tab.timer = setInterval(() => {
+        const text = `${number} ${sent++}`;
+        tab.stream.send(text).then(() => tab.durable.push(text), () => tab.rejected.push(text));
+      }, 20);
+    }, { number, withRejoin });
+  }
+  return pages;
+}
+
+for (const withRejoin of [true, false]) {
+  test(`the worker of a shared stream is killed under traffic, ${withRejoin ? 'with' : 'without'} a handler of rejoin`, async () => {
+    const context = await browser.newContext();
+    const tabs = await openTraffic(context, 3, withRejoin);
+    await tabs[0].waitForFunction(() => tab.durable.length >= 20);
+    assert.equal(await killWorkers(browser), 1);
+    for (const page of tabs) await page.waitForFunction(() => tab.rejoins.length + tab.ends.length > 0, undefined, { timeout: 15_000 });
+    if (withRejoin) {
+      // All tabs share the next stream: each receives the messages of the others.
+      for (const page of tabs) await page.evaluate(() => void (tab.from = tab.received.length));
+      for (const page of tabs) {
+        await page.waitForFunction(() => [0, 1, 2].every((number) => tab.received.slice(tab.from).some((text) => text.startsWith(`${number} `))));
+      }
+    }
+    for (const page of tabs) await page.evaluate(() => clearInterval(tab.timer));
+    for (const page of tabs) {
+      await page.waitForFunction(() => tab.stream.bufferedAmount === 0);
+      const { durable, rejected, rejoins, ends, received } = await page.evaluate(() => tab);
+      assert.deepEqual([rejoins.length, ends], withRejoin ? [1, []] : [0, ['shared worker lost']]);
+      if (withRejoin) assert.deepEqual([rejoins[0].fresh, rejoins[0].unsent.map(({ message }) => message)], [true, rejected]);
+      // Every send has one result, and nothing arrives twice.
+      assert.equal(new Set([...durable, ...rejected]).size, durable.length + rejected.length);
+      assert.equal(new Set(received).size, received.length);
+    }
+    await context.close();
+  });
+}
+
+test('the last tab of a shared stream leaves right after its sends: all arrive', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${proxy.url}/shared.html`);
+  const metric = 'minerva_core_messages_c2s_total';
+  await page.evaluate(async () => (tab.start(), tab.stream.send('first')));
+  const before = await deployment.coreMetric(metric);
+  await page.evaluate(() => {
+    for (let i = 0; i < 20; i += 1) tab.stream.send(`${i}`);
+    addEventListener('pagehide', () => tab.stream.send('last'));
+    location.href = 'about:blank';
+  });
+  for (const start = Date.now(); (await deployment.coreMetric(metric)) < before + 21; ) {
+    assert(Date.now() - start < 15_000, `${await deployment.coreMetric(metric)} after ${before}`);
+  }
+  await context.close();
+});
+
+test('a frozen tab delays no other one, and has all messages when it runs again', async () => {
+  const context = await browser.newContext();
+  const [frozen, other] = [await context.newPage(), await context.newPage()];
+  for (const page of [frozen, other]) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(async () => (tab.start(), tab.stream.send('here')));
+  }
+  const session = await context.newCDPSession(frozen);
+  await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+  const texts = Array.from({ length: 50 }, (_, i) => `${i}`);
+  await other.evaluate((texts) => Promise.all(texts.map((text) => tab.stream.send(text))), texts);
+  await session.send('Page.setWebLifecycleState', { state: 'active' });
+  for (const page of [frozen, other]) {
+    await page.waitForFunction(() => tab.received.length >= 52 || tab.stream.end);
+    const own = await page.evaluate(() => tab.received.filter((text) => text !== 'here'));
+    assert.deepEqual(own, texts);
+  }
+  await frozen.evaluate(() => tab.stream.send('awake'));
+  await context.close();
+});
+
+test('every tab of a shared stream asks questions, and `close` ends the stream for all', async () => {
+  const context = await browser.newContext();
+  const tabs = [await context.newPage(), await context.newPage()];
+  for (const page of tabs) {
+    await page.goto(`${proxy.url}/shared.html`);
+    await page.evaluate(async () => {
+      tab.start();
+      // The service echoes messages, so a question of a tab comes back, and one tab answers.
+      tab.asked = [];
+      tab.stream.qan.handle({ question: (body) => (tab.asked.push(body), `answer to ${body}`) });
+    });
+  }
+  const answers = await Promise.all(tabs.map((page, i) => page.evaluate((i) => Promise.all([1, 2, 3].map((n) => tab.stream.qan.ask(`${i} ${n}`))), i)));
+  assert.deepEqual(answers, [0, 1].map((i) => [1, 2, 3].map((n) => `answer to ${i} ${n}`)));
+  assert.deepEqual(await Promise.all(tabs.map((page) => page.evaluate(() => tab.asked.length))), [6, 0]);
+  await tabs[1].evaluate(() => tab.stream.close('done'));
+  await tabs[0].waitForFunction(() => tab.stream.state === 'ended');
+  assert.equal(await tabs[0].evaluate(() => tab.stream.end.reason), 'done');
+  await context.close();
+});

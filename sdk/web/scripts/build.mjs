@@ -63,6 +63,7 @@ for (const [name, entry, format] of [
   ['client3.js', 'src/script.ts', 'iife'],
   ['client3.mjs', 'src/client.ts', 'esm'],
   ['shared.js', 'src/shared.ts', 'iife'],
+  ['shared_worker.js', 'src/shared_worker.ts', 'iife'],
   ['worker.js', 'src/worker.ts', 'iife'],
   ['mux.mjs', 'src/mux/tab.ts', 'esm'],
   ['files.mjs', 'src/files.ts', 'esm'],

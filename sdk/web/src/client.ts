@@ -5,7 +5,7 @@
 import { Driver, now, type AppOutput } from './driver.js';
 import { Endpoints } from './endpoints.js';
 import { MinervaError, QanError, wrongType } from './errors.js';
-import type { Listener, StreamEvents } from './events.js';
+import type { Listener, StreamEvents, StreamListeners } from './events.js';
 import { isMessageAllowed, MAX_REASON } from './frames.js';
 import { newResumeKey, newStreamId } from './ids.js';
 import { toJson } from './hello.js';
@@ -16,12 +16,14 @@ import { checkOptions, resolveAll, resolveService, type MinervaOptions, type Ser
 import { Qan } from './lazy_qan.js';
 import type { QanHandler } from './qan.js';
 import type { Held, SessionHooks, SessionHost } from './session/host.js';
+import type { DurableStream } from './stream_api.js';
 import type { SessionStart } from './stream/session_start.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 
 export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { ServiceUrl } from './options.js';
+export type { DurableStream } from './stream_api.js';
 export type { TransportChange } from './events.js';
 export type { Rejoin, Unsent } from './session/host.js';
 
@@ -42,18 +44,8 @@ interface Deferred {
 
 /** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
-  addEventListener<K extends keyof StreamEvents>(
-    type: K,
-    listener: Listener<K>,
-    options?: AddEventListenerOptions | boolean,
-  ): void;
-  addEventListener(...event: Parameters<EventTarget['addEventListener']>): void;
-  removeEventListener<K extends keyof StreamEvents>(
-    type: K,
-    listener: Listener<K>,
-    options?: EventListenerOptions | boolean,
-  ): void;
-  removeEventListener(...event: Parameters<EventTarget['removeEventListener']>): void;
+  addEventListener: StreamListeners['addEventListener'];
+  removeEventListener: StreamListeners['removeEventListener'];
 }
 
 /**
@@ -65,7 +57,7 @@ export interface MinervaStream {
  *
  * Each message arrives exactly once and in order, on any transport. `StreamEvents` lists the events.
  */
-export class MinervaStream extends EventTarget {
+export class MinervaStream extends EventTarget implements DurableStream {
   /** Id of the stream. The id is a secret: its holder can read and write the stream. */
   id = newStreamId();
   /** Handler of `message` events: `stream.onmessage = ({ data }) => show(data)`. */

@@ -1,5 +1,6 @@
 /** Entry point of the classic script: exports the public API as the global object `Minerva`. */
-import { MinervaError, MinervaStream, QanError, toJson } from './client.js';
+import { MinervaError, MinervaStream, Qan, QanError, toJson } from './client.js';
+import { logProblem } from './log.js';
 import { checkOptions, resolveService, type MinervaOptions } from './options.js';
 
 /** Checks the arguments of a stream as its constructor does, for `shared.js`. */
@@ -8,4 +9,4 @@ function check(url: string | URL, options: MinervaOptions): URL | null {
   return resolveService(url);
 }
 
-Object.assign(globalThis, { Minerva: { MinervaStream, MinervaError, QanError, toJson, check } });
+Object.assign(globalThis, { Minerva: { MinervaStream, MinervaError, Qan, QanError, toJson, check, logProblem } });

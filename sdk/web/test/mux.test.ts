@@ -230,10 +230,10 @@ test('services below /_minerva/ share a request that names them, and other paths
   }
   while (requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
   const seen = requests.map(([url, body]) => [url, [...body.matchAll(/^\d+ \d+(?: (.+))?$/gm)].map(([, service]) => service)]);
-  assert.deepEqual(seen, [
+  assert.deepEqual(seen.sort(), [
     ['http://services/_minerva/mux/', [undefined, 'chat']],
-    ['http://services/app/mux/', [undefined]],
     ['http://services/app/chat/mux/', [undefined]],
+    ['http://services/app/mux/', [undefined]],
   ]);
   port.onmessage({ data: 'bye' });
   set({ fetch });

@@ -6,7 +6,9 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { TabOutbox } from '../src/shared/outbox.js';
 import type { TabRequest, WorkerNotice } from '../src/shared/ports.js';
+import { fromStream, toStream } from '../src/shared/questions.js';
 import { serveSharedStream, TAB_TIMEOUT } from '../src/shared/worker.js';
+import { FakeStream } from './fake_stream.js';
 import { Random } from './random.js';
 
 const SCHEDULES = Math.ceil(Number(process.env['SCHEDULES'] ?? 1_500) / 5);
@@ -46,35 +48,6 @@ test('an upload is limited', () => {
   assert.deepEqual(outbox.finalFrames(limit), ['0N', 'abc ', 'defg ']);
   assert.deepEqual(outbox.finalFrames(limit + 1), ['0N', 'abc ', 'defg ']);
 });
-
-/** Stream in the worker: the index of a message is its number. */
-class FakeStream extends EventTarget {
-  static last: FakeStream;
-  readonly messages: string[] = [];
-  readonly id = 'id';
-  readonly state = 'open';
-  readonly transport = null;
-  readonly end = null;
-  #acks: (() => void)[] = [];
-
-  constructor() {
-    super();
-    FakeStream.last = this;
-  }
-
-  get counters(): { sent: number } {
-    return { sent: this.messages.length };
-  }
-
-  send(text: string): Promise<void> {
-    this.messages.push(text);
-    return new Promise((resolve) => this.#acks.push(resolve));
-  }
-
-  acknowledge(): void {
-    this.#acks.shift()?.();
-  }
-}
 
 /** Timers of the worker. */
 class FakeClock {
@@ -262,104 +235,34 @@ test('random schedules: uploads of leaving tabs agree with the numbers of the wo
   assert(uploaded > SCHEDULES, `${uploaded} uploads`);
 }));
 
-interface Globals {
-  readonly ticks: (() => void)[];
-  readonly uploads: string[];
-}
-
-/** Runs `body` with the globals of a page. Its timers run when the test calls `ticks`; its requests are in `uploads`. */
-async function inPage(body: (globals: Globals) => Promise<void>): Promise<void> {
-  const { setInterval, clearInterval, fetch } = globalThis;
-  const ticks: (() => void)[] = [];
-  const uploads: string[] = [];
-  const ignore = (): void => {};
-  Object.assign(globalThis, {
-    Minerva: { MinervaStream: FakeStream, MinervaError: Error, toJson: JSON.stringify },
-    addEventListener: ignore,
-    removeEventListener: ignore,
-    setInterval: (tick: () => void) => ticks.push(tick) - 1,
-    clearInterval: (number: number) => (ticks[number] = ignore),
-    fetch: (_url: URL, init: { body: string }) => Promise.resolve(uploads.push(init.body)),
-  });
-  try {
-    await body({ ticks, uploads });
-  } finally {
-    Object.assign(globalThis, { setInterval, clearInterval, fetch });
-    for (const name of ['Minerva', 'addEventListener', 'removeEventListener']) Reflect.deleteProperty(globalThis, name);
-  }
-}
-
-test('the death of the worker: every tab has the end, each unacknowledged send its reason, and the server the messages', () =>
-  inPage(async ({ ticks, uploads }) => {
-    const { SharedStream } = await import('../src/shared.js');
-    const tabs = ['one', 'two'].map((name) => {
-      const port = { onmessage: null as ((event: { data: WorkerNotice }) => void) | null, postMessage: () => {} };
-      const stream = new SharedStream({ port } as unknown as SharedWorker, new URL('http://a.example/_minerva/'), {});
-      const log: string[] = [];
-      stream.onend = ({ data }) => log.push(`end ${data.reason} by ${data.by}`);
-      stream.onmessage = ({ data }) => log.push(data);
-      const notify = (data: WorkerNotice): void => port.onmessage?.({ data });
-      notify({ type: 'hello', id: 'id', state: 'open' });
-      notify({ type: 'state', data: 'open', state: 'open' });
-      const send = (text: string): void => {
-        const done = (result: string) => (error?: Error) => log.push(`${text} ${result}${error ? `: ${error.message}` : ''}`);
-        stream.send(text).then(() => done('sent')(), done('rejected'));
-      };
-      return { name, stream, log, notify, send };
-    });
-    for (const { name, send } of tabs) for (const text of ['acknowledged', 'numbered', 'unnumbered']) send(`${name} ${text}`);
-    for (const [index, { notify }] of tabs.entries()) {
-      notify({ type: 'queued', of: 0, at: index });
-      notify({ type: 'queued', of: 1, at: index + 2 });
-      notify({ type: 'sent', of: 0, problem: null });
-      notify({ type: 'message', data: 'news', state: 'open' });
-    }
-    await Promise.resolve();
-    for (let tick = 0; tick < 6; tick += 1) for (const run of ticks) run();
-    for (const { name, stream, send } of tabs) {
-      assert.deepEqual([stream.state, stream.end?.reason, stream.transport], ['ended', 'shared worker lost', null]);
-      send(`${name} late`);
-    }
-    // Whatever the worker sends later: it may have been suspended, and the end is final.
-    for (const { notify } of tabs) {
-      notify({ type: 'sent', of: 1, problem: null });
-      notify({ type: 'message', data: 'more', state: 'open' });
-    }
-    await new Promise((resolve) => setTimeout(resolve));
-    const reason = 'the stream has ended: shared worker lost';
-    for (const { name, log } of tabs) {
-      assert.deepEqual(log, [
-        'news',
-        `${name} acknowledged sent`,
-        'end shared worker lost by client',
-        `${name} numbered rejected: ${reason}`,
-        `${name} unnumbered rejected: ${reason}`,
-        `${name} late rejected: ${reason}`,
-      ]);
-    }
-    // The numbers of the other messages have died with the worker.
-    assert.deepEqual(
-      uploads.map((upload) => upload.split('\n').slice(1)),
-      [2, 3].map((number) => [`${number}N`, `${number === 2 ? 'one' : 'two'} numbered `, 'shared worker lost|1!', '']),
-    );
+test('the worker closes behind the messages of all tabs, and later tabs have another stream', () =>
+  inWorker(async () => {
+    const scope = { name: JSON.stringify({ url: 'http://x/', options: {} }), onconnect: null as unknown };
+    serveSharedStream(scope);
+    const tab = connectTab(scope, 'one');
+    const first = FakeStream.last;
+    tab.send('a');
+    tab.toWorker.push({ close: 'done' });
+    tab.deliverToWorker();
+    tab.deliverToWorker();
+    assert.deepEqual([first.messages, first.closed], [['a'], 'done']);
+    connectTab(scope, 'two');
+    assert(FakeStream.last !== first);
   }));
 
-test('a tab that opens a stream of its own leaves a slow worker first', async () => {
-  const calls: string[] = [];
-  const port = {
-    onmessage: null as ((event: { data: WorkerNotice }) => void) | null,
-    postMessage: (request: TabRequest): void => void calls.push(String(request)),
-    close: (): void => void calls.push('close'),
-  };
-  const ignore = (): void => {};
-  Object.assign(globalThis, { Minerva: { MinervaStream: FakeStream }, addEventListener: ignore, removeEventListener: ignore });
-  try {
-    const { SharedStream } = await import('../src/shared.js');
-    const tab = new SharedStream({ port } as unknown as SharedWorker, new URL('http://a.example/_minerva/'), {});
-    port.onmessage?.({ data: { type: 'failed' } });
-    void tab.send('x');
-    assert.deepEqual([calls, FakeStream.last.messages], [['bye', 'close'], ['x']]);
-  } finally {
-    for (const name of ['Minerva', 'addEventListener', 'removeEventListener']) Reflect.deleteProperty(globalThis, name);
+test('questions of tabs have numbers of their own, and one tab answers the questions of the application', () => {
+  for (const seat of [0, 1, 1_000_000]) {
+    const asked = toStream('body|5|7Q', seat);
+    const number = seat * 2 ** 32 + 7;
+    assert.equal(asked, `body|5|${number}Q`);
+    assert.equal(toStream('7C', seat), `${number}C`);
+    for (const kind of ['K', 'E', 'U']) {
+      assert.equal(fromStream(`answer|${number}${kind}`, seat, false), `answer|7${kind}`);
+      assert.equal(fromStream(`answer|${number}${kind}`, seat + 1, true), null);
+    }
   }
+  for (const own of ['answer|7K', 'failed|7E', 'a notification|7Q#']) assert.equal(toStream(own, 3), own);
+  assert.equal(fromStream('|3Q', 1, true), '|3Q');
+  assert.equal(fromStream('|3Q', 1, false), null);
+  for (const other of ['3C', 'notification#', 'plain']) assert.equal(fromStream(other, 1, false), other);
 });

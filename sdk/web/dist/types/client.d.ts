@@ -1,14 +1,16 @@
 import { MinervaError, QanError } from './errors.js';
-import type { Listener, StreamEvents } from './events.js';
+import type { Listener, StreamEvents, StreamListeners } from './events.js';
 import { toJson } from './hello.js';
 import { type Message } from './message.js';
 import { type MinervaOptions, type ServiceUrl } from './options.js';
 import { Qan } from './lazy_qan.js';
 import type { QanHandler } from './qan.js';
+import type { DurableStream } from './stream_api.js';
 import type { Counters, End, Kind, Problem, State } from './stream/types.js';
 export { MinervaError, Qan, QanError, toJson };
 export type { Counters, End, Kind, Message, MinervaOptions, Problem, QanHandler, State, StreamEvents };
 export type { ServiceUrl } from './options.js';
+export type { DurableStream } from './stream_api.js';
 export type { TransportChange } from './events.js';
 export type { Rejoin, Unsent } from './session/host.js';
 /** Unacknowledged bytes above which `MinervaStream.ready` is pending. */
@@ -20,10 +22,8 @@ export type Sendable = string | ArrayBuffer | ArrayBufferView;
 type Handler<K extends keyof StreamEvents> = Listener<K> | null;
 /** Typed listeners; see `StreamEvents`. */
 export interface MinervaStream {
-    addEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void;
-    addEventListener(...event: Parameters<EventTarget['addEventListener']>): void;
-    removeEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: EventListenerOptions | boolean): void;
-    removeEventListener(...event: Parameters<EventTarget['removeEventListener']>): void;
+    addEventListener: StreamListeners['addEventListener'];
+    removeEventListener: StreamListeners['removeEventListener'];
 }
 /**
  * Reliable, ordered, two-way stream of messages between this page and an application service.
@@ -34,7 +34,7 @@ export interface MinervaStream {
  *
  * Each message arrives exactly once and in order, on any transport. `StreamEvents` lists the events.
  */
-export declare class MinervaStream extends EventTarget {
+export declare class MinervaStream extends EventTarget implements DurableStream {
     #private;
     /** Id of the stream. The id is a secret: its holder can read and write the stream. */
     id: string;

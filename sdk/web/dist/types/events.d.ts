@@ -36,3 +36,10 @@ export interface StreamEvents {
 }
 /** Listener of one event type. */
 export type Listener<K extends keyof StreamEvents> = (event: MessageEvent<StreamEvents[K]>) => void;
+/** Typed listeners of all event types. */
+export interface StreamListeners {
+    addEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: AddEventListenerOptions | boolean): void;
+    addEventListener(...event: Parameters<EventTarget['addEventListener']>): void;
+    removeEventListener<K extends keyof StreamEvents>(type: K, listener: Listener<K>, options?: EventListenerOptions | boolean): void;
+    removeEventListener(...event: Parameters<EventTarget['removeEventListener']>): void;
+}

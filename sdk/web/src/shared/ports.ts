@@ -4,10 +4,11 @@
  */
 import type { State } from '../client.js';
 
-/** Request of a tab: a message, a reset, a ping, the unload, or the answer to the notice `alone` without a number. */
+/** Request of a tab: a message, a reset, an end behind all messages, a ping, the unload, or the answer to `alone` without a number. */
 export type TabRequest =
   | { readonly of: number; readonly text: string }
   | { readonly reset: string }
+  | { readonly close: string }
   | 'ping'
   | 'bye'
   | 'shared';
@@ -17,12 +18,18 @@ export const EVENTS = ['message', 'state', 'transport', 'problem', 'end'] as con
 
 /** Notice of the worker. */
 export type WorkerNotice =
-  /** The first notice: id and state of the stream. */
-  | { readonly type: 'hello'; readonly id: string; readonly state: State }
+  /** The first notice: id and state of the stream, and the number of the tab in the life of the worker. */
+  | { readonly type: 'hello'; readonly id: string; readonly state: State; readonly seat: number }
   /** The stream cannot be opened in the worker. */
   | { readonly type: 'failed' }
-  /** An event of the stream. */
-  | { readonly type: (typeof EVENTS)[number]; readonly data: unknown; readonly state: State }
+  /** An event of the stream; messages have their number. `answers`: whether this tab answers a question. */
+  | {
+      readonly type: (typeof EVENTS)[number];
+      readonly data: unknown;
+      readonly state: State;
+      readonly lastEventId?: string;
+      readonly answers?: boolean;
+    }
   /** The stream has numbered a message. */
   | { readonly type: 'queued'; readonly of: number; readonly at: number }
   /** The result of a send: null, or the reason for the rejection. */

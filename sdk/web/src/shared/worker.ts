@@ -1,6 +1,6 @@
 /**
  * Owns a stream shared by all tabs of an origin: opens the stream, executes the requests of the tabs and passes events to
- * all of them. Runs in a SharedWorker whose name holds the URL and the options of the stream. Called by `shared.ts`.
+ * all of them. Runs in a SharedWorker whose name holds the URL and the options of the stream. Called by `shared_worker.ts`.
  */
 import type { MinervaOptions, MinervaStream } from '../client.js';
 import { EVENTS, type TabRequest, type WorkerNotice } from './ports.js';
@@ -44,6 +44,7 @@ interface Shared {
 export function serveSharedStream(scope: { name: string; onconnect: unknown }): void {
   const { url, options } = JSON.parse(scope.name) as { url: string; options: MinervaOptions };
   const present: Shared['present'] = new Map();
+  let seats = 0;
   let current: Shared | null = null;
   scope.onconnect = ({ ports: [tab] }: { ports: [MessagePort] }) => {
     if (present.size === 0) dispatchPageEvent('pageshow');
@@ -55,7 +56,7 @@ export function serveSharedStream(scope: { name: string; onconnect: unknown }): 
     }
     const own = current;
     present.set(tab, performance.now());
-    connect(own, tab);
+    connect(own, tab, seats++);
     tab.onmessage = ({ data }: MessageEvent<TabRequest>) => {
       const now = performance.now();
       // A tab that has left may send messages of its unload.
@@ -77,8 +78,8 @@ export function serveSharedStream(scope: { name: string; onconnect: unknown }): 
       }
       if (own.held && own.former !== tab) own.held.push([tab, data]);
       else execute(own, tab, data);
-      // The confirmation of a reset takes time; tabs that connect meanwhile open another stream.
-      if ('reset' in data && current === own) current = null;
+      // The confirmation of the end takes time; tabs that connect meanwhile open another stream.
+      if (!('of' in data) && current === own) current = null;
     };
   };
 }
@@ -88,17 +89,19 @@ function open(url: string, options: MinervaOptions, present: Shared['present']):
   const stream = new Minerva.MinervaStream(url, options);
   const tabs = new Set<MessagePort>();
   for (const type of EVENTS) {
-    stream.addEventListener(type, ({ data }: MessageEvent) => {
-      for (const tab of tabs) post(tab, { type, data, state: stream.state });
+    stream.addEventListener(type, ({ data, lastEventId }: MessageEvent) => {
+      // One tab answers the questions of the application: the first that is neither crashed nor frozen.
+      const [first] = [...tabs].filter((tab) => present.has(tab));
+      for (const tab of tabs) post(tab, { type, data, state: stream.state, lastEventId, answers: tab === first });
     });
   }
   return { stream, tabs, present, alone: null, former: null, held: null, unloading: 0, holds: 0 };
 }
 
-function connect(shared: Shared, tab: MessagePort): void {
+function connect(shared: Shared, tab: MessagePort, seat: number): void {
   const { id, state, transport: kind, problem } = shared.stream;
   shared.tabs.add(tab);
-  post(tab, { type: 'hello', id, state });
+  post(tab, { type: 'hello', id, state, seat });
   post(tab, { type: 'transport', data: { kind, why: 'shared' }, state });
   post(tab, { type: 'state', data: state, state });
   if (problem) post(tab, { type: 'problem', data: problem, state });
@@ -159,10 +162,11 @@ function dispatchPageEvent(type: 'pagehide' | 'pageshow'): void {
   dispatchEvent(Object.assign(new Event(type), { persisted: true }));
 }
 
-/** Executes a message or a reset of a tab. */
+/** Executes a message or an end of a tab. */
 function execute(shared: Shared, tab: MessagePort, request: Call): void {
   const { stream } = shared;
   if ('reset' in request) return stream.reset(request.reset);
+  if ('close' in request) return void stream.close(request.close);
   const { of, text } = request;
   const at = stream.counters.sent;
   const done = (problem: string | null): void => post(tab, { type: 'sent', of, problem });

@@ -3,32 +3,37 @@
  * (`of`); the worker numbers the messages of the stream (`at`).
  */
 import type { State } from '../client.js';
-/** Request of a tab: a message, a reset, a ping, the unload, or the answer to the notice `alone` without a number. */
+/** Request of a tab: a message, a reset, an end behind all messages, a ping, the unload, or the answer to `alone` without a number. */
 export type TabRequest = {
     readonly of: number;
     readonly text: string;
 } | {
     readonly reset: string;
+} | {
+    readonly close: string;
 } | 'ping' | 'bye' | 'shared';
 /** Events that every tab receives. */
 export declare const EVENTS: readonly ['message', 'state', 'transport', 'problem', 'end'];
 /** Notice of the worker. */
 export type WorkerNotice = 
-/** The first notice: id and state of the stream. */
+/** The first notice: id and state of the stream, and the number of the tab in the life of the worker. */
 {
     readonly type: 'hello';
     readonly id: string;
     readonly state: State;
+    readonly seat: number;
 }
 /** The stream cannot be opened in the worker. */
  | {
     readonly type: 'failed';
 }
-/** An event of the stream. */
+/** An event of the stream; messages have their number. `answers`: whether this tab answers a question. */
  | {
     readonly type: (typeof EVENTS)[number];
     readonly data: unknown;
     readonly state: State;
+    readonly lastEventId?: string;
+    readonly answers?: boolean;
 }
 /** The stream has numbered a message. */
  | {
