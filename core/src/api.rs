@@ -1,13 +1,14 @@
-//! The API port: routes requests to the application API, health checks and reflection.
+//! The API port: identifies callers and routes requests to the application API, health checks and reflection.
 //!
-//! The latter two serve `grpcurl` and load balancers. tonic's own router would add a web framework.
+//! The latter two serve load balancers and `grpcurl`. tonic's own router would add a web framework.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
 use minerva_proto::app::DESCRIPTORS;
 use minerva_proto::app::app_service_server::{AppServiceServer, SERVICE_NAME};
 use minerva_proto::app::stream_service_server::{self, StreamServiceServer};
@@ -18,6 +19,7 @@ use tonic_health::server::HealthReporter;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
+use crate::access::{Access, AccessError, Caller, Right};
 use crate::app::AppServer;
 use crate::config::MAX_GRPC_MESSAGE;
 use crate::stream_service::StreamServer;
@@ -28,6 +30,7 @@ type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 #[derive(Clone)]
 pub(crate) struct Api {
     services: Arc<HashMap<&'static str, BoxedService>>,
+    access: Access,
 }
 
 impl Api {
@@ -35,6 +38,7 @@ impl Api {
     pub(crate) async fn new(
         app: AppServer,
         streams: StreamServer,
+        access: Access,
     ) -> Result<(Self, HealthReporter), Status> {
         let app = AppServiceServer::new(app)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
@@ -53,13 +57,26 @@ impl Api {
                 .with_service_name(stream_service_server::SERVICE_NAME)
         };
         let internal = |error: tonic_reflection::server::Error| Status::internal(error.to_string());
-        let mut api = Self { services: Arc::default() };
+        let mut api = Self { services: Arc::default(), access };
         api.add(app);
         api.add(streams);
         api.add(health);
         api.add(reflection().build_v1().map_err(internal)?);
         api.add(reflection().build_v1alpha().map_err(internal)?);
         Ok((api, reporter))
+    }
+
+    /// Identifies the caller, and checks the call as far as the path shows the necessary right. The handlers check the
+    /// service.
+    fn identify(&self, request: &Request<Body>) -> Result<Caller, AccessError> {
+        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let caller = self.access.caller(authorization, request.extensions())?;
+        match needs(request.uri().path()) {
+            Needs::Nothing => {}
+            Needs::Credential => self.access.check_any(&caller)?,
+            Needs::Right(right) => self.access.check(&caller, right, None)?,
+        }
+        Ok(caller)
     }
 
     fn add<S>(&mut self, service: S)
@@ -74,6 +91,31 @@ impl Api {
     }
 }
 
+/// The necessary permission of a call.
+#[derive(Debug, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Credential,
+    Right(Right),
+}
+
+fn needs(path: &str) -> Needs {
+    let mut parts = path.split('/').skip(1);
+    let (service, method) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if service == SERVICE_NAME {
+        return Needs::Right(Right::Serve);
+    }
+    if service == stream_service_server::SERVICE_NAME {
+        return Needs::Right(match method {
+            "Send" | "SendMany" | "SendToGroup" | "Join" | "Leave" => Right::Send,
+            "Get" | "List" => Right::Read,
+            _ => Right::Reset,
+        });
+    }
+    // Load balancers check the health without a token.
+    if service == "grpc.health.v1.Health" { Needs::Nothing } else { Needs::Credential }
+}
+
 impl Service<Request<Body>> for Api {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -84,13 +126,47 @@ impl Service<Request<Body>> for Api {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut request = request;
+        let caller = match self.identify(&request) {
+            Ok(caller) => caller,
+            Err(error) => return Box::pin(async { Ok(Status::from(error).into_http()) }),
+        };
         // The path is /package.Service/Method.
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         match self.services.get(name).cloned() {
-            Some(service) => Box::pin(service.oneshot(request)),
+            Some(service) => {
+                request.extensions_mut().insert(caller);
+                Box::pin(service.oneshot(request))
+            }
             None => Box::pin(async {
                 Ok(Status::new(Code::Unimplemented, "no such service").into_http())
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_needs_a_right() {
+        for (path, needed) in [
+            ("/minerva.app.v1.AppService/Serve", Needs::Right(Right::Serve)),
+            ("/minerva.app.v1.StreamService/Send", Needs::Right(Right::Send)),
+            ("/minerva.app.v1.StreamService/SendMany", Needs::Right(Right::Send)),
+            ("/minerva.app.v1.StreamService/SendToGroup", Needs::Right(Right::Send)),
+            ("/minerva.app.v1.StreamService/Join", Needs::Right(Right::Send)),
+            ("/minerva.app.v1.StreamService/Leave", Needs::Right(Right::Send)),
+            ("/minerva.app.v1.StreamService/Get", Needs::Right(Right::Read)),
+            ("/minerva.app.v1.StreamService/List", Needs::Right(Right::Read)),
+            ("/minerva.app.v1.StreamService/Reset", Needs::Right(Right::Reset)),
+            ("/minerva.app.v1.StreamService/OfALaterRelease", Needs::Right(Right::Reset)),
+            ("/grpc.health.v1.Health/Check", Needs::Nothing),
+            ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Needs::Credential),
+            ("", Needs::Credential),
+        ] {
+            assert_eq!(needs(path), needed, "{path}");
         }
     }
 }

@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::decode::{Registration, registration};
 use self::instance_registry::InstanceRegistry;
+use crate::access::{Access, Caller, Right};
 use crate::clock;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -41,6 +42,7 @@ pub(crate) struct AppServer {
     partitions: PartitionTable,
     instances: Arc<InstanceRegistry>,
     limits: Registered,
+    access: Access,
     metrics: Metrics,
     stopping: StopToken,
     /// Id of the next session.
@@ -52,13 +54,14 @@ impl AppServer {
         partitions: PartitionTable,
         core_id: &str,
         limits: &Limits,
+        access: Access,
         metrics: Metrics,
         stopping: StopToken,
     ) -> Self {
         let instances = Arc::new(InstanceRegistry::new(partitions.clone()));
         let limits = encode::registered(limits, core_id);
         let next_session = AtomicU64::new(1);
-        Self { partitions, instances, limits, metrics, stopping, next_session }
+        Self { partitions, instances, limits, access, metrics, stopping, next_session }
     }
 }
 
@@ -76,6 +79,8 @@ impl AppService for AppServer {
             partitions: self.partitions.clone(),
             instances: Arc::clone(&self.instances),
             limits: self.limits.clone(),
+            access: self.access.clone(),
+            caller: Caller::of(request.extensions()),
             metrics: self.metrics.clone(),
         };
         tokio::spawn(call.run(request.into_inner(), control, self.stopping.clone()));
@@ -89,6 +94,8 @@ struct ServeCall {
     partitions: PartitionTable,
     instances: Arc<InstanceRegistry>,
     limits: Registered,
+    access: Access,
+    caller: Caller,
     metrics: Metrics,
 }
 
@@ -100,7 +107,12 @@ impl ServeCall {
         stopping: StopToken,
     ) {
         let OutgoingControl { greeting, outputs, end } = control;
-        let result = match register(&mut incoming).await {
+        let registered = register(&mut incoming).await.and_then(|registered| {
+            let service = &registered.0.service;
+            self.access.check(&self.caller, Right::Serve, Some(service))?;
+            Ok(registered)
+        });
+        let result = match registered {
             Ok((registration, rest)) => {
                 let event = Some(event::Event::Registered(self.limits.clone()));
                 let registered = ServeResponse { events: vec![Event { event }] };
@@ -152,6 +164,7 @@ impl ServeCall {
                 let error = Status::aborted("another call registered the same instance_id");
                 (SessionEnd::Died, Err(error))
             }
+            error = self.access.revoked(&self.caller) => (SessionEnd::Died, Err(error.into())),
             () = stopping.stopped() => {
                 (SessionEnd::Left, Err(Status::unavailable("the core is stopping")))
             }

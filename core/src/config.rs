@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use minerva_runtime::{address, positive_duration, usable_memory};
 
+use crate::access::AccessConfig;
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;
 use crate::store::MAX_PARTITIONS;
@@ -45,6 +46,10 @@ pub struct Config {
     #[arg(skip = 2u32)]
     pub max_version: u32,
 
+    /// Access to the ports for edges and application services.
+    #[command(flatten)]
+    pub access: AccessConfig,
+
     /// Limits of streams.
     #[command(flatten)]
     pub limits: Limits,
@@ -70,6 +75,7 @@ impl Default for Config {
             partitions: 64,
             memory_budget: None,
             max_version: 2,
+            access: AccessConfig::default(),
             limits: Limits::default(),
             partition: PartitionOptions::default(),
         }

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,18 +23,20 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
+use crate::access::{Access, Origin, TokenCommandError, TokenSource, tcp_origin};
 use crate::api::Api;
 use crate::app::AppServer;
 use crate::clock;
 use crate::config::{Config, MAX_GRPC_MESSAGE};
 use crate::inspect::StoreCommandError;
+use crate::limits::Limits;
 use crate::link::LinkServer;
 use crate::memory_budget::{MemoryBudget, watch_store};
 use crate::metrics::Metrics;
 use crate::ownership::{self, CoreContext, Ownership, ServiceState};
 use crate::partition::PartitionTable;
 use crate::server;
-use crate::stop::StopSource;
+use crate::stop::{StopSource, StopToken};
 use crate::store::metered::MeteredStore;
 use crate::store::{PartitionLayout, Store, StoreError};
 use crate::stream_service::StreamServer;
@@ -58,6 +61,7 @@ pub struct Core {
     max_version: u32,
     /// The error that ended the ownership task.
     failure: watch::Receiver<Option<StoreError>>,
+    access: Access,
     api: Api,
     health: HealthReporter,
     metrics: Metrics,
@@ -95,7 +99,9 @@ pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
             None => error.downcast_ref::<StoreError>(),
         },
     };
-    error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
+    let is_token_option =
+        error.downcast_ref::<TokenCommandError>().is_some_and(TokenCommandError::is_config);
+    is_token_option || error.is::<ConfigError>() || matches!(store, Some(StoreError::Config(_)))
 }
 
 impl Core {
@@ -129,6 +135,7 @@ impl Core {
         let id: Arc<str> = unique_name().into();
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let layout = layout(&*store, config.partitions, report).await?;
+        let tokens = load_tokens(&store, config.access.token_file.as_ref()).await?;
         let partitions = PartitionTable::new(layout.count, PartitionHash::new(layout.hash_key));
         let memory =
             Arc::new(MemoryBudget::new(config.memory_limit(), Arc::clone(&metrics.counters)));
@@ -154,18 +161,14 @@ impl Core {
         });
         let (report_failure, failure) = watch::channel(None);
         ownership.spawn(async move {
-            if let Err(error) = running.await {
-                report_failure.send_replace(Some(error));
-            }
+            let _ = running.await.map_err(|error| report_failure.send_replace(Some(error)));
         });
         startup.wait().await?;
         let stop = StopSource::new();
-        let app =
-            AppServer::new(partitions.clone(), &id, &config.limits, metrics.clone(), stop.token());
-        let streams = StreamServer::new(partitions.clone());
-        let (api, health) = Api::new(app, streams)
-            .await
-            .map_err(|status| StartError::Api(status.message().to_owned()))?;
+        let access = Access::new(&config.access, tokens.subscribe(), metrics.clone());
+        watches.spawn(tokens.watch());
+        let of_calls = (access.clone(), metrics.clone(), stop.token());
+        let (api, health) = new_api(&partitions, &id, &config.limits, of_calls).await?;
         let servers = JoinSet::new();
         Ok(Self {
             id,
@@ -175,6 +178,7 @@ impl Core {
             app_timeout: config.app_timeout,
             max_version: config.max_version,
             failure,
+            access,
             api,
             health,
             metrics,
@@ -225,17 +229,29 @@ impl Core {
 
     /// Serves edges that connect over TCP.
     pub fn serve_link_tcp(&mut self, listener: TcpListener) {
-        self.serve_link(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        self.serve_link_from(incoming, tcp_origin);
     }
 
-    /// Serves edges over any byte streams, for example pipes within the process.
+    /// Serves edges over byte streams within the process, such as pipes. These edges need no token.
     pub fn serve_link<IO>(&mut self, incoming: impl Stream<Item = io::Result<IO>> + Send + 'static)
     where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.serve_link_from(incoming, |_| Origin::InProcess);
+    }
+
+    fn serve_link_from<IO>(
+        &mut self,
+        incoming: impl Stream<Item = io::Result<IO>> + Send + 'static,
+        origin: fn(&IO) -> Origin,
+    ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let server = LinkServer::new(
             self.partitions.clone(),
             Arc::clone(&self.id),
+            self.access.clone(),
             self.metrics.clone(),
             self.stop.token(),
             self.max_version,
@@ -244,14 +260,14 @@ impl Core {
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
             .max_encoding_message_size(MAX_GRPC_MESSAGE);
         let stop = self.stop.token();
-        self.servers.spawn(server::serve(service, incoming, server::EDGE_TIMEOUT, stop));
+        self.servers.spawn(server::serve(service, incoming, origin, server::EDGE_TIMEOUT, stop));
     }
 
     /// Serves application services.
     pub fn serve_api(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (stop, timeout) = (self.stop.token(), self.app_timeout);
-        self.servers.spawn(server::serve(self.api.clone(), incoming, timeout, stop));
+        self.servers.spawn(server::serve(self.api.clone(), incoming, tcp_origin, timeout, stop));
     }
 
     /// Stops gracefully: partitions finish their turns in flight, write a checkpoint and are released; then calls end.
@@ -291,6 +307,33 @@ async fn layout(
             }
         }
         sleep(STORE_PAUSE).await;
+    }
+}
+
+/// The servers of the API port.
+async fn new_api(
+    partitions: &PartitionTable,
+    core_id: &str,
+    limits: &Limits,
+    (access, metrics, stopping): (Access, Metrics, StopToken),
+) -> Result<(Api, HealthReporter), StartError> {
+    let app =
+        AppServer::new(partitions.clone(), core_id, limits, access.clone(), metrics, stopping);
+    let streams = StreamServer::new(partitions.clone(), access.clone());
+    let created = Api::new(app, streams, access).await;
+    created.map_err(|status| StartError::Api(status.message().to_owned()))
+}
+
+/// The tokens of the store and of the file. The store may fail once more after its first response.
+async fn load_tokens(
+    store: &Arc<dyn Store>,
+    file: Option<&PathBuf>,
+) -> Result<TokenSource, StoreError> {
+    loop {
+        match TokenSource::load(Arc::clone(store), file.cloned()).await {
+            Err(StoreError::Unavailable(_)) => sleep(STORE_PAUSE).await,
+            loaded => return loaded,
+        }
     }
 }
 

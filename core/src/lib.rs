@@ -5,6 +5,7 @@
 //! to edges over the link, to app instances over `app`. [`Core`] assembles these parts; `minerva-core` and the
 //! standalone program run a core.
 
+pub mod access;
 mod api;
 mod app;
 mod clock;

@@ -22,6 +22,7 @@ use minerva_proto::{ClientProtocol, Feature};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::access::{Access, Right};
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
 use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
@@ -36,6 +37,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct LinkServer {
     partitions: PartitionTable,
     core_id: Arc<str>,
+    access: Access,
     metrics: Metrics,
     stopping: StopToken,
     refused_edges: RefusedEdges,
@@ -49,12 +51,13 @@ impl LinkServer {
     pub(crate) fn new(
         partitions: PartitionTable,
         core_id: Arc<str>,
+        access: Access,
         metrics: Metrics,
         stopping: StopToken,
         wire_version: u32,
     ) -> Self {
         let (refused_edges, next) = (RefusedEdges::default(), AtomicU64::new(1));
-        Self { partitions, core_id, metrics, stopping, refused_edges, wire_version, next }
+        Self { partitions, core_id, access, metrics, stopping, refused_edges, wire_version, next }
     }
 }
 
@@ -66,6 +69,10 @@ impl LinkService for LinkServer {
         &self,
         request: Request<Streaming<RelayRequest>>,
     ) -> Result<Response<Self::RelayStream>, Status> {
+        let authorization = request.metadata().get("authorization").map(|value| value.as_bytes());
+        let caller = self.access.caller(authorization, request.extensions())?;
+        self.access.check(&caller, Right::Edge, None)?;
+        let access = self.access.clone();
         let (control, outgoing) = Outgoing::new();
         let id = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
         let OutgoingControl { greeting, outputs, end } = control;
@@ -90,7 +97,10 @@ impl LinkService for LinkServer {
                 // Fails if the edge has hung up.
                 let _ = greeting.send((hello, ()));
             };
-            let _ = end.send(link.run(request.into_inner(), answer, stopping).await);
+            let _ = end.send(tokio::select! {
+                result = link.run(request.into_inner(), answer, stopping) => result,
+                error = access.revoked(&caller) => Err(error.into()),
+            });
         });
         Ok(Response::new(outgoing))
     }

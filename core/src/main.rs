@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use minerva_core::access::{self, TokenCommand};
 use minerva_core::inspect::{self, StoreCommand};
 use minerva_core::store::{self, StoreError, StorePassword, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
@@ -73,6 +74,9 @@ enum Task {
     /// Inspect and repair the store, with or without running cores.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Create, list and revoke API tokens, with or without running cores.
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 fn main() -> ExitCode {
@@ -90,8 +94,15 @@ async fn run(options: Options) -> anyhow::Result<()> {
         Some(Task::Store(command)) => {
             return Ok(inspect::run(&command, &store_url, |text| print!("{text}")).await?);
         }
+        Some(Task::Token(command)) => {
+            let (print, note) = (|text: &str| print!("{text}"), |text: &str| eprint!("{text}"));
+            return Ok(access::run(&command, &store_url, print, note).await?);
+        }
         None => {}
     }
+    let access = &options.core.access;
+    access.check_listener("--link", options.link, false)?;
+    access.check_listener("--api", options.core.api, false)?;
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let readiness = Readiness::starting();

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub(crate) link_frames_in: Counter,
     /// Frames of edges that break the contract; the reason is the offending field.
     pub(crate) link_frames_refused: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Calls without the necessary token or certificate.
+    pub(crate) calls_refused: Family<[(&'static str, &'static str); 1], Counter>,
     /// Frames, commands and enum values of later releases, received and skipped.
     pub(crate) unknown_received: Family<[(&'static str, &'static str); 1], Counter>,
     /// Currently registered app instances.
@@ -67,6 +69,7 @@ impl Metrics {
             links: Gauge::default(),
             link_frames_in: Counter::default(),
             link_frames_refused: Family::default(),
+            calls_refused: Family::default(),
             unknown_received: Family::default(),
             instances: Gauge::default(),
             app_commands: Counter::default(),
@@ -110,6 +113,7 @@ impl Metrics {
             links,
             link_frames_in,
             link_frames_refused,
+            calls_refused,
             unknown_received,
             instances,
             app_commands,
@@ -129,6 +133,8 @@ impl Metrics {
         into.register("link_frames_in", "Frames received from edges", link_frames_in);
         let refused = "Frames of edges that break the contract, by reason";
         into.register("link_frames_refused", refused, link_frames_refused);
+        let refused = "Calls without the necessary token or certificate, by reason";
+        into.register("calls_refused", refused, calls_refused);
         let unknown = "Unknown frames, commands and enum values, by direction";
         for direction in [EDGE_TO_CORE, APP_TO_CORE] {
             // Exported from the start, as 0.
@@ -185,6 +191,7 @@ mod tests {
         "links",
         "link_frames_in",
         "link_frames_refused",
+        "calls_refused",
         "unknown_received",
         "app_instances",
         "app_commands",
@@ -226,6 +233,7 @@ mod tests {
         metrics.counters.ended[3].store(2, Ordering::Relaxed);
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
         metrics.link_frames_refused.get_or_create(&[("reason", "batch")]).inc();
+        metrics.calls_refused.get_or_create(&[("reason", "TOKEN_MISSING")]).inc();
         metrics.count_unknown_from_edge(2);
         metrics.links.inc();
         let begin = clock::now() - std::time::Duration::from_secs(3600);
@@ -238,6 +246,7 @@ mod tests {
         for line in [
             "minerva_core_links 1",
             "minerva_core_link_frames_refused_total{reason=\"batch\"} 1",
+            "minerva_core_calls_refused_total{reason=\"TOKEN_MISSING\"} 1",
             "minerva_core_unknown_received_total{direction=\"edge_to_core\"} 2",
             "minerva_core_unknown_received_total{direction=\"app_to_core\"} 0",
             "minerva_core_streams 3",

@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use crate::access::Origin;
 use crate::clock;
 use crate::stop::StopToken;
 
@@ -37,11 +38,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the core stops or `incoming` ends, then accepts no new calls and waits for the open ones.
 ///
-/// A peer whose process hangs is detected within `peer_timeout`. A peer that answers pings is alive, even if it reads
+/// `origin` of a connection is an extension of each request. A peer whose process hangs is detected within `peer_timeout`. A peer that answers pings is alive, even if it reads
 /// no responses.
 pub(crate) async fn serve<S, IO>(
     service: S,
     incoming: impl Stream<Item = io::Result<IO>>,
+    origin: impl Fn(&IO) -> Origin,
     peer_timeout: Duration,
     mut stopping: StopToken,
 ) where
@@ -51,22 +53,25 @@ pub(crate) async fn serve<S, IO>(
     S::Future: Send + 'static,
 {
     let http = http(peer_timeout);
-    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
-    let service = TowerToHyperService::new(service);
     let connections = GracefulShutdown::new();
     let (watcher, http) = (&connections, &http);
     let accept_all = async move {
         let mut incoming = pin!(incoming);
         while let Some(accepted) = incoming.next().await {
-            let io = match accepted {
-                Ok(io) => TokioIo::new(io),
+            let (origin, io) = match accepted {
+                Ok(io) => (origin(&io), TokioIo::new(io)),
                 Err(error) => {
                     warn_accept(&error);
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let connection = watcher.watch(http.serve_connection(io, service.clone()));
+            let service = service.clone().map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(origin);
+                request.map(Body::new)
+            });
+            let service = TowerToHyperService::new(service);
+            let connection = watcher.watch(http.serve_connection(io, service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "connection failed");
@@ -126,7 +131,7 @@ mod tests {
         let incoming = stream::iter([Err(failure), Ok(server)]).chain(stream::once(pending()));
         let service = service_fn(|_| ready(Ok(Response::new(Body::empty()))));
         let stop = StopSource::new();
-        let serving = tokio::spawn(serve(service, incoming, EDGE_TIMEOUT, stop.token()));
+        let serving = tokio::spawn(serve(service, incoming, local, EDGE_TIMEOUT, stop.token()));
         let mut client = Some(TokioIo::new(client));
         let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
         let mut channel =
@@ -135,6 +140,10 @@ mod tests {
         assert_eq!(call.await.unwrap().status(), 200);
         stop.stop();
         serving.await.unwrap();
+    }
+
+    fn local(_: &tokio::io::DuplexStream) -> Origin {
+        Origin::InProcess
     }
 
     /// Serves `server` with a response without end.
@@ -147,7 +156,7 @@ mod tests {
             ready(Ok(Response::new(Body::new(StreamBody::new(data)))))
         });
         tokio::spawn(async move {
-            serve(service, incoming, PEER_TIMEOUT, StopSource::new().token()).await;
+            serve(service, incoming, local, PEER_TIMEOUT, StopSource::new().token()).await;
         });
     }
 

@@ -51,6 +51,7 @@ mod version;
 
 pub use data::{
     Claim, Claimed, ExpectedState, OwnerView, RecordedSizes, StoreFill, StoredPartition,
+    StoredTokens,
 };
 pub use doctor::doctor;
 pub use error::StoreError;
@@ -82,6 +83,12 @@ pub const FIRST_LEASE: Duration = Duration::from_secs(10);
 
 /// Number of claims that a store keeps per partition.
 pub const CLAIMS_KEPT: usize = 32;
+
+/// The greatest number of API tokens, so that every core can hold all of them.
+pub const MAX_TOKENS: usize = 1000;
+
+/// Longest id of a token and longest record, in bytes.
+const MAX_TOKEN: (usize, usize) = (64, 4096);
 
 /// Fencing token of an owner. Each claim of a partition creates a greater one; the first claim creates 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -284,6 +291,14 @@ pub trait Store: Send + Sync + 'static {
         ready(Ok(None)).boxed()
     }
 
+    /// The API tokens, if their version is not `known`; the default is a store without tokens.
+    ///
+    /// # Errors
+    /// Only the errors of every call.
+    fn tokens(&self, _known: u64) -> BoxFuture<'static, Result<Option<StoredTokens>, StoreError>> {
+        ready(Ok(None)).boxed()
+    }
+
     /// Removes stream blobs whose stored number is damaged, see [`Claimed::unreadable`].
     ///
     /// The effect of the default is none, for stores that keep numbers in no damageable form.
@@ -332,6 +347,48 @@ pub trait OperatorStore: Store {
     /// # Errors
     /// [`StoreError::Held`] while an owner has an unexpired lease.
     fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Adds or replaces an API token, or removes the token with `None`; returns whether there was such a token. The same
+    /// step changes the version of the tokens. A repeated call is harmless.
+    ///
+    /// The default is a store without tokens.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] if the store has [`MAX_TOKENS`] other tokens, or id or record are too long.
+    fn set_token(
+        &self,
+        _id: &str,
+        _record: Option<Bytes>,
+    ) -> BoxFuture<'static, Result<bool, StoreError>> {
+        ready(Err(StoreError::Config("this store keeps no tokens".to_owned()))).boxed()
+    }
+}
+
+/// Checks the lengths of an API token.
+fn check_token(id: &str, record: Option<&Bytes>) -> Result<(), StoreError> {
+    let (max_id, max_record) = MAX_TOKEN;
+    if (1..=max_id).contains(&id.len())
+        && record.is_none_or(|r| (1..=max_record).contains(&r.len()))
+    {
+        return Ok(());
+    }
+    let text =
+        format!("a token has an id of 1 to {max_id} and a record of 1 to {max_record} bytes");
+    Err(StoreError::Config(text))
+}
+
+fn too_many_tokens() -> StoreError {
+    let text = format!("the store has {MAX_TOKENS} tokens: revoke tokens that are not used");
+    StoreError::Config(text)
+}
+
+/// A new version of the tokens, different from all earlier ones and from 0.
+///
+/// A counter would repeat after a rollback of the store, and cores would miss a change.
+fn random_version() -> Result<u64, StoreError> {
+    let key = layout::random_key()?;
+    let (high, _) = key.split_at(size_of::<u64>());
+    Ok(high.iter().fold(0, |version, byte| version << 8 | u64::from(*byte)) | 1)
 }
 
 /// Checks the total size of a call against [`MAX_BLOB`].

@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status};
 
 use self::decode::Target;
 use self::error::StreamCallError;
+use crate::access::{Access, AccessError, Caller, Right, Scope};
 use crate::partition::{Mail, PartitionTable, StreamCall, StreamRequest, StreamSelector};
 use crate::stream::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
 
@@ -30,6 +31,7 @@ use crate::stream::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamRe
 #[derive(Clone)]
 pub(crate) struct StreamServer {
     partitions: PartitionTable,
+    access: Access,
     /// Number of the next stream call.
     next_call: Arc<AtomicU64>,
 }
@@ -50,8 +52,21 @@ struct Page {
 }
 
 impl StreamServer {
-    pub(crate) fn new(partitions: PartitionTable) -> Self {
-        Self { partitions, next_call: Arc::default() }
+    pub(crate) fn new(partitions: PartitionTable, access: Access) -> Self {
+        Self { partitions, access, next_call: Arc::default() }
+    }
+
+    /// Checks a call for a service, or for streams by number; returns the services whose streams the call may select.
+    fn permit(
+        &self,
+        caller: &Caller,
+        right: Right,
+        service: Option<&str>,
+    ) -> Result<Scope, AccessError> {
+        match service {
+            Some(service) => self.access.check(caller, right, Some(service)).map(|()| Scope::All),
+            None => self.access.scope(caller, right),
+        }
     }
 
     /// Sends a request to one partition and waits for the reply.
@@ -89,6 +104,7 @@ impl StreamServer {
     async fn request_for(
         &self,
         target: Target,
+        scope: &Scope,
         request: impl FnOnce(StreamSelector) -> StreamRequest,
     ) -> Result<Replies, StreamCallError> {
         let partition = match &target {
@@ -98,7 +114,7 @@ impl StreamServer {
             Target::Id(_, id) => Some(self.partitions.of_id(id)),
             Target::Label(..) => None,
         };
-        let request = request(target.into());
+        let request = request(target.select(scope));
         let Some(partition) = partition else { return self.request_all(&request).await };
         let reply = self.request(partition, request).await?;
         if reply.is_empty() {
@@ -114,10 +130,11 @@ impl StreamServer {
     async fn push_to_many(
         &self,
         send: decode::SendMany,
+        scope: &Scope,
     ) -> Result<Vec<SendResult>, StreamCallError> {
         let decode::SendMany { by_partition, messages, key } = send;
         let requests = by_partition.into_iter().map(|(partition, numbers)| {
-            let to = StreamSelector::Numbers(numbers.clone());
+            let to = decode::numbers(numbers.clone(), scope);
             let request = StreamRequest::Push { to, messages: messages.clone(), key: key.clone() };
             async move {
                 let reply = match partition {
@@ -163,9 +180,11 @@ impl StreamServer {
 #[tonic::async_trait]
 impl StreamService for StreamServer {
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
-        let decode::Send { target, messages, key } = decode::send(request.into_inner())?;
-        let Replies { replies, coverage } =
-            self.request_for(target, |to| StreamRequest::Push { to, messages, key }).await?;
+        let (caller, request) = identified(request);
+        let decode::Send { target, messages, key } = decode::send(request)?;
+        let scope = self.permit(&caller, Right::Send, target.service())?;
+        let push = |to| StreamRequest::Push { to, messages, key };
+        let Replies { replies, coverage } = self.request_for(target, &scope, push).await?;
         let outcomes = push_outcomes(replies);
         if let ([(_, only)], None) = (&outcomes[..], &coverage) {
             error::of_push(*only).map_or(Ok(()), Err)?;
@@ -178,27 +197,31 @@ impl StreamService for StreamServer {
         &self,
         request: Request<SendManyRequest>,
     ) -> Result<Response<SendManyResponse>, Status> {
-        let send = decode::send_many(request.into_inner(), &self.partitions)?;
-        Ok(Response::new(SendManyResponse { results: self.push_to_many(send).await? }))
+        let (caller, request) = identified(request);
+        let scope = self.permit(&caller, Right::Send, None)?;
+        let send = decode::send_many(request, &self.partitions)?;
+        Ok(Response::new(SendManyResponse { results: self.push_to_many(send, &scope).await? }))
     }
 
     async fn send_to_group(
         &self,
         request: Request<SendToGroupRequest>,
     ) -> Result<Response<SendToGroupResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = identified(request);
         let page = encode::full_page(request.page_size);
-        let request = decode::send_to_group(request)?;
+        let (service, request) = decode::send_to_group(request)?;
+        self.permit(&caller, Right::Send, Some(&service))?;
         let Replies { replies, coverage } = self.request_all(&request).await?;
         let response = encode::group_response(&push_outcomes(replies), page);
         Ok(Response::new(SendToGroupResponse { coverage, ..response }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
-        let JoinRequest { target, group } = request.into_inner();
+        let (caller, JoinRequest { target, group }) = identified(request);
         let (target, group) = (decode::target(target)?, decode::group(group)?);
-        let Replies { replies, coverage } =
-            self.request_for(target, |to| StreamRequest::Join(to, group)).await?;
+        let scope = self.permit(&caller, Right::Send, target.service())?;
+        let join = |to| StreamRequest::Join(to, group);
+        let Replies { replies, coverage } = self.request_for(target, &scope, join).await?;
         let outcomes: Vec<_> = replies.into_iter().flat_map(encode::join_outcomes).collect();
         if let ([(_, only)], None) = (&outcomes[..], &coverage) {
             error::of_join(*only).map_or(Ok(()), Err)?;
@@ -214,10 +237,11 @@ impl StreamService for StreamServer {
         &self,
         request: Request<LeaveRequest>,
     ) -> Result<Response<LeaveResponse>, Status> {
-        let LeaveRequest { target, group } = request.into_inner();
+        let (caller, LeaveRequest { target, group }) = identified(request);
         let (target, group) = (decode::target(target)?, decode::group(group)?);
-        let Replies { replies, coverage } =
-            self.request_for(target, |to| StreamRequest::Leave(to, group)).await?;
+        let scope = self.permit(&caller, Right::Send, target.service())?;
+        let leave = |to| StreamRequest::Leave(to, group);
+        let Replies { replies, coverage } = self.request_for(target, &scope, leave).await?;
         let streams = replies.into_iter().flat_map(encode::done).collect();
         Ok(Response::new(LeaveResponse { streams, coverage }))
     }
@@ -226,23 +250,30 @@ impl StreamService for StreamServer {
         &self,
         request: Request<ResetRequest>,
     ) -> Result<Response<ResetResponse>, Status> {
-        let (target, reset) = decode::reset(request.into_inner())?;
-        let Replies { replies, coverage } =
-            self.request_for(target, |to| StreamRequest::Reset(to, reset)).await?;
+        let (caller, request) = identified(request);
+        let (target, reset) = decode::reset(request)?;
+        let scope = self.permit(&caller, Right::Reset, target.service())?;
+        let reset = |to| StreamRequest::Reset(to, reset);
+        let Replies { replies, coverage } = self.request_for(target, &scope, reset).await?;
         let streams = replies.into_iter().flat_map(encode::done).collect();
         Ok(Response::new(ResetResponse { streams, coverage }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        let target = decode::target(request.into_inner().target)?;
-        let Replies { replies, coverage } = self.request_for(target, StreamRequest::Get).await?;
+        let (caller, request) = identified(request);
+        let target = decode::target(request.target)?;
+        let scope = self.permit(&caller, Right::Read, target.service())?;
+        let Replies { replies, coverage } =
+            self.request_for(target, &scope, StreamRequest::Get).await?;
         let infos = replies.into_iter().flat_map(encode::infos);
         Ok(Response::new(GetResponse { streams: infos.map(encode::info).collect(), coverage }))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        let Page { streams, is_more, covered } =
-            self.page(decode::list(request.into_inner())?).await?;
+        let (caller, request) = identified(request);
+        let list = decode::list(request)?;
+        self.permit(&caller, Right::Read, Some(&list.service))?;
+        let Page { streams, is_more, covered } = self.page(list).await?;
         let last = streams.last().filter(|_| is_more);
         Ok(Response::new(ListResponse {
             next_page_token: last.map(|info| info.stream.to_string()).unwrap_or_default(),
@@ -250,6 +281,11 @@ impl StreamService for StreamServer {
             coverage: Some(self.coverage(covered)),
         }))
     }
+}
+
+/// The caller and the message of a request.
+fn identified<T>(request: Request<T>) -> (Caller, T) {
+    (Caller::of(request.extensions()), request.into_inner())
 }
 
 /// The outcome for each stream, in the order of the partitions and stream numbers.

@@ -132,6 +132,12 @@ fn an_invalid_option_exits_with_64_and_a_hint() {
         (vec!["--max-idle", "0"], "--max-idle"),
         (vec!["--log", "=,="], "--log"),
         (vec!["--admin", "192.0.2.1:1"], "--admin: cannot listen on 192.0.2.1:1"),
+        (vec!["--api", "0.0.0.0:0"], "--api: 0.0.0.0:0 is open to other machines without TLS"),
+        (
+            vec!["--link", "192.0.2.1:1"],
+            "--link: 192.0.2.1:1 is open to other machines without TLS",
+        ),
+        (vec!["token", "create", "--can", "send", "--file", "/nowhere/t"], "needs --service"),
         (vec!["--partitions", "0"], "--partitions"),
         (vec!["--subprotocols", "chat,Game"], "'G' at position 0"),
         (vec!["--subprotocols", "=chat"], "a service name is 1 to 64"),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test ignores other outputs")]
 
+#[path = "serve/access.rs"]
+mod access;
 #[path = "serve/calls.rs"]
 mod calls;
 #[path = "serve/invalid_frames.rs"]

@@ -148,6 +148,9 @@ over_every_store! {
     a_store_with_newer_content_is_refused
     damaged_blobs_are_kept_aside
     the_number_of_damaged_blobs_is_bounded
+    tokens_are_added_replaced_and_removed
+    the_number_of_tokens_is_bounded
+    the_lengths_of_tokens_are_bounded
     an_inspection_reads_a_partition_and_changes_nothing
     a_reset_moves_the_data_aside
     a_partition_with_an_owner_is_not_reset

@@ -62,6 +62,8 @@ pub enum StreamRequest {
 pub enum StreamSelector {
     /// Streams by number, ended ones included.
     Numbers(Vec<StreamNumber>),
+    /// Streams of this service by number, ended ones included.
+    NumbersOf(Arc<str>, Vec<StreamNumber>),
     /// The live stream with this requested service and stream id.
     Id(Arc<str>, StreamId),
     /// The live streams of a service with this label.

@@ -117,3 +117,12 @@ pub struct StoredPartition {
     /// Damage of the head and of the structure, one text each.
     pub problems: Vec<String>,
 }
+
+/// The stored API tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredTokens {
+    /// Changes with every change of the tokens; 0 in a store that never had a token.
+    pub version: u64,
+    /// Id and record of each token, in the order of the ids. The content of a record is opaque.
+    pub records: Vec<(String, Bytes)>,
+}

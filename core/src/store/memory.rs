@@ -18,8 +18,9 @@ use super::leases::{HeartbeatTable, Leases};
 use super::quarantine::{self, LIMITS};
 use super::version::{check_version, raise_version};
 use super::{
-    Claim, Claimed, Epoch, HashKey, Member, Membership, OperatorStore, OwnerView, PartitionLayout,
-    Store, StoreError, StoredPartition, StreamChange, check_size,
+    Claim, Claimed, Epoch, HashKey, MAX_TOKENS, Member, Membership, OperatorStore, OwnerView,
+    PartitionLayout, Store, StoreError, StoredPartition, StoredTokens, StreamChange, check_size,
+    check_token, random_version, too_many_tokens,
 };
 use crate::clock;
 
@@ -39,6 +40,8 @@ struct Data {
     by_partition: HashMap<u32, Partition>,
     /// Data that a reset has moved aside.
     aside: HashMap<u32, Partition>,
+    tokens: BTreeMap<String, Bytes>,
+    tokens_version: u64,
 }
 
 #[derive(Clone, Default)]
@@ -216,6 +219,15 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    fn tokens(&self, known: u64) -> BoxFuture<'static, Result<Option<StoredTokens>, StoreError>> {
+        self.call(|data| {
+            let version = data.tokens_version;
+            let copy = |(id, record): (&String, &Bytes)| (id.clone(), record.clone());
+            let records = || data.tokens.iter().map(copy).collect();
+            Ok((version != known).then(|| StoredTokens { version, records: records() }))
+        })
+    }
 }
 
 impl OperatorStore for MemoryStore {
@@ -245,6 +257,26 @@ impl OperatorStore for MemoryStore {
                 data.aside.insert(partition, before);
             }
             Ok(())
+        })
+    }
+
+    fn set_token(
+        &self,
+        id: &str,
+        record: Option<Bytes>,
+    ) -> BoxFuture<'static, Result<bool, StoreError>> {
+        self.call(|data| {
+            check_token(id, record.as_ref())?;
+            let existed = data.tokens.contains_key(id);
+            if record.is_some() && !existed && data.tokens.len() >= MAX_TOKENS {
+                return Err(too_many_tokens());
+            }
+            data.tokens_version = random_version()?;
+            match record {
+                Some(record) => data.tokens.insert(id.to_owned(), record),
+                None => data.tokens.remove(id),
+            };
+            Ok(existed)
         })
     }
 }

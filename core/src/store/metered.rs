@@ -12,7 +12,7 @@ use minerva_proto::LogIndex;
 use super::fault_log::warn_unavailable;
 use super::{
     Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, Store, StoreError, StoreFill,
-    StreamChange,
+    StoredTokens, StreamChange,
 };
 use crate::clock;
 use crate::metrics::Metrics;
@@ -179,6 +179,11 @@ impl Store for MeteredStore {
     fn fill(&self) -> BoxFuture<'static, Result<Option<StoreFill>, StoreError>> {
         // A sample shows nothing about writes, and a store without a limit calls nothing: no evidence of a response.
         self.store.fill()
+    }
+
+    fn tokens(&self, known: u64) -> BoxFuture<'static, Result<Option<StoredTokens>, StoreError>> {
+        // A read shows nothing about writes.
+        self.store.tokens(known)
     }
 
     fn discard(

@@ -11,16 +11,19 @@ mod raw;
 mod settings;
 mod sync_watch;
 mod tables;
+mod tokens;
 mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use minerva_proto::LogIndex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,12 +32,15 @@ use self::sync_watch::SyncFailure;
 use self::writer::{Open, Writer};
 use super::{
     Claimed, Epoch, Member, Membership, OperatorStore, OwnerView, PartitionLayout, Store,
-    StoreError, StoredPartition, StreamChange, check_size,
+    StoreError, StoredPartition, StoredTokens, StreamChange, check_size, check_token,
 };
 
 /// Capacity of the request queue: 16 requests for each of 64 partitions. Further requests fail as unavailable, and
 /// the callers repeat them.
 const QUEUE_CAPACITY: usize = 1024;
+
+/// Cached version of the tokens before a read. No version of a caller: versions are odd, or 0 without tokens.
+const UNKNOWN_VERSION: u64 = u64::MAX - 1;
 
 /// Returns true if the directory has the file of a store.
 pub(crate) fn exists(directory: &Path) -> bool {
@@ -47,6 +53,8 @@ pub struct RedbStore {
     /// `None` only during the drop.
     queue: Option<mpsc::Sender<Request>>,
     writer: Option<JoinHandle<()>>,
+    /// Version of the tokens at the last read.
+    tokens_version: Arc<AtomicU64>,
 }
 
 impl RedbStore {
@@ -84,7 +92,8 @@ impl RedbStore {
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         is_open.recv().unwrap_or_else(|_| Err(writer_stopped()))?;
-        Ok(Self { queue: Some(queue), writer: Some(writer) })
+        let tokens_version = Arc::new(AtomicU64::new(UNKNOWN_VERSION));
+        Ok(Self { queue: Some(queue), writer: Some(writer), tokens_version })
     }
 
     /// Enqueues an operation immediately, which fixes the order; the future resolves to the reply.
@@ -221,6 +230,20 @@ impl Store for RedbStore {
         }
         self.call_unit(Operation::Quarantine { partition, epoch, blobs })
     }
+
+    fn tokens(&self, known: u64) -> BoxFuture<'static, Result<Option<StoredTokens>, StoreError>> {
+        // No other process changes the file: a read after the first one without a change needs no transaction.
+        if known == self.tokens_version.load(Ordering::Acquire) {
+            return ready(Ok(None)).boxed();
+        }
+        let (reply, version) = (self.call(Operation::Tokens), Arc::clone(&self.tokens_version));
+        async move {
+            let tokens = reply.await.and_then(Reply::into_tokens)?;
+            version.store(tokens.version, Ordering::Release);
+            Ok((tokens.version != known).then_some(tokens))
+        }
+        .boxed()
+    }
 }
 
 impl OperatorStore for RedbStore {
@@ -241,6 +264,24 @@ impl OperatorStore for RedbStore {
 
     fn reset_partition(&self, partition: u32) -> BoxFuture<'_, Result<(), StoreError>> {
         self.call_unit(Operation::Reset { partition })
+    }
+
+    fn set_token(
+        &self,
+        id: &str,
+        record: Option<Bytes>,
+    ) -> BoxFuture<'static, Result<bool, StoreError>> {
+        if let Err(error) = check_token(id, record.as_ref()) {
+            return ready(Err(error)).boxed();
+        }
+        let reply = self.call(Operation::SetToken { id: id.to_owned(), record });
+        let version = Arc::clone(&self.tokens_version);
+        async move {
+            let existed = reply.await.and_then(Reply::into_existed);
+            version.store(UNKNOWN_VERSION, Ordering::Release);
+            existed
+        }
+        .boxed()
     }
 }
 

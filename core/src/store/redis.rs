@@ -30,6 +30,7 @@ mod sentinel;
 mod server_connections;
 mod server_info;
 mod slot_map;
+mod tokens;
 mod url;
 
 pub(super) use self::doctor::examine;
@@ -63,7 +64,7 @@ use super::layout::check_partitions;
 use super::quarantine::LIMITS;
 use super::{
     Claimed, Epoch, FIRST_LEASE, Member, Membership, OperatorStore, OwnerView, PartitionLayout,
-    Store, StoreError, StoreFill, StoredPartition, StreamChange, check_size,
+    Store, StoreError, StoreFill, StoredPartition, StoredTokens, StreamChange, check_size,
 };
 
 /// A store in Redis, Valkey or Dragonfly: single server, Sentinel or Cluster.
@@ -305,6 +306,10 @@ impl Store for RedisStore {
             .boxed()
     }
 
+    fn tokens(&self, known: u64) -> BoxFuture<'static, Result<Option<StoredTokens>, StoreError>> {
+        tokens::read(&self.client, known).boxed()
+    }
+
     fn discard(
         &self,
         partition: u32,
@@ -351,6 +356,14 @@ impl OperatorStore for RedisStore {
         let mut command = Script::Reset.call(&keys.each_ref().map(String::as_str));
         command.arg(to_ms(FIRST_LEASE).max(self.lease_ms.load(Ordering::Relaxed)));
         self.call_unit(partition, command, 0, true)
+    }
+
+    fn set_token(
+        &self,
+        id: &str,
+        record: Option<Bytes>,
+    ) -> BoxFuture<'static, Result<bool, StoreError>> {
+        tokens::write(&self.client, id, record.as_ref())
     }
 }
 

@@ -10,6 +10,7 @@ use minerva_proto::app::{
 };
 use minerva_proto::{Payload, Reset, ServiceName, StreamId, StreamNumber};
 
+use crate::access::Scope;
 use crate::partition::{PartitionTable, StreamRequest, StreamSelector};
 use crate::validation::{self, FieldError, MessageLists};
 
@@ -55,13 +56,30 @@ pub(crate) struct List {
     pub(crate) limit: usize,
 }
 
-impl From<Target> for StreamSelector {
-    fn from(target: Target) -> Self {
-        match target {
-            Target::Number(number) => Self::Numbers(vec![number]),
-            Target::Id(service, id) => Self::Id(service, id),
-            Target::Label(service, label) => Self::Label(service, label),
+impl Target {
+    /// The service of the streams; `None` if only the partition has this information.
+    pub(crate) fn service(&self) -> Option<&str> {
+        match self {
+            Self::Number(_) => None,
+            Self::Id(service, _) | Self::Label(service, _) => Some(service),
         }
+    }
+
+    /// The selector of the streams within the scope of the caller.
+    pub(crate) fn select(self, scope: &Scope) -> StreamSelector {
+        match self {
+            Self::Number(number) => numbers(vec![number], scope),
+            Self::Id(service, id) => StreamSelector::Id(service, id),
+            Self::Label(service, label) => StreamSelector::Label(service, label),
+        }
+    }
+}
+
+/// Selects streams by number within the scope of the caller.
+pub(crate) fn numbers(numbers: Vec<StreamNumber>, scope: &Scope) -> StreamSelector {
+    match scope {
+        Scope::All => StreamSelector::Numbers(numbers),
+        Scope::One(service) => StreamSelector::NumbersOf(Arc::clone(service), numbers),
     }
 }
 
@@ -110,7 +128,10 @@ pub(crate) fn send_many(
     Ok(SendMany { by_partition, messages, key: key(idempotency_key)? })
 }
 
-pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest, FieldError> {
+/// The service of the group, and the request.
+pub(crate) fn send_to_group(
+    request: SendToGroupRequest,
+) -> Result<(Arc<str>, StreamRequest), FieldError> {
     let SendToGroupRequest {
         service,
         group,
@@ -128,8 +149,8 @@ pub(crate) fn send_to_group(request: SendToGroupRequest) -> Result<StreamRequest
         let fix = "needs the idempotency_key of the first page, or must be 0";
         return Err(FieldError::new("after", fix));
     }
-    let to = StreamSelector::Group(service, group, StreamNumber(after));
-    Ok(StreamRequest::Push { to, messages, key })
+    let to = StreamSelector::Group(Arc::clone(&service), group, StreamNumber(after));
+    Ok((service, StreamRequest::Push { to, messages, key }))
 }
 
 pub(crate) fn group(group: String) -> Result<Arc<str>, FieldError> {

@@ -11,9 +11,12 @@ use minerva_proto::{LogIndex, StreamNumber};
 
 use crate::Bench;
 
+#[path = "tokens.rs"]
+mod tokens;
 #[path = "upkeep.rs"]
 mod upkeep;
 
+pub(crate) use tokens::*;
 pub(crate) use upkeep::*;
 
 const ME: &str = "me";

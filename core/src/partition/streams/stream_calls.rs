@@ -114,6 +114,12 @@ impl PartitionStreams {
     fn select(&self, to: &StreamSelector) -> Vec<StreamNumber> {
         let numbers = match to {
             StreamSelector::Numbers(numbers) => return numbers.clone(),
+            StreamSelector::NumbersOf(service, numbers) => {
+                let is_own = |number: &&StreamNumber| {
+                    self.streams.get(*number).is_some_and(|s| s.state().service() == service)
+                };
+                return numbers.iter().filter(is_own).copied().collect();
+            }
             StreamSelector::Id(service, id) => {
                 let key = (service.clone(), id.clone());
                 self.by_id.get(&key).copied().into_iter().collect()

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::{
     Claimed, Epoch, Member, Membership, OwnerView, PartitionLayout, StoreError, StoredPartition,
-    StreamChange,
+    StoredTokens, StreamChange,
 };
 
 /// A store call.
@@ -61,6 +61,12 @@ pub(super) enum Operation {
     Reset {
         partition: u32,
     },
+    Tokens,
+    /// Adds or replaces a token; `None` removes the token.
+    SetToken {
+        id: String,
+        record: Option<Bytes>,
+    },
 }
 
 /// Result of a successful operation.
@@ -72,6 +78,9 @@ pub(super) enum Reply {
     Claimed(Box<Claimed>),
     Membership(Membership),
     Inspected(Box<StoredPartition>),
+    Tokens(StoredTokens),
+    /// Whether the changed token existed.
+    Existed(bool),
 }
 
 /// A queued operation and the destination of the reply.
@@ -92,7 +101,11 @@ impl Operation {
             | Self::Quarantine { partition, .. }
             | Self::Inspect { partition, .. }
             | Self::Reset { partition } => Some(*partition),
-            Self::Partitions { .. } | Self::PartitionCount | Self::Heartbeat { .. } => None,
+            Self::Partitions { .. }
+            | Self::PartitionCount
+            | Self::Heartbeat { .. }
+            | Self::Tokens
+            | Self::SetToken { .. } => None,
         }
     }
 
@@ -107,7 +120,9 @@ impl Operation {
             | Self::Checkpoint { .. }
             | Self::Lease { .. }
             | Self::Heartbeat { .. }
-            | Self::Quarantine { .. } => None,
+            | Self::Quarantine { .. }
+            | Self::Tokens
+            | Self::SetToken { .. } => None,
         }
     }
 
@@ -126,7 +141,9 @@ impl Operation {
             | Self::Reset { .. }
             | Self::Claim { .. }
             | Self::Lease { .. }
-            | Self::Heartbeat { .. } => 0,
+            | Self::Heartbeat { .. }
+            | Self::Tokens => 0,
+            Self::SetToken { record, .. } => record.as_ref().map_or(0, Bytes::len),
         }
     }
 }
@@ -142,6 +159,14 @@ impl Reply {
 
     pub(super) fn into_membership(self) -> Result<Membership, StoreError> {
         if let Self::Membership(found) = self { Ok(found) } else { Err(wrong_reply()) }
+    }
+
+    pub(super) fn into_tokens(self) -> Result<StoredTokens, StoreError> {
+        if let Self::Tokens(tokens) = self { Ok(tokens) } else { Err(wrong_reply()) }
+    }
+
+    pub(super) fn into_existed(self) -> Result<bool, StoreError> {
+        if let Self::Existed(existed) = self { Ok(existed) } else { Err(wrong_reply()) }
     }
 
     pub(super) fn into_claimed(self) -> Result<Claimed, StoreError> {

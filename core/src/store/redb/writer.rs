@@ -265,5 +265,9 @@ fn perform(
             leases.check(*partition, "", clock::now())?;
             tables.reset(*partition).map(|()| Reply::Done)
         }
+        Operation::Tokens => tables.tokens().map(Reply::Tokens),
+        Operation::SetToken { id, record } => {
+            tables.set_token(id, record.as_deref()).map(Reply::Existed)
+        }
     }
 }

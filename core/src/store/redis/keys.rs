@@ -14,6 +14,7 @@
 //!   PREFIX{store}:cores        hash: core name to `STORED_VERSION LEASE_MS STEADY_SINCE`; cores of release 0.1 have none
 //!   PREFIX{store}:format       hash: version (stored version), hash_key (32 hexadecimal digits), each also as NAME#2
 //!                              and NAME#3; further copies of `partitions` as partitions#2 and partitions#3
+//!   PREFIX{store}:tokens       hash: `version`, and `t:` with a token id to the record of the token
 //!   PREFIX{store}:format#2     hash: version and hash_key as in `format`
 //! ```
 
@@ -64,6 +65,11 @@ pub(super) fn cores_key(prefix: &str) -> String {
 /// Keys of the stored version and of the hash key: two copies.
 pub(super) fn format_keys(prefix: &str) -> [String; 2] {
     ["format", "format#2"].map(|part| format!("{prefix}{{store}}:{part}"))
+}
+
+/// Key of the API tokens.
+pub(super) fn tokens_key(prefix: &str) -> String {
+    format!("{prefix}{{store}}:tokens")
 }
 
 /// Slot of the keys of a partition.

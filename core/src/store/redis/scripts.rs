@@ -18,9 +18,10 @@ pub(super) enum Script {
     Release,
     Renew,
     Reset,
+    Token,
 }
 
-const ALL: [Script; 11] = [
+const ALL: [Script; 12] = [
     Script::Append,
     Script::AppendToFull,
     Script::Heartbeat,
@@ -32,10 +33,11 @@ const ALL: [Script; 11] = [
     Script::Release,
     Script::Renew,
     Script::Reset,
+    Script::Token,
 ];
 
 /// SHA-1 digests of the scripts, in the order of [`ALL`].
-static HASHES: LazyLock<[String; 11]> =
+static HASHES: LazyLock<[String; 12]> =
     LazyLock::new(|| ALL.map(|script| redis::Script::new(script.code()).get_hash().to_owned()));
 
 impl Script {
@@ -55,6 +57,7 @@ impl Script {
             Self::Release => include_str!("release.lua"),
             Self::Renew => concat!(include_str!("sizes.lua"), include_str!("renew.lua")),
             Self::Reset => include_str!("reset.lua"),
+            Self::Token => include_str!("token.lua"),
         }
     }
 

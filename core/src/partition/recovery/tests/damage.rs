@@ -145,7 +145,7 @@ fn numbers_of_other_partitions_are_not_recorded() {
     let foreign = StreamNumber::new(1, 5);
     claimed.log.push(entry(LogIndex(12), &[(foreign, opened())]));
     let recovered = recover(&claimed);
-    assert_eq!(quarantined(&recovered), []);
+    assert_eq!(quarantined(&recovered), [0; 0]);
     assert_eq!(recovered.meta.streams_made, 8);
     assert!(recovered.meta.rollback.is_some() && recovered.damage().count == 1);
 }
