@@ -1,5 +1,5 @@
-//! The parrot: answers every message with a copy that carries the event number. `examples/` has the same
-//! program in Python and TypeScript, which do by hand the work of the SDK.
+//! The parrot: answers every message with a copy that carries the event number. `examples/` has the same program with the
+//! SDK in Python, and in TypeScript, which does by hand the work of an SDK.
 //!
 //! `N:MESSAGE` is the answer to event N; a binary message is answered by the same bytes. `reset:REASON` ends the stream, `burst:N` is answered by N messages,
 //! and a client with the credentials `refuse:REASON` is refused.

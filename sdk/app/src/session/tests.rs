@@ -11,6 +11,7 @@ mod one_call;
 mod reattachment;
 mod rejoined;
 mod several_cores;
+mod vectors;
 
 use bytes::Bytes;
 use minerva_proto::MAX_MESSAGE;
