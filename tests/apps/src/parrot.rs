@@ -35,7 +35,7 @@ pub(crate) struct Config {
     /// The source tree with examples/ and proto/.
     #[arg(long, default_value = ".", value_name = "DIR")]
     tree: PathBuf,
-    /// A Python with the packages of examples/python/requirements.txt.
+    /// A Python with the package of sdk/python.
     #[arg(long, default_value = "target/apps/python/bin/python", value_name = "FILE")]
     python: PathBuf,
     /// The compiled examples/typescript/parrot.ts, with its packages.
