@@ -3,6 +3,8 @@
 import asyncio
 import ipaddress
 import logging
+import os
+import re
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -75,6 +77,16 @@ def parse_addresses(cores: str | list[str] | tuple[str, ...]) -> list[Address]:
     if not 0 < len(addresses) <= MAX_ADDRESSES:
         raise StartError(f"{len(addresses)} addresses of cores: 1 to {MAX_ADDRESSES} are possible")
     return addresses
+
+
+def credentials(token: str | None) -> tuple[tuple[str, str], ...]:
+    """The metadata of each call: the token, or that of the variable MINERVA_TOKEN."""
+    token = os.environ.get("MINERVA_TOKEN") if token is None else token
+    if not token:
+        return ()
+    if not re.fullmatch("[!-~]+", token):
+        raise StartError("the token has other characters than 0x21-0x7E: copy it again")
+    return (("authorization", f"Bearer {token}"),)
 
 
 def connect(address: Address, target: str) -> grpc.aio.Channel:

@@ -10,7 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 
-from .addresses import parse_addresses
+from .addresses import credentials, parse_addresses
 from .call import Registration
 from .connector import Connectors
 from .errors import StartError
@@ -45,6 +45,9 @@ class Service:
     `instance_id` is random by default. A process that keeps its id over a restart gets its streams back at once; with a new
     id the cores wait for `--app-grace` first. Two running processes must not share an id.
 
+    `token` is the secret of `minerva-core token create`; default `MINERVA_TOKEN`. A service name that has a token is served
+    by its holders only.
+
     `stream_window_bytes` bounds the messages per stream that are queued for the handler or unacknowledged. Beyond, messages
     wait in the core, then in the client.
     """
@@ -56,7 +59,7 @@ class Service:
         name: str = "default",
         instance_id: str | None = None,
         stream_window_bytes: int = 256 * 1024,
-        metadata: tuple[tuple[str, str], ...] = (),
+        token: str | None = None,
     ) -> None:
         if not re.fullmatch(r"[a-z0-9_-]{1,64}", name):
             raise StartError(f"`{name}` cannot name a service: use 1 to 64 of a-z, 0-9, `-` and `_`")
@@ -69,7 +72,7 @@ class Service:
         self._addresses = parse_addresses(self._cores)
         self._instance = Instance(stream_window_bytes)
         self._registration = Registration(name, instance_id, stream_window_bytes)
-        self._metadata = metadata
+        self._metadata = credentials(token)
         self._driver: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

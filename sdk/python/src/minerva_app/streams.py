@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
-from .addresses import connect, parse_addresses
+from .addresses import connect, credentials, parse_addresses
 from .connector import Backoff
 from .errors import MinervaError
 from .events import Content, Ended, TransportKind
@@ -169,12 +169,11 @@ class Streams:
 
     The effect of a returned request is durable. Each send has an idempotency key and takes effect once despite repetitions,
     while the stream takes fewer than 32 other sends with keys in between. While a stream has no owner, such as during a
-    failover, requests wait up to the timeout."""
+    failover, requests wait up to the timeout. `token` is the secret of `minerva-core token create`; default
+    `MINERVA_TOKEN`."""
 
-    def __init__(
-        self, cores: str | list[str], *, timeout: float = 10.0, metadata: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        self._addresses, self._timeout, self._metadata = parse_addresses(cores), timeout, metadata
+    def __init__(self, cores: str | list[str], *, timeout: float = 10.0, token: str | None = None) -> None:
+        self._addresses, self._timeout, self._metadata = parse_addresses(cores), timeout, credentials(token)
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def __aenter__(self) -> "Streams":
