@@ -75,17 +75,21 @@ export class FaultProxy {
 
   #onConnection(socket) {
     this.#sockets.add(socket);
-    this.#open += 1;
-    this.mostConnections = Math.max(this.mostConnections, this.#open);
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      if (!socket.upgraded) this.#open -= 1;
+      if (socket.isCounted) this.#open -= 1;
     });
     socket.on('error', () => {});
   }
 
   #onRequest(request, response) {
     const path = request.url.split(/[?#]/)[0];
+    // Connections of WebSockets are not counted, nor before the upgrade.
+    if (!request.socket.isCounted) {
+      request.socket.isCounted = true;
+      this.#open += 1;
+      this.mostConnections = Math.max(this.mostConnections, this.#open);
+    }
     if (this.portal) return void response.setHeader('content-type', 'text/html').end(LOGIN_PAGE);
     const isWorker = request.headers['sec-fetch-dest'] === 'sharedworker';
     if (isWorker && this.refuseWorkers) return void response.writeHead(404).end();
@@ -137,8 +141,8 @@ export class FaultProxy {
 
   #onUpgrade(request, socket, head) {
     this.upgrades += 1;
-    this.#open -= 1;
-    socket.upgraded = true;
+    if (socket.isCounted) this.#open -= 1;
+    socket.isCounted = false;
     if (request.url === '/echo') return this.#echo(request, socket);
     const how = this.portal ? 'page' : this.websocket;
     if (HANDSHAKE_FAULTS.includes(how)) return answerUpgrade(how, socket);

@@ -29,8 +29,10 @@ for (const fault of ['no WebSocket', 'no WebSocket and buffered responses']) {
     Object.assign(proxy, { websocket: 'refuse', buffer: fault.includes('buffered') ? Infinity : 0 });
     const context = await browser.newContext();
     const tabs = [];
+    const lines = [];
     for (let i = 0; i < 20; i += 1) {
       const page = await context.newPage();
+      if (i === 0) page.on('console', (message) => lines.push(message.text()));
       // A starved page does not load.
       await page.goto(`${proxy.url}/shared.html`, { timeout: 15_000 });
       await page.evaluate(() => void (tab.open(), tab.stream.send('first')));
@@ -47,6 +49,11 @@ for (const fault of ['no WebSocket', 'no WebSocket and buffered responses']) {
       assert.equal(await page.evaluate(() => tab.stream.counters.reconnects), 0);
     }
     assert(proxy.mostConnections <= 6, `${proxy.mostConnections} connections`);
+    // The reason is information: the stream stays open.
+    const code = fault.includes('buffered') ? 'proxy' : 'blocked';
+    await tabs[0].waitForFunction((code) => tab.stream.problem?.code === code, code);
+    assert.deepEqual(await tabs[0].evaluate(() => [tab.stream.state, tab.stream.problem.fallback]), ['open', code === 'proxy' ? 'long-poll' : 'http-stream']);
+    assert.equal(lines.filter((line) => line.includes(`(${code})`)).length, 1, lines.join('\n'));
     await context.close();
   });
 }

@@ -1,7 +1,6 @@
 /**
- * Stream machine: the state of one stream over changing transports. The transport policy selects kinds, the reliable
- * channel holds the messages, the opener writes; this class routes received frames and handles closed transports. Pure, without sockets, clock
- * or randomness. The driver passes `now` (ms, any origin) and frames, and executes the outputs of `drain` in order.
+ * Stream machine: the state of one stream over changing transports. Routes frames and handles closed transports; the
+ * policy selects kinds, the channel holds messages, the opener writes. Pure. The driver passes `now` (ms) and frames, and executes outputs in order.
  */
 import { decodeFrame, MAX_MESSAGE, type Frame, type OutFrame } from './frames.js';
 import type { Frame3 } from './frames3.js';
@@ -190,7 +189,7 @@ export class StreamMachine {
     this.#problem.onDiagnosed(refusal);
   }
 
-  /** A failed WebSocket is no problem while HTTP may carry the stream; its handshake hides the reason. */
+  /** A failed WebSocket is no problem of a stream that HTTP may carry. */
   #onRefused(transport: Transport, refusal: Refusal, now: number, mayWait = false): void {
     const { code, action, after } = refusal;
     if (transport.kind === 'websocket' && code === 'blocked' && this.isAuto) return;
@@ -225,7 +224,8 @@ export class StreamMachine {
       // The loss of a transport behind a reset is part of the end.
       const changes = this.#channel.resetting ? [] : this.#connection.update(this.#transports, this.#policy.polling);
       const isOpen = this.#connection.state === 'open' || this.#channel.resetting !== null;
-      const problem = this.#problem.update(isOpen, this.#policy.retry.nextAttemptAt, now);
+      const { retry, ranking } = this.#policy;
+      const problem = this.#problem.update(isOpen, retry.nextAttemptAt, now, this.#connection.kind, ranking);
       this.#outputs.push(...changes, ...problem);
     }
     return this.#outputs.splice(0);

@@ -1,7 +1,6 @@
 /**
- * Stream machine: the state of one stream over changing transports. The transport policy selects kinds, the reliable
- * channel holds the messages, the opener writes; this class routes received frames and handles closed transports. Pure, without sockets, clock
- * or randomness. The driver passes `now` (ms, any origin) and frames, and executes the outputs of `drain` in order.
+ * Stream machine: the state of one stream over changing transports. Routes frames and handles closed transports; the
+ * policy selects kinds, the channel holds messages, the opener writes. Pure. The driver passes `now` (ms) and frames, and executes outputs in order.
  */
 import { type OutFrame } from './frames.js';
 import type { Frame3 } from './frames3.js';

@@ -59,6 +59,12 @@ export class TransportRanking {
     return this.pinned || lesser.length === 0 ? null : this.#bestOf(lesser, now);
   }
 
+  /** Returns whether a kind has failed while a lesser one worked, and not worked since. */
+  isFailing(kind: Kind): boolean {
+    const { notBefore, interval } = this.#of(kind);
+    return !this.pinned && notBefore > 0 && interval > MIN_PROBE_INTERVAL;
+  }
+
   /** Returns the earliest time at which a kind better than `kind` may be probed. */
   nextProbeAt(kind: Kind): number {
     const better = KINDS.filter((each) => isBetter(each, kind));

@@ -20,6 +20,8 @@ export declare class TransportRanking {
     best(now: number): Kind;
     /** Returns the best kind below `kind`, to be tried in parallel; null for none. */
     fallback(kind: Kind, now: number): Kind | null;
+    /** Returns whether a kind has failed while a lesser one worked, and not worked since. */
+    isFailing(kind: Kind): boolean;
     /** Returns the earliest time at which a kind better than `kind` may be probed. */
     nextProbeAt(kind: Kind): number;
     /**

@@ -81,9 +81,10 @@ export type Output =
     readonly end: End;
 };
 /**
- * Reason for which a stream is not open; attempts continue.
+ * Reason for which a stream is not open, or, with `fallback`, for which a better kind of transport does not carry the open
+ * stream; attempts continue.
  *
- *     stream.onproblem = ({ data }) => show(data ? `${data.title}; next attempt in ${data.after} ms` : '');
+ *     stream.onproblem = ({ data }) => show(data && !data.fallback ? `${data.title}; next attempt in ${data.after} ms` : '');
  */
 export interface Problem {
     /**
@@ -97,6 +98,8 @@ export interface Problem {
     readonly title: string;
     /** Time in ms from the report to the next attempt. */
     readonly after: number;
+    /** Kind that carries the open stream: the problem is information. Absent while the stream is not open. */
+    readonly fallback?: Kind;
 }
 /**
  * Cause of the end of a stream.
