@@ -11,6 +11,8 @@ mod ports;
 mod store_command;
 #[path = "program/subprotocols.rs"]
 mod subprotocols;
+#[path = "program/suspects.rs"]
+mod suspects;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -76,13 +78,23 @@ impl Program {
         Self::start_with(directory, addresses, &[])
     }
 
-    fn start_with(directory: &Path, [link, api, admin]: [SocketAddr; 3], options: &[&str]) -> Self {
+    fn start_with(directory: &Path, addresses: [SocketAddr; 3], options: &[&str]) -> Self {
+        Self::start_logging(directory, addresses, options, Stdio::inherit())
+    }
+
+    fn start_logging(
+        directory: &Path,
+        [link, api, admin]: [SocketAddr; 3],
+        options: &[&str],
+        log: Stdio,
+    ) -> Self {
         let store = format!("redb:{}", directory.display());
         let addresses = [link, api, admin].map(|address| address.to_string());
         let mut child = command(&["--link", &addresses[0], "--api", &addresses[1]])
             .args(["--admin", &addresses[2], "--store", &store, "--log", "warn"])
             .args(options)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let line = first_line(&mut child);

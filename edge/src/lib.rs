@@ -19,6 +19,8 @@ pub mod fuzzing;
 mod http;
 mod link;
 mod listener;
+#[cfg(test)]
+mod log_lines;
 mod metrics;
 mod pages;
 mod refusals;

@@ -2,6 +2,7 @@
 //! example. Neither has a stream id or a key of a client. For both versions, one line about services without an
 //! application.
 
+use minerva_proto::StreamId;
 use minerva_proto::link::{Attach, NO_APPLICATION, UNSERVED};
 use minerva_proto::v3::Refusal;
 use minerva_runtime::recurring::RecurringFaults;
@@ -26,8 +27,8 @@ pub(crate) fn record(metrics: &Metrics, refusal: &Refusal, attach: Option<&Attac
 }
 
 /// Logs the failure of a transport by a defect of the server, if a line is due.
-pub(crate) fn note_failure(attach: &Attach, reason: &str) {
-    let stream = attach.stream_id.short_hash();
+pub(crate) fn note_failure(stream: &StreamId, reason: &str) {
+    let stream = stream.short_hash();
     if let Some(failures) = FAILURES.record(reason, clock::now()) {
         tracing::warn!(%stream, reason, failures, "a transport has failed");
     } else {
@@ -52,4 +53,23 @@ pub(crate) fn note_unavailable(attach: &Attach, reason: &str) {
 /// Whether a core's reason for `Unavailable` is the lack of an application instance.
 fn is_unserved(reason: &str) -> bool {
     matches!(reason, UNSERVED | NO_APPLICATION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_many_transports_have_one_line() {
+        let fail = |stream: u32, reason: &str| {
+            note_failure(&StreamId::parse(&format!("{stream:024}")).unwrap(), reason);
+        };
+        let lines = crate::log_lines::of(|| {
+            (0..100).for_each(|stream| fail(stream, "a defect"));
+            fail(100, "another defect");
+        });
+        assert!((2..=3).contains(&lines.len()), "{lines:?}");
+        assert!(lines[0].contains("reason=\"a defect\" failures=1"), "{lines:?}");
+        assert!(!lines[0].contains("000000"), "a hash, no stream id: {lines:?}");
+    }
 }

@@ -301,7 +301,7 @@ impl Session {
             match &ending {
                 Ending::Failed { reason } => {
                     let reason: String = reason.chars().take(MAX_LOGGED_REASON).collect();
-                    refusals::note_failure(attach, &reason);
+                    refusals::note_failure(&attach.stream_id, &reason);
                 }
                 Ending::Unavailable { reason, .. } => {
                     refusals::note_unavailable(attach, reason);

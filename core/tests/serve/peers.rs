@@ -241,8 +241,13 @@ impl App {
 
     /// The detail of the next refused command other than a send.
     pub(crate) async fn command_refused(&mut self) -> String {
+        self.refused_command().await.detail
+    }
+
+    /// The next refused command other than a send.
+    pub(crate) async fn refused_command(&mut self) -> app::CommandRefused {
         self.until(|event| match event {
-            event::Event::CommandRefused(refused) => Some(refused.detail.clone()),
+            event::Event::CommandRefused(refused) => Some(refused.clone()),
             _ => None,
         })
         .await

@@ -151,6 +151,35 @@ async fn an_invalid_command_harms_its_stream_only() {
 }
 
 #[tokio::test]
+async fn an_invalid_group_or_label_is_refused_with_its_stream() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut app = App::register(served.api, "one", vec![]).await;
+    edge.attach(attach(1, ID)).await;
+    let stream = app.started().await.stream;
+    for text in ["", "caf\u{e9}", "\n", &"x".repeat(257)] {
+        let (group, label) = (text.to_owned(), text.to_owned());
+        app.send(command::Command::JoinGroup(app::JoinGroup { stream, group: group.clone() }));
+        app.send(command::Command::LeaveGroup(app::LeaveGroup { stream, group }));
+        let mut fields = vec!["join_group.group", "leave_group.group"];
+        if !text.is_empty() {
+            app.send(command::Command::SetLabel(app::SetLabel { stream, label }));
+            fields.push("set_label.label");
+        }
+        for field in fields {
+            let refused = app.refused_command().await;
+            assert_eq!(refused.stream, stream, "{text:?}");
+            assert_eq!(refused.detail.split(": ").next(), Some(field), "{refused:?}");
+        }
+    }
+    let (unknown, group) = (u64::MAX, "g".to_owned());
+    app.send(command::Command::JoinGroup(app::JoinGroup { stream: unknown, group }));
+    assert_eq!(app.refused_command().await.stream, unknown);
+    app.send_messages(stream, 0, &["good"]);
+    assert_eq!(edge.messages(1, 0, 1).await, ["good"], "the call goes on");
+}
+
+#[tokio::test]
 async fn a_transport_is_resumed_on_another_link() {
     let served = serve().await;
     let mut app = App::register(served.api, "one", vec![]).await;

@@ -117,6 +117,65 @@ fn terminate(child: &mut Child) -> Option<i32> {
     child.wait().unwrap().code()
 }
 
+/// Ends a core whose partitions cannot be released; returns the exit code, and whether 10 s were enough.
+#[allow(clippy::disallowed_methods, reason = "measures another process")]
+fn terminate_in_time(child: &mut Child) -> (Option<i32>, bool) {
+    let begun = std::time::Instant::now();
+    (terminate(child), begun.elapsed() < std::time::Duration::from_secs(10))
+}
+
+#[test]
+fn a_signal_ends_a_core_whose_redis_is_gone_or_hangs() {
+    let ends = |break_it: fn(&mut Server)| {
+        let mut server = Server::start(&[]);
+        let (mut core, _) = start(&server.url(""));
+        read_until_served(&mut core, PARTITIONS);
+        let mut log = core.stderr.take().unwrap();
+        let read = std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+        break_it(&mut server);
+        let ended = terminate_in_time(&mut core);
+        read.join().unwrap().unwrap();
+        ended
+    };
+    std::thread::scope(|scope| {
+        let gone = scope.spawn(|| ends(Server::kill));
+        let hanging = ends(|server| server.signal("STOP"));
+        assert_eq!((gone.join().unwrap(), hanging), ((Some(0), true), (Some(0), true)));
+    });
+}
+
+/// A core that was suspended beyond its leases, and has lost all partitions to another one in between.
+#[test]
+fn lost_partitions_are_logged_together() {
+    let server = Server::start(&[]);
+    let (mut core, _) = start(&server.url(""));
+    read_until_served(&mut core, PARTITIONS);
+    let signal = |name: &str| {
+        let id = core.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    };
+    signal("STOP");
+    let store = server.store("");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        store.partitions(PARTITIONS as u32).await.unwrap();
+        for partition in 0..PARTITIONS as u32 {
+            crate::claim(&*store, partition, "another").await;
+        }
+    });
+    signal("CONT");
+    let mut lines = BufReader::new(core.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let text = "another core has claimed the partition";
+    let first = lines.find(|line| line.contains(text)).unwrap();
+    assert!(first.contains(" WARN "), "{first}");
+    // Each partition is renewed within a second.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    core.kill().unwrap();
+    core.wait().unwrap();
+    let lines: Vec<String> = lines.filter(|line| line.contains(text)).collect();
+    assert!(lines.len() < 4, "one line, and at growing intervals: {lines:?}");
+}
+
 /// Waits until a core reports that the store is missing.
 fn wait_until_waiting(admin: &str) {
     wait_until("the core waits for the store", || {

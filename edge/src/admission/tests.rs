@@ -105,3 +105,21 @@ fn refusals_are_logged_while_no_proxy_is_listed() {
     let _open: Vec<_> = (0..3).map(|_| admission.admit([1, 2, 3, 4].into())).collect();
     assert_eq!(admission.refusals_to_log(), None, "the third connection was logged");
 }
+
+#[test]
+fn an_exempt_address_beyond_the_limit_is_logged_once() {
+    let connect = |proxies: &[&str], clients: &[&str]| {
+        crate::log_lines::of(|| {
+            let admission = admission(proxies);
+            let open = clients.iter().map(|client| admission.admit(client.parse().unwrap()));
+            drop(open.collect::<Vec<_>>());
+        })
+    };
+    assert_eq!(connect(&[], &["10.0.0.1"; 2]), [""; 0], "within the limit");
+    let lines =
+        connect(&[], &["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "::1", "::1", "::1"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let parts = [" WARN ", "address=10.0.0.1", "connections=2", "--trust-forwarded-for"];
+    assert!(parts.iter().all(|part| lines[0].contains(part)), "{lines:?}");
+    assert_eq!(connect(&["203.0.113.1"], &["203.0.113.1"; 4]), [""; 0], "a trusted proxy");
+}
