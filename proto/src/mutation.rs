@@ -101,14 +101,17 @@ pub enum Mutation {
     ComparePrefix,
     /// Core: recovery restores binary messages as text.
     FlipKind,
+    /// Client: the end of the transport that carried a reset confirms the reset.
+    ForgetReset,
+    /// Store: the end of a membership is believed although it is further away than the length of the membership.
+    MemberEndBelieved,
+    /// Core: the key of the partition hash is ignored.
+    IgnoreHashKey,
 }
 
 impl Mutation {
     /// The mutations that the simulation must find, in the order of declaration.
-    ///
-    /// `ComparePrefix` and `FlipKind` concern streams of version 3, which the simulation does not play yet: tests of the core
-    /// find them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 51] = [
         Self::OpenGate,
         Self::StaleEpochAccepted,
         Self::RenumberAtRestore,
@@ -155,6 +158,11 @@ impl Mutation {
         Self::ForgetRedeliveries,
         Self::IgnoreWaitingMail,
         Self::CreateUnserved,
+        Self::ComparePrefix,
+        Self::FlipKind,
+        Self::ForgetReset,
+        Self::MemberEndBelieved,
+        Self::IgnoreHashKey,
     ];
 }
 

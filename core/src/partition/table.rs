@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use minerva_proto::link::{Claim, CoreFrame};
+use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{PartitionHash, StreamId, StreamNumber};
 
 use super::assignment::MAX_SERVICES;
@@ -138,6 +139,9 @@ impl PartitionTable {
 
     /// The partition of a stream id. Links and calls use no other way to find a partition by id.
     pub fn of_id(&self, id: &StreamId) -> u32 {
+        if mutation::is(Mutation::IgnoreHashKey) {
+            return PartitionHash::UNKEYED.partition(id, self.count()).unwrap_or_default();
+        }
         // The count is at least 1.
         self.hash.partition(id, self.count()).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use crate::error::Ended;
 use crate::inbox::Inbox;
 pub use crate::stream::Counters;
 use crate::stream::{End, Output, Role, StreamMachine};
-pub use crate::wire::{Frame, WireVersion, check_answer, decode, encode};
+pub use crate::wire::{DecodeError, Frame, WireVersion, check_answer, decode, encode};
 
 /// Output of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +143,11 @@ impl Machine {
     /// Resets the stream.
     pub fn reset(&mut self, now: Duration, reason: &str) {
         self.stream.reset(now, reason);
+    }
+
+    /// Whether two messages with one number have arrived, so that the stream is being reset.
+    pub fn has_found_loss(&self) -> bool {
+        self.stream.has_found_loss()
     }
 
     /// Whether the server has created or found the stream.

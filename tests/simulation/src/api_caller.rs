@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use minerva_core::partition::{StreamRequest, StreamSelector};
+use minerva_proto::Payload;
 
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::event::Event;
-use crate::messages::{push_key, pushed_message, service_name};
+use crate::messages::{Body, push_key, pushed_message, service_name};
 use crate::network::Network;
 use crate::push::{PushAttempt, PushOutcomes, PushTarget, Selected};
 
@@ -30,7 +30,7 @@ pub(crate) struct ApiCaller {
 /// The push in progress.
 struct Push {
     number: u64,
-    messages: Vec<Bytes>,
+    messages: Vec<Body>,
     target: PushTarget,
     /// Attempts by partition without a reply.
     attempts: BTreeMap<u32, u64>,
@@ -101,8 +101,7 @@ impl ApiCaller {
                 StreamSelector::Label(service_name(service).into(), label.into())
             }
         };
-        let messages =
-            push.messages.iter().cloned().map(minerva_proto::Payload::ascii_text).collect();
+        let messages = push.messages.iter().map(Payload::from).collect();
         let key = Some(push_key(push.number));
         let request = StreamRequest::Push { to, messages, key };
         let timeout = Event::ApiCallReply { attempt: attempt.clone(), outcomes: None };

@@ -22,6 +22,7 @@ use crate::network::Network;
 use crate::observation::Assigned;
 use crate::push::EVERYBODY;
 use crate::release_0_1;
+use crate::versions::Versions;
 
 /// Approximate size of one request in bytes.
 const REQUEST: usize = 4000;
@@ -38,6 +39,7 @@ pub(crate) struct AppSettings {
     pub(crate) pace: Time,
     /// Whether the instance has release 0.1.
     pub(crate) is_old: bool,
+    pub(crate) versions: Versions,
 }
 
 /// One instance.
@@ -52,6 +54,7 @@ pub(crate) struct App {
     window: usize,
     total: u64,
     pace: Time,
+    versions: Versions,
     machine: Machine,
     /// By core.
     calls: BTreeMap<usize, Call>,
@@ -69,7 +72,7 @@ struct Call {
 
 impl App {
     pub(crate) fn new(index: usize, settings: AppSettings) -> Self {
-        let AppSettings { service, window, total, pace, is_old } = settings;
+        let AppSettings { service, window, total, pace, is_old, versions } = settings;
         Self {
             index,
             service,
@@ -80,6 +83,7 @@ impl App {
             window,
             total,
             pace,
+            versions,
             machine: Machine::new(window),
             calls: BTreeMap::new(),
             handlers: BTreeMap::new(),

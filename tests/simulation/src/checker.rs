@@ -25,9 +25,10 @@ use crate::clock::Time;
 use crate::durable::DurableState;
 use crate::end::End;
 use crate::messages::stream_id;
-use crate::plan::{Options, Plan};
+use crate::plan::Options;
 use crate::push::EVERYBODY;
 use crate::store::{Op, StoreData};
+use crate::versions::Versions;
 
 /// Maximum number of reported violations.
 const MAX_VIOLATIONS: usize = 20;
@@ -56,7 +57,7 @@ pub(crate) struct Checker {
     pub(crate) messages: u64,
     /// Messages per stream and direction.
     total: u64,
-    services: usize,
+    versions: Versions,
     /// The stored version at the start.
     stored_version: u32,
 }
@@ -79,8 +80,8 @@ struct ClientRecord {
     ended: Option<End>,
     /// The current stream.
     stream: Option<StreamNumber>,
-    /// Whether the stream has claim tags.
-    is_tagged: bool,
+    /// Whether the stream has version 3, so that the client checks claim tags.
+    is_v3: bool,
     /// All delivered messages. The next one has this number.
     delivered: u64,
     /// Wrong messages under numbers that were assigned twice. The client must find the loss afterwards.
@@ -104,18 +105,16 @@ struct StreamRecord {
 }
 
 impl Checker {
-    pub(crate) fn new(options: &Options, services: usize, stored_version: u32) -> Self {
-        let record = |client| ClientRecord {
-            is_tagged: Plan::has_tags(client, options.clients),
-            ..ClientRecord::default()
-        };
+    pub(crate) fn new(options: &Options, versions: Versions, stored_version: u32) -> Self {
+        let record =
+            |client| ClientRecord { is_v3: versions.is_v3(client), ..ClientRecord::default() };
         let clients = (0..options.streams).map(record).collect();
         let mut durable = DurableState::default();
         durable.on_stored_version(stored_version);
         Self {
             clients,
             total: options.messages,
-            services,
+            versions,
             stored_version,
             durable,
             ..Self::default()
@@ -147,7 +146,7 @@ impl Checker {
         let reassigned = self.durable.first_reassigned(client);
         if reassigned.is_none_or(|first| record.delivered < first) {
             self.violation(text);
-        } else if record.is_tagged {
+        } else if record.is_v3 {
             record.mistaken.push(text);
         } else if self.reassigned.len() < MAX_VIOLATIONS {
             self.reassigned.push(text);
@@ -156,12 +155,12 @@ impl Checker {
 
     /// Whether the stream of a client has no claim tags, and a number was assigned to two messages.
     fn is_excused(&self, client: usize) -> bool {
-        !self.clients[client].is_tagged && self.durable.first_reassigned(client).is_some()
+        !self.clients[client].is_v3 && self.durable.first_reassigned(client).is_some()
     }
 
     /// Number of streams with claim tags.
     pub(crate) fn tagged_streams(&self) -> usize {
-        self.clients.iter().filter(|client| client.is_tagged).count()
+        self.clients.iter().filter(|client| client.is_v3).count()
     }
 
     /// Whether a new owner can take the ended stream of a client for a lost one: after a proven rollback, if the
@@ -170,15 +169,9 @@ impl Checker {
         let record = &self.clients[client];
         let is_rolled_back =
             |number: StreamNumber| self.durable.is_rolled_back(number.partition().into());
-        !record.is_tagged
+        !record.is_v3
             && self.durable.has_ended(&stream_id(client))
             && record.stream.is_some_and(is_rolled_back)
-    }
-
-    /// The stream of a client begins without claim tags.
-    pub(crate) fn on_untagged_stream(&mut self, client: usize) {
-        self.clients[client].is_tagged = false;
-        self.durable.on_untagged(client);
     }
 
     /// An instance has received two events with one number, and must end the stream.

@@ -3,41 +3,34 @@
 
 mod actions;
 mod receive;
-mod stream_tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use minerva_client::simulation::Machine;
+use bytes::BytesMut;
+use minerva_client::simulation::{Machine, WireVersion};
 use minerva_client::{Config, TransportKind, Version};
 use minerva_proto::v3::ResumeKey;
-use minerva_proto::{
-    ClaimTag, Framing, Message, MessageNumber, StreamId, TransportNumber, Utf8Bytes,
-};
+use minerva_proto::{Framing, Message, MessageNumber, StreamId, TransportNumber};
 
-use self::stream_tags::StreamTags;
 use crate::checker::Checker;
 use crate::clock::Time;
 use crate::connection::ConnId;
 use crate::event::{Content, Event};
 use crate::messages::{c2s_message, stream_id};
 use crate::network::Network;
+use crate::versions::{ClientVersion, Versions};
 
 /// Capacity of the inbox in messages; further messages are not acknowledged.
 const MAX_RECEIVED: usize = 30;
-
-/// Reason of a reset after a loss.
-const STATE_LOST: &str = "state lost";
 
 /// One client with one stream.
 pub(crate) struct Client {
     index: usize,
     machine: Machine,
-    /// `None` for a stream of wire version 2.
-    tags: Option<StreamTags>,
-    /// Two messages with one number have arrived. Nothing more is delivered.
-    has_found_loss: bool,
+    versions: Versions,
+    /// The checker was informed that two messages with one number have arrived.
+    has_reported_loss: bool,
     transports: BTreeMap<TransportNumber, Transport>,
     /// Start of the stream.
     begun: Time,
@@ -62,12 +55,12 @@ struct Transport {
     buffer: BytesMut,
     /// HTTP: the request was sent.
     request_sent: bool,
+    /// The answer to the hello has begun.
+    has_begun: bool,
     /// Content received while the inbox was full.
     unread: VecDeque<Content>,
     /// Number of the next received message.
     next_received: MessageNumber,
-    /// Tags and counts of the next received messages.
-    tags: VecDeque<(ClaimTag, u64)>,
 }
 
 impl Transport {
@@ -79,8 +72,8 @@ impl Transport {
             buffer: BytesMut::new(),
             request_sent: false,
             unread: VecDeque::new(),
+            has_begun: false,
             next_received: MessageNumber(0),
-            tags: VecDeque::new(),
         }
     }
 }
@@ -91,25 +84,29 @@ impl Client {
         seed: u64,
         kind: TransportKind,
         total: u64,
-        is_tagged: bool,
+        versions: Versions,
     ) -> Self {
         let mut config = Config::new("simulated:1", kind);
         config.heartbeat = Duration::from_secs(5);
         config.max_in_flight = 2000;
         config.max_queued_messages = 40;
         config.max_received_messages = MAX_RECEIVED;
-        config.version = Version::V2;
+        config.version = match versions.of(index) {
+            ClientVersion::V2 => Version::V2,
+            ClientVersion::Auto => Version::Auto,
+            ClientVersion::V3 => Version::V3,
+        };
         let id = stream_id(index);
         config.id = StreamId::parse(&id).ok();
         let machine = match StreamId::parse(&id) {
-            Ok(id) => Machine::new(config, id, resume_key(), seed),
+            Ok(id) => Machine::new(config, id, resume_key(index), seed),
             Err(error) => unreachable!("{error}"),
         };
         Self {
             index,
             machine,
-            tags: is_tagged.then(StreamTags::default),
-            has_found_loss: false,
+            versions,
+            has_reported_loss: false,
             transports: BTreeMap::new(),
             begun: 0,
             sent: 0,
@@ -134,14 +131,15 @@ impl Client {
             if self.sent == self.total || self.machine.ended().is_some() {
                 break;
             }
-            let message = c2s_message(self.index, self.sent);
-            if self.machine.push(self.time(net), text_of(message)).is_none() {
+            let contents = self.versions.contents(self.index);
+            let message = Message::from(&c2s_message(contents, self.index, self.sent));
+            if self.machine.push(self.time(net), message).is_none() {
                 break;
             }
             self.sent += 1;
         }
         self.take_received(net, checker);
-        let has_received = self.machine.has_received() && !self.has_found_loss;
+        let has_received = self.machine.has_received();
         if self.sent < self.total || has_received {
             let delay = if self.sent < self.total { pace } else { 100 };
             net.within(1, 2 * delay, Event::ClientWorks { client: self.index });
@@ -157,26 +155,34 @@ impl Client {
         }
     }
 
-    /// Whether the stream needs an edge that supports claim tags.
-    pub(crate) fn has_tags(&self) -> bool {
-        self.tags.is_some()
+    /// Whether the client connects only to edges of this release: those of release 0.1 do not serve version 3.
+    pub(crate) fn needs_new_edge(&self) -> bool {
+        self.versions.is_v3(self.index)
     }
 
-    /// The kind of a transport that is to be dialled.
-    pub(crate) fn dials(&self, transport: TransportNumber) -> Option<TransportKind> {
-        self.transports.get(&transport).filter(|link| link.conn.is_none()).map(|link| link.kind)
+    /// Kind and version of a transport that is to be dialled.
+    pub(crate) fn dials(&self, transport: TransportNumber) -> Option<(TransportKind, WireVersion)> {
+        let link = self.transports.get(&transport).filter(|link| link.conn.is_none())?;
+        Some((link.kind, self.machine.version(transport)?))
     }
 
-    /// Handles the result of a dial.
+    /// Handles the result of a dial: the connection, with the version that the server has selected for a WebSocket.
     pub(crate) fn on_dialled(
         &mut self,
         transport: TransportNumber,
-        conn: Option<ConnId>,
+        conn: Option<(ConnId, WireVersion)>,
         net: &mut Network,
         checker: &mut Checker,
     ) {
         match (self.transports.get_mut(&transport), conn) {
-            (Some(link), Some(conn)) => link.conn = Some(conn),
+            (Some(link), Some((conn, selected))) => {
+                link.conn = Some(conn);
+                if self.machine.version(transport) != Some(selected)
+                    && !self.machine.fall_back(self.time(net), transport)
+                {
+                    self.end_transport(transport, false, net);
+                }
+            }
             (Some(_), None) => self.end_transport(transport, false, net),
             (None, _) => {}
         }
@@ -300,19 +306,11 @@ pub(crate) fn is_socket(kind: TransportKind) -> bool {
     matches!(kind, TransportKind::Tcp | TransportKind::WebSocket)
 }
 
-/// A key, which has no effect in version 2.
-fn resume_key() -> ResumeKey {
-    match ResumeKey::parse("Zk1uQ0pXc3VqV2h5dEJtRQ") {
+/// The key of a client's stream, which has no effect in version 2.
+fn resume_key(client: usize) -> ResumeKey {
+    match ResumeKey::parse(&format!("key-{client:018}")) {
         Some(key) => key,
-        None => unreachable!(),
-    }
-}
-
-/// A message of the simulation as the client sends it.
-fn text_of(message: Bytes) -> Message {
-    match Utf8Bytes::try_from(message) {
-        Ok(text) => text.into(),
-        Err(error) => unreachable!("{error}"),
+        None => unreachable!("22 characters"),
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Side {
 pub(crate) enum Node {
     /// A transport of a client.
     Client { client: usize, transport: TransportNumber },
+    /// A stranger with the id of a client.
+    Thief { client: usize },
     /// A transport of an edge.
     EdgeTransport { edge: usize, transport: u64 },
     /// The edge's end of a link.
@@ -55,7 +57,7 @@ pub(crate) struct Cut {
 impl Node {
     pub(crate) fn process(self) -> Process {
         match self {
-            Self::Client { client, .. } => Process::Client(client),
+            Self::Client { client, .. } | Self::Thief { client } => Process::Client(client),
             Self::EdgeTransport { edge, .. } | Self::EdgeLink { edge, .. } => Process::Edge(edge),
             Self::CoreLink { core, .. } | Self::CoreSession { core, .. } => Process::Core(core),
             Self::App { app, .. } => Process::App(app),

@@ -291,8 +291,10 @@ impl Core {
 
     fn on_link(&mut self, number: u64, content: Content, net: &mut Network, checker: &mut Checker) {
         let Content::ToCore(frames) = content else { return self.on_link_lost(number, net) };
-        let (name, Deployment { partitions, hash, .. }) = (self.name(), &self.deployment);
-        let hello = greeting::core_hello(name, *partitions, *hash);
+        let (name, Deployment { partitions, hash, serves_v3, .. }) =
+            (self.name(), &self.deployment);
+        let mut hello = greeting::core_hello(name, *partitions, *hash);
+        hello.wire_version = if *serves_v3 { 3 } else { 2 };
         let (Some(partitions), Some(link)) = (self.partitions(), self.links.get_mut(&number))
         else {
             return;

@@ -12,12 +12,11 @@ mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use minerva_proto::{MessageNumber, StreamNumber};
 
 use self::partition::{Acknowledged, Appended, PartitionHistory};
 pub(crate) use self::stream::StreamModel;
-use crate::messages::{client_of, service_name};
+use crate::messages::{Body, client_of, service_name};
 use crate::push::{PushTarget, Selected};
 use crate::store::{BlobPlace, DamagedBlob, Op, StoreData, StoredPartition};
 
@@ -33,7 +32,7 @@ pub(crate) struct DurableState {
     reassigned: BTreeMap<usize, u64>,
     is_damaged: bool,
     /// The s2c messages that clients with claim tags hold, by client and number.
-    held: BTreeMap<usize, BTreeMap<u64, Bytes>>,
+    held: BTreeMap<usize, BTreeMap<u64, Body>>,
     /// The newest stored version that all live cores have permitted once.
     permitted_version: u64,
     /// The newest stored version that each core permits, by the name in its heartbeats.
@@ -85,7 +84,11 @@ impl DurableState {
                 history.on_claim();
                 if let Some(stored) = data.partition(partition) {
                     let (lost, reported) = history.load_damage(stored);
-                    self.lost.extend(clients(lost));
+                    // A stream that was intact after an earlier load can be unreadable now.
+                    for client in clients(lost) {
+                        self.reported.remove(&client);
+                        self.lost.insert(client);
+                    }
                     self.reported.extend(clients(reported));
                 }
                 if history.owner.replace(owner.clone()).as_ref() != Some(owner) {
@@ -147,9 +150,8 @@ impl DurableState {
         };
         for (number, message) in held.range(first..).filter(|(n, _)| acknowledged.names(**n)) {
             if history.message(stream, *number).is_some_and(|own| own != message) {
-                let text = String::from_utf8_lossy(message);
                 return Err(format!(
-                    "client {client} acknowledges s2c {number}, but holds `{text}`"
+                    "client {client} acknowledges s2c {number}, but holds {message}"
                 ));
             }
         }
@@ -157,13 +159,8 @@ impl DurableState {
     }
 
     /// A client with claim tags holds a message. The first message under a number counts.
-    pub(crate) fn on_client_holds(&mut self, client: usize, number: MessageNumber, message: Bytes) {
+    pub(crate) fn on_client_holds(&mut self, client: usize, number: MessageNumber, message: Body) {
         self.held.entry(client).or_default().entry(number.0).or_insert(message);
-    }
-
-    /// A client has no claim tags.
-    pub(crate) fn on_untagged(&mut self, client: usize) {
-        self.held.remove(&client);
     }
 
     /// Checks that a write contains only content that every live core can read.
@@ -301,6 +298,12 @@ impl DurableState {
         self.partitions.values().find_map(|history| history.now.live_stream(id))
     }
 
+    /// Whether a stream with this id exists or has existed, in the current or an earlier state.
+    pub(crate) fn has_existed(&self, id: &str) -> bool {
+        let mut states = self.partitions.values().flat_map(PartitionHistory::states);
+        states.any(|state| state.has_existed(id))
+    }
+
     /// Whether a stream with this id has ended, in the current or an earlier state.
     pub(crate) fn has_ended(&self, id: &str) -> bool {
         let mut states = self.partitions.values().flat_map(PartitionHistory::states);
@@ -343,6 +346,11 @@ impl DurableState {
     /// Whether the store was rolled back or damaged.
     pub(crate) fn has_rolled_back(&self) -> bool {
         self.is_damaged || self.partitions.values().any(PartitionHistory::has_rolled_back)
+    }
+
+    /// Whether an owner has written the whole state of a partition, without the history of labels and groups.
+    pub(crate) fn is_rewritten(&self, partition: u32) -> bool {
+        self.partitions.get(&partition).is_some_and(|history| history.is_rewritten)
     }
 
     /// Whether a partition was rolled back.

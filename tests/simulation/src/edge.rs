@@ -3,13 +3,13 @@
 
 mod links;
 mod transport;
-mod transport_tags;
 
 use std::collections::BTreeMap;
 
 use minerva_client::TransportKind;
+use minerva_client::simulation::WireVersion;
 use minerva_edge::simulation::Owners;
-use minerva_edge::transport::Input;
+use minerva_edge::transport::{Input, WireVersions};
 use minerva_proto::PartitionHash;
 use minerva_proto::link::{EdgeFrame, EdgeMessage, TransportId, encode, pb};
 
@@ -51,6 +51,8 @@ struct LinkToCore {
     is_up: bool,
     /// Number of the link in the table of owners, new for each connection.
     number: u64,
+    /// Newest version of the wire that the core serves.
+    wire_version: u32,
     outgoing: Vec<pb::EdgeFrame>,
 }
 
@@ -109,9 +111,38 @@ impl Edge {
         self.flush(net);
     }
 
-    /// Whether the edge supports claim tags.
-    pub(crate) fn has_tags(&self) -> bool {
+    /// Whether the edge has this release.
+    pub(crate) fn is_new(&self) -> bool {
         !self.is_old
+    }
+
+    /// Whether the edge and all linked cores serve version 3.
+    fn serves_v3(&self) -> bool {
+        let oldest = self.links.values().filter(|link| link.is_up).map(|link| link.wire_version);
+        !self.is_old && oldest.min() >= Some(3)
+    }
+
+    /// The versions of a transport whose client requests `requested`, and the version that a WebSocket selects.
+    pub(crate) fn versions_of(
+        &self,
+        kind: TransportKind,
+        requested: WireVersion,
+    ) -> (WireVersions, WireVersion) {
+        let is_v3 = requested == WireVersion::V3;
+        match kind {
+            _ if !self.serves_v3() && kind == TransportKind::WebSocket => {
+                (WireVersions::Two, WireVersion::V2)
+            }
+            _ if !self.serves_v3() => (WireVersions::Two, requested),
+            TransportKind::WebSocket if is_v3 => (WireVersions::Three, requested),
+            TransportKind::WebSocket => (WireVersions::Two, requested),
+            TransportKind::HttpStream | TransportKind::LongPoll if !is_v3 => {
+                (WireVersions::TwoByContentType, requested)
+            }
+            TransportKind::Tcp | TransportKind::HttpStream | TransportKind::LongPoll => {
+                (WireVersions::TwoOrThree, requested)
+            }
+        }
     }
 
     pub(crate) fn accepts(&self) -> bool {
@@ -122,7 +153,7 @@ impl Edge {
     pub(crate) fn accept(
         &mut self,
         conn: ConnId,
-        kind: TransportKind,
+        (kind, versions): (TransportKind, WireVersions),
         service: String,
         net: &mut Network,
         checker: &mut Checker,
@@ -130,8 +161,10 @@ impl Edge {
         self.accepted += 1;
         let number = self.accepted;
         let now = self.clock.instant(net.now).into_std();
-        self.transports
-            .insert(number, EdgeTransport::new(now, conn, kind, service, self.s2c_window));
+        self.transports.insert(
+            number,
+            EdgeTransport::new(now, conn, (kind, versions), service, self.s2c_window),
+        );
         self.drive(number, net, checker);
         number
     }
@@ -145,9 +178,8 @@ impl Edge {
         checker: &mut Checker,
     ) {
         match content {
-            Content::ToEdge { bytes, last, tags } => {
+            Content::ToEdge { bytes, last } => {
                 if let Some(transport) = self.transports.get_mut(&number) {
-                    transport.tags.on_client(tags);
                     transport.unread.push_back((bytes, last));
                 }
                 self.drive(number, net, checker);
@@ -155,6 +187,7 @@ impl Edge {
             Content::Closed => self.on_client_lost(number, net, checker),
             Content::ToClient { .. }
             | Content::ResponseEnd { .. }
+            | Content::Refused(_)
             | Content::ToCore(_)
             | Content::FromCore(_)
             | Content::Commands(_)
@@ -277,18 +310,19 @@ impl Edge {
         self.numbered += 1;
         transport.attachment = Some(Attachment { core, number: self.numbered, reliance });
         self.routes.insert(self.numbered, number);
-        transport.machine.handle_input(now, Input::OwnerFound);
+        let serves = transport.machine.wire_version() <= self.wire_version_of(core);
+        let input = if serves { Input::OwnerFound } else { Input::VersionUnavailable };
+        transport.machine.handle_input(now, input);
         true
     }
 
-    fn send(
-        &mut self,
-        transport: &mut EdgeTransport,
-        mut message: EdgeMessage,
-        checker: &mut Checker,
-    ) {
+    /// Newest version of the wire that a linked core serves.
+    fn wire_version_of(&self, core: usize) -> u32 {
+        self.links.get(&core).map_or(2, |link| link.wire_version.max(2))
+    }
+
+    fn send(&mut self, transport: &mut EdgeTransport, message: EdgeMessage, checker: &mut Checker) {
         let Some(attachment) = &transport.attachment else { return };
-        transport.tags.add_to(&mut message);
         transport.is_attached = match &message {
             EdgeMessage::Attach(_) => true,
             EdgeMessage::Detach => false,

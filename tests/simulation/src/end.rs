@@ -14,6 +14,13 @@ pub(crate) struct End {
     pub(crate) by: EndedBy,
 }
 
+impl End {
+    /// Whether the client was informed that the stream is unknown, without the reason of the end.
+    pub(crate) fn is_unknown_stream(&self) -> bool {
+        matches!(self.reason.as_str(), "stream_attach_failure" | "gone")
+    }
+}
+
 /// The side that ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndedBy {

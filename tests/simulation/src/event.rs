@@ -4,8 +4,8 @@ use bytes::Bytes;
 use minerva_proto::TransportNumber;
 use minerva_proto::app::{Command, Event as AppEvent};
 use minerva_proto::link::pb::{CoreFrame, EdgeFrame};
+use minerva_proto::v3::Refusal;
 
-use crate::claim_tags::{ClientTags, ServerTags};
 use crate::connection::{ConnId, Side};
 use crate::faults::Fault;
 use crate::push::{PushAttempt, PushOutcomes};
@@ -103,6 +103,8 @@ pub(crate) enum Event {
     },
     /// A program outside the services changes a stream.
     ChangeStart,
+    /// A stranger tries to take over a stream.
+    Theft,
     /// A caller sends a request to a partition.
     PushAttempt {
         api_caller: usize,
@@ -141,17 +143,17 @@ pub(crate) enum Content {
     ToEdge {
         bytes: Bytes,
         last: bool,
-        tags: ClientTags,
     },
     /// Bytes of an edge.
     ToClient {
         bytes: Bytes,
-        tags: ServerTags,
     },
     /// End of the HTTP response: `complete`, or an error or abort.
     ResponseEnd {
         complete: bool,
     },
+    /// An HTTP error that contains a refusal.
+    Refused(Box<Refusal>),
     /// The other end has closed the connection.
     Closed,
     ToCore(Vec<EdgeFrame>),

@@ -85,11 +85,13 @@ pub enum Fault {
     CallInterrupted,
     /// The reply to a call from outside is lost.
     CallReplyLost,
+    /// A stranger attaches with the id of a client and another key.
+    KeyTheft,
 }
 
 impl Fault {
     /// All faults in declaration order.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::CutClient,
         Self::CutLink,
         Self::CutApp,
@@ -131,6 +133,7 @@ impl Fault {
         Self::CallerResets,
         Self::CallInterrupted,
         Self::CallReplyLost,
+        Self::KeyTheft,
     ];
 
     pub(crate) fn is_rollback(self) -> bool {

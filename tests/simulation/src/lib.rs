@@ -11,7 +11,6 @@
 mod api_caller;
 mod app;
 mod checker;
-mod claim_tags;
 mod client;
 mod clock;
 mod connection;
@@ -32,7 +31,9 @@ mod random;
 mod release_0_1;
 mod run;
 mod store;
+mod thief;
 mod trace;
+mod versions;
 mod wake_flag;
 mod world;
 

@@ -49,8 +49,8 @@ struct Config {
     #[arg(long, value_enum, default_value = "never")]
     outages: Frequency,
 
-    /// Abilities of the clients; a quarter of the tagged ones has version 2 as well. Failures after a number was
-    /// assigned twice are counted apart for version 2.
+    /// Abilities of the clients; a quarter of the tagged ones has version 2, and all of them if cores, edges or instances
+    /// of release 0.1 run. Failures after a number was assigned twice are counted apart for version 2.
     #[arg(long, value_enum, default_value = "tagged")]
     clients: Clients,
 

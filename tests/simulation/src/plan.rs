@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::faults::Fault;
 use crate::network::Network;
 use crate::random::Random;
+use crate::versions::Versions;
 
 /// Settings of a run.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,7 @@ pub struct Options {
 pub enum Clients {
     /// Clients of wire version 2, which cannot detect that a message number was assigned twice.
     V2,
-    /// Clients that check claim tags, so that every failure counts; a quarter has wire version 2.
+    /// Clients of wire version 3, which check claim tags, so that every failure counts; a quarter has wire version 2.
     Tagged,
 }
 
@@ -205,9 +206,15 @@ impl Plan {
         }
     }
 
-    /// Whether the stream of a client begins with claim tags. Some streams have wire version 2.
-    pub(crate) fn has_tags(client: usize, clients: Clients) -> bool {
-        clients == Clients::Tagged && client % 4 != 3
+    /// The versions of the clients. Cores and edges serve version 3 once all live cores can read its stored content.
+    pub(crate) fn versions(&self, clients: Clients) -> Versions {
+        Versions {
+            clients,
+            services: self.services,
+            serves_v3: self.stored_version == minerva_core::store::STORED_VERSION,
+            has_old_apps: self.mixes_versions,
+            instances: self.instances(),
+        }
     }
 
     /// Number of instances.

@@ -30,6 +30,7 @@ use crate::network::Network;
 use crate::outcome::Outcome;
 use crate::plan::{Options, Plan};
 use crate::store::{Op, Store};
+use crate::thief;
 use crate::wake_flag::{LoopWaker, WakeFlag};
 
 /// State of a run.
@@ -78,6 +79,7 @@ impl World {
         net.trace.is_printed = options.trace;
         let plan = Plan::new(options, &mut net);
         let store = Store::new(plan.stored_version);
+        let versions = plan.versions(options.clients);
         let (sender, stopped) = mpsc::unbounded_channel();
         let waker = Arc::<LoopWaker>::default();
         let deployment = Deployment {
@@ -85,14 +87,14 @@ impl World {
             hash: plan.hash,
             limits: plan.limits.clone(),
             options: plan.options.clone(),
+            serves_v3: versions.serves_v3,
             queue: store.queue.clone(),
             stopped: sender,
         };
-        let checker = Checker::new(options, plan.services, plan.stored_version);
+        let checker = Checker::new(options, versions, plan.stored_version);
         let clients = (0..options.streams).map(|index| {
             let kind = net.random.pick(&minerva_client::TransportKind::ALL);
-            let is_tagged = Plan::has_tags(index, options.clients);
-            Client::new(index, net.random.bits(), kind, options.messages, is_tagged)
+            Client::new(index, net.random.bits(), kind, options.messages, versions)
         });
         let clients = clients.collect();
         let is_old = |index: usize| plan.mixes_versions && index % 2 == 1;
@@ -103,7 +105,8 @@ impl World {
                 window: plan.app_window,
                 total: options.messages,
                 pace: plan.pace,
-                is_old: is_old(index),
+                is_old: versions.is_old_app(index),
+                versions,
             };
             App::new(index, settings)
         };
@@ -169,6 +172,7 @@ impl World {
         }
         self.api_callers.iter().for_each(|api_caller| api_caller.schedule_push(&mut self.net));
         self.net.after(1000, Event::ChangeStart);
+        self.net.after(1500, Event::Theft);
         self.plan.schedule(&mut self.net);
     }
 
@@ -266,6 +270,7 @@ impl World {
                 self.on_push_reply(&attempt, outcomes.as_ref())
             }
             Event::ChangeStart => self.start_change(),
+            Event::Theft => self.start_theft(),
             Event::StorePerforms(call) => self.perform_store_call(*call),
             Event::StoreReplies(answered) => answered.arrive(),
             Event::StoreRollback { owners_die } => self.roll_back_store(owners_die),
@@ -282,6 +287,7 @@ impl World {
             Node::Client { client, transport } => {
                 self.clients[client].on_content(transport, content, net, checker);
             }
+            Node::Thief { client } => thief::on_content(client, &content, checker),
             Node::EdgeTransport { edge, transport } => {
                 self.edges[edge].on_client(transport, content, net, checker);
             }
@@ -314,6 +320,7 @@ impl World {
             Node::Client { client, transport } => {
                 self.clients[client].on_lost(transport, net, checker);
             }
+            Node::Thief { .. } => {}
             Node::EdgeTransport { edge, transport } => {
                 self.edges[edge].on_client_lost(transport, net, checker);
             }

@@ -8,6 +8,7 @@ mod model;
 mod server;
 #[allow(dead_code, reason = "the model has no bounds of the quarantine and reads every version")]
 #[allow(clippy::disallowed_methods, reason = "leases of the suite last for real time")]
+#[allow(unused_imports, reason = "the model keeps no API tokens")]
 #[path = "../../../core/tests/store_contract/suite.rs"]
 mod suite;
 

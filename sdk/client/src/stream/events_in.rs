@@ -223,6 +223,11 @@ impl StreamMachine {
             // Also if a socket carries SACKs again, behind an HTTP successor that has failed.
             self.send_sack_now(now);
         }
+        if mutation::is(Mutation::ForgetReset)
+            && let Some((reset, _)) = self.resetting.clone().filter(|_| transport.reset_sent)
+        {
+            return self.end(EndedBy::Client, reset.reason, reset.application_level);
+        }
         match transport.role {
             Role::Primary => self.after_primary_end(now, &transport, end),
             // A complete response does not confirm the reset: a draining server ends uploads before reading them. The

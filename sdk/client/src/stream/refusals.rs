@@ -4,6 +4,8 @@
 use minerva_proto::v3::{ClientAction, Refusal, RefusalCode};
 use minerva_proto::{KillReason, Reset, TransportNumber};
 
+#[cfg(feature = "simulation")]
+use super::STATE_LOST;
 use super::transport::{End, Role};
 use super::{Output, StreamMachine, Time};
 use crate::error::EndedBy;
@@ -56,6 +58,12 @@ impl StreamMachine {
         self.on_problem(number, Problem::of_refusal(refusal));
         refusal.after.into_iter().for_each(|after| self.on_refused(now, role, after));
         self.close(now, number, End::Failed);
+    }
+
+    /// Whether two messages with one number have arrived.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn has_found_loss(&self) -> bool {
+        self.resetting.as_ref().is_some_and(|(reset, _)| reset.reason == STATE_LOST)
     }
 
     fn end_refused(&mut self, refusal: &Refusal) {

@@ -9,7 +9,7 @@ use crate::checker::Checker;
 use crate::connection::Side;
 use crate::end::{End, EndedBy};
 use crate::event::Content;
-use crate::messages::s2c_message;
+use crate::messages::{Body, s2c_message};
 use crate::network::Network;
 
 /// Pause between two probes of a finished stream, in milliseconds.
@@ -59,7 +59,7 @@ impl App {
                     stream,
                     handler.instance,
                     event,
-                    message.as_bytes(),
+                    &Body::from(&message),
                 );
                 handler.answering = Some(event);
                 self.answer(stream, net);
@@ -82,11 +82,13 @@ impl App {
     fn answer(&mut self, stream: StreamNumber, net: &mut Network) -> bool {
         let Some(handler) = self.handlers.get_mut(&stream) else { return true };
         let Some(event) = handler.answering else { return true };
+        let contents = self.versions.contents(handler.client);
         if !handler.is_sender() && !handler.is_finishing {
             while let Some(next) = self.machine.next_send(stream)
                 && next.0 < event.0.min(self.total)
             {
-                if self.machine.send(stream, sent(handler.client, next.0)).is_none() {
+                let message = s2c_message(contents, handler.client, next.0);
+                if self.machine.send(stream, Message::from(&message)).is_none() {
                     net.trace.record(
                         net.now,
                         "app outbox full",
@@ -111,10 +113,12 @@ impl App {
         if !handler.is_sender() || handler.has_ended {
             return;
         }
+        let contents = self.versions.contents(handler.client);
         for _ in 0..net.random.between(1, 6) {
             match self.machine.next_send(stream) {
                 Some(next) if next.0 < self.total => {
-                    if self.machine.send(stream, sent(handler.client, next.0)).is_none() {
+                    let message = s2c_message(contents, handler.client, next.0);
+                    if self.machine.send(stream, Message::from(&message)).is_none() {
                         return;
                     }
                 }
@@ -144,9 +148,4 @@ fn observed(ended: Ended) -> End {
         SdkEndedBy::Core | _ => EndedBy::Core,
     };
     End { reason: ended.reason, application_level: ended.application_level, by }
-}
-
-/// A message of the app, as the session sends it.
-fn sent(client: usize, number: u64) -> Message {
-    String::from_utf8_lossy(&s2c_message(client, number)).into_owned().into()
 }

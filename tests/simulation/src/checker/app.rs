@@ -4,7 +4,7 @@ use minerva_proto::{EventNumber, StreamNumber};
 
 use super::{Checker, StreamRecord};
 use crate::end::{End, FINISHED, FINISHED_BY_OLD_APP};
-use crate::messages::{c2s_message, service_of, stream_id};
+use crate::messages::{Body, c2s_message, service_of, stream_id};
 use crate::observation::Assigned;
 
 impl Checker {
@@ -16,7 +16,7 @@ impl Checker {
         service: usize,
         assigned: Assigned,
     ) {
-        if service != service_of(client, self.services) {
+        if service != service_of(client, self.versions.services) {
             self.violation(format!("client {client} is assigned to service {service}"));
         }
         let Assigned { number, next_event: next, next_send } = assigned;
@@ -61,7 +61,7 @@ impl Checker {
         number: StreamNumber,
         instance: u64,
         event: EventNumber,
-        message: &[u8],
+        message: &Body,
     ) {
         let stream = self.streams.entry(number).or_default();
         let next = stream.next.entry(instance).or_insert(event);
@@ -72,9 +72,9 @@ impl Checker {
         if expected != event {
             self.violation(format!("stream {number}: event {event}, expected {expected}"));
         }
-        if c2s_message(client, event.0.saturating_sub(1)) != message {
-            let text = String::from_utf8_lossy(message).into_owned();
-            self.violation(format!("stream {number}, event {event}: `{text}`"));
+        let contents = self.versions.contents(client);
+        if c2s_message(contents, client, event.0.saturating_sub(1)) != *message {
+            self.violation(format!("stream {number}, event {event}: {message}"));
         }
         self.messages += u64::from(is_new);
     }
@@ -114,9 +114,8 @@ impl Checker {
             _ => false,
         };
         let other = record.ended.as_ref().filter(|_| !is_replaced);
-        let is_same = other.is_none_or(|other| {
-            other.reason == ended.reason || other.reason == "stream_attach_failure"
-        });
+        let is_same =
+            other.is_none_or(|other| other.reason == ended.reason || other.is_unknown_stream());
         // A client that resets a stream during its end keeps its own reason.
         let is_same = is_same || record.has_reset || is_lost;
         if !is_justified {

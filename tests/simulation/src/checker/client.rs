@@ -1,24 +1,22 @@
 //! Checks of the messages, kills and ends that clients receive.
 
-use minerva_client::simulation::Frame;
-use minerva_proto::KillReason;
-
 use super::Checker;
 use crate::end::{End, EndedBy, FINISHED, FINISHED_BY_OLD_APP};
-use crate::messages::{parse_pushed, s2c_message, stream_id};
+use crate::messages::{Body, parse_pushed, s2c_message, stream_id};
+use crate::observation::TransportRefusal;
 
 impl Checker {
     /// The application of a client receives a message.
-    pub(crate) fn on_client_message(&mut self, client: usize, message: &[u8]) {
+    pub(crate) fn on_client_message(&mut self, client: usize, message: &Body) {
         if let Some((push, index)) = parse_pushed(message) {
             return self.on_client_pushed_message(client, push, index);
         }
         let record = &mut self.clients[client];
-        let expected = s2c_message(client, record.received);
-        let is_right = expected == message && record.pushed.is_between_pushes();
+        let expected = s2c_message(self.versions.contents(client), client, record.received);
+        let is_right = expected == *message && record.pushed.is_between_pushes();
         if !is_right {
-            let (text, number) = (String::from_utf8_lossy(message), record.received);
-            let text = format!("client {client} received `{text}`, expected s2c {number}");
+            let number = record.received;
+            let text = format!("client {client} received {message}, expected s2c {number}");
             self.wrong_message(client, text);
         }
         self.clients[client].received += 1;
@@ -26,25 +24,25 @@ impl Checker {
         self.messages += 1;
     }
 
-    /// A client receives a frame.
-    pub(crate) fn on_client_frame(&mut self, client: usize, frame: &Frame) {
-        let Frame::Kill(reason) = frame else { return };
-        match reason {
-            KillReason::StreamAttachFailure if self.durable.has_ended(&stream_id(client)) => {}
+    /// A transport of a client is refused.
+    pub(crate) fn on_transport_refused(&mut self, client: usize, refusal: &TransportRefusal) {
+        match refusal {
+            TransportRefusal::UnknownStream if self.durable.has_ended(&stream_id(client)) => {}
             // A client with claim tags receives the true reason, unless damage has removed the stream without a trace.
-            KillReason::StreamAttachFailure
-                if self.clients[client].is_tagged && !self.durable.is_damaged() =>
+            TransportRefusal::UnknownStream
+                if self.clients[client].is_v3 && !self.durable.is_damaged() =>
             {
                 self.violation(format!("client {client}: a lost stream is unknown"));
             }
             _ if self.durable.has_lost(client) => {}
             // The server has a small window; a client with two transports may exceed it.
-            KillReason::RwinOverflow => {}
-            KillReason::StreamAttachFailure
-            | KillReason::AckedUnsentStrings
-            | KillReason::FrameCorruption
-            | KillReason::InvalidFrameTypeOrArguments => {
-                self.violation(format!("client {client}: a transport is killed: {reason}"));
+            TransportRefusal::WindowOverflow | TransportRefusal::Unavailable => {}
+            // The first instance of the service has release 0.1.
+            TransportRefusal::Version if self.versions.has_old_apps => {}
+            TransportRefusal::UnknownStream
+            | TransportRefusal::Version
+            | TransportRefusal::Fault(_) => {
+                self.violation(format!("client {client}: a transport is refused: {refusal:?}"));
             }
         }
     }
@@ -69,7 +67,7 @@ impl Checker {
             || record.app_has_reset
             || record.caller_has_reset
             || ended.reason == FINISHED_BY_OLD_APP;
-        let is_loss = matches!(ended.reason.as_str(), "state lost" | "stream_attach_failure");
+        let is_loss = ended.reason == "state lost" || ended.is_unknown_stream();
         if !is_loss && !has_reset {
             let record = &mut self.clients[client];
             let events = record.lost_events.drain(..).map(|(_, text)| text);
@@ -85,7 +83,9 @@ impl Checker {
             }
             "caller had enough" => record.caller_has_reset,
             "no activity from peer" => record.may_idle,
-            "stream_attach_failure" => is_lost || !has_history || self.durable.has_forgotten(&id),
+            _ if ended.is_unknown_stream() => {
+                is_lost || !has_history || self.durable.has_forgotten(&id)
+            }
             "state lost" => is_lost || self.can_lack_tombstone(client),
             _ => false,
         };

@@ -1,13 +1,12 @@
 //! Checks of released outputs of cores against the durable state.
 
-use bytes::Bytes;
 use minerva_proto::link::{CloseCause, CoreMessage};
 use minerva_proto::{EventNumber, KillReason, Sack, StreamNumber};
 
 use super::{Checker, TransportWatch};
 use crate::clock::Time;
 use crate::durable::{StreamModel, partition_of};
-use crate::messages::{c2s_message, client_of, is_for_client, stream_id};
+use crate::messages::{Body, c2s_message, client_of, is_for_client, stream_id};
 use crate::observation::{Assigned, InstanceOutput};
 
 impl Checker {
@@ -19,19 +18,21 @@ impl Checker {
         now: Time,
     ) {
         let client = watch.client;
+        if watch.is_foreign {
+            return self.check_foreign(client, message);
+        }
         let holds = match message {
             CoreMessage::Opened { sack, .. } => {
                 // A loss that a hello of the same turn proves has ended the stream.
-                let is_known =
-                    self.number(client).is_some() || self.durable.has_ended(&stream_id(client));
-                is_known && self.holds_sack(client, sack.as_ref())
+                self.durable.has_existed(&stream_id(client))
+                    && self.holds_sack(client, sack.as_ref())
             }
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
             CoreMessage::Tag(_) | CoreMessage::Compress(_) => true,
             CoreMessage::Messages(run) => {
-                let messages: Vec<_> =
-                    run.messages.iter().map(|message| message.bytes().clone()).collect();
-                messages.iter().all(|message| is_for_client(client, message))
+                let messages: Vec<Body> = run.messages.iter().map(Body::from).collect();
+                let contents = self.versions.contents(client);
+                messages.iter().all(|message| is_for_client(contents, client, message))
                     && self.holds(client, |state| state.has_sent(run.first, &messages))
             }
             CoreMessage::Close(close) => {
@@ -50,6 +51,31 @@ impl Checker {
         };
         if !holds {
             self.violation(format!("client {client} at {now}: not durable, or wrong: {message:?}"));
+        }
+    }
+
+    /// A hello without the key of the stream gets the answer of an unknown stream.
+    fn check_foreign(&mut self, client: usize, message: &CoreMessage) {
+        let is_refused = match message {
+            CoreMessage::Close(close) => match &close.cause {
+                CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
+                CloseCause::Kill(reason) => *reason == KillReason::StreamAttachFailure,
+                // The answer for every unknown stream after a rollback.
+                CloseCause::Reset(_) => self.durable.has_rolled_back(),
+                CloseCause::Refused { .. } | CloseCause::WrongVersion | CloseCause::Superseded => {
+                    false
+                }
+            },
+            CoreMessage::Opened { .. }
+            | CoreMessage::Sack(_)
+            | CoreMessage::Tag(_)
+            | CoreMessage::Compress(_)
+            | CoreMessage::Messages(_)
+            | CoreMessage::Taken(_) => false,
+        };
+        if !is_refused {
+            let text = format!("client {client}: a stranger without the key gets {message:?}");
+            self.violation(text);
         }
     }
 
@@ -116,11 +142,13 @@ impl Checker {
         &self,
         number: StreamNumber,
         first: EventNumber,
-        messages: &[Bytes],
+        messages: &[Body],
     ) -> bool {
         let Some(state) = self.durable.stream(number) else { return true };
         let Some(client) = client_of(&state.id) else { return false };
-        (first.0..).zip(messages).all(|(event, message)| c2s_message(client, event - 1) == *message)
+        let contents = self.versions.contents(client);
+        let expected = |event| c2s_message(contents, client, event - 1);
+        (first.0..).zip(messages).all(|(event, message)| expected(event) == *message)
     }
 
     /// Whether the predicate is durable for the live stream or the last stream of a client. An ended stream implies
@@ -143,7 +171,8 @@ impl Checker {
     fn holds_close(&self, client: usize, cause: &CloseCause) -> bool {
         match cause {
             CloseCause::Gentle | CloseCause::Unavailable { .. } | CloseCause::Moved => true,
-            CloseCause::Refused { .. } | CloseCause::WrongVersion | CloseCause::Superseded => false,
+            CloseCause::WrongVersion => self.versions.has_old_apps,
+            CloseCause::Refused { .. } | CloseCause::Superseded => false,
             CloseCause::Kill(KillReason::StreamAttachFailure) => {
                 self.durable.live_stream(&stream_id(client)).is_none()
             }

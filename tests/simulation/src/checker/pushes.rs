@@ -13,7 +13,7 @@ use super::Checker;
 use super::pushed_messages::PushRecord;
 use crate::clock::Time;
 use crate::durable::StreamModel;
-use crate::messages::push_key;
+use crate::messages::{Contents, contents_of_push, push_key};
 use crate::push::{PushAttempt, PushOutcome, PushOutcomes, PushTarget};
 
 /// The first stored version with finished streams.
@@ -45,12 +45,11 @@ impl Checker {
             let is_known = |state: &StreamModel| state.has_key(&key);
             let is_known = || self.durable.implies(*number, is_known);
             let holds = match outcome {
-                PushOutcome::Taken => is_known(),
+                PushOutcome::Taken => is_known() && self.accepts(*number, attempt.push),
                 PushOutcome::Repeated => is_known() && attempt.number > 1,
                 // A later attempt may have found room before the release of this reply.
                 PushOutcome::Full => true,
-                // Pushes are text of bytes 0x20-0x7E.
-                PushOutcome::Unsupported => false,
+                PushOutcome::Unsupported => !self.accepts(*number, attempt.push),
                 PushOutcome::Ended => {
                     self.durable.implies(*number, |state| state.is_ended() || state.is_finishing())
                         || self.may_finish_in_memory(*number)
@@ -78,6 +77,13 @@ impl Checker {
                 self.violation(format!("stream {number} is {text} in a reply: {attempt:?}"));
             }
         }
+    }
+
+    /// Whether the version of a stream carries the messages of a push.
+    fn accepts(&self, number: StreamNumber, push: u64) -> bool {
+        let client = self.durable.client_where(number, |_| true);
+        contents_of_push(push) == Contents::Ascii
+            || client.is_none_or(|client| self.clients[client].is_v3)
     }
 
     /// Whether the app has finished a stream while a live core may read an older stored version: the owner then keeps the

@@ -9,13 +9,15 @@ use minerva_proto::{BatchNumber, MessageNumber};
 #[derive(Debug)]
 pub(crate) struct TransportWatch {
     pub(super) client: usize,
+    /// Whether the client does not prove the ownership of the stream.
+    pub(super) is_foreign: bool,
     /// First number and count of each run, by batch.
     batches: BTreeMap<BatchNumber, Vec<(MessageNumber, u64)>>,
 }
 
 impl TransportWatch {
-    pub(crate) fn new(client: usize) -> Self {
-        Self { client, batches: BTreeMap::new() }
+    pub(crate) fn new(client: usize, is_foreign: bool) -> Self {
+        Self { client, is_foreign, batches: BTreeMap::new() }
     }
 
     /// Handles a batch on its way to the partition.

@@ -7,7 +7,6 @@ use minerva_proto::MessageNumber;
 
 use super::{Client, Transport, framing, is_socket};
 use crate::checker::Checker;
-use crate::claim_tags::ClientTags;
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::{Content, Event};
@@ -28,7 +27,7 @@ impl Client {
         self.machine.update_reading(self.time(net));
         self.arm(net);
         // The application reads the messages before the end.
-        let is_read = net.now >= self.slow_until || self.has_found_loss;
+        let is_read = net.now >= self.slow_until;
         if let Some(ended) = self.machine.ended().filter(|_| is_read && !self.reported_end) {
             self.reported_end = true;
             net.trace.record(net.now, "client ended", [self.index as u64, 0, 0]);
@@ -92,9 +91,9 @@ impl Client {
             net.trace.detail(|| format!("client {} writes on {number}: {frames:?}", self.index));
             link.request_sent = true;
             let mut bytes = BytesMut::new();
-            let tags = self.tags.as_ref().map(|tags| tags.report(&frames)).unwrap_or_default();
-            encode(WireVersion::V2, framing(link.kind), frames, &mut bytes);
-            send(conn, bytes, tags, link.kind, net);
+            let version = self.machine.version(*number).unwrap_or(WireVersion::V2);
+            encode(version, framing(link.kind), frames, &mut bytes);
+            send(conn, bytes, link.kind, net);
         }
         has_written
     }
@@ -117,20 +116,13 @@ impl Client {
 }
 
 /// Sends bytes, sometimes in two parts with a border inside a frame.
-fn send(
-    conn: ConnId,
-    mut bytes: BytesMut,
-    mut tags: ClientTags,
-    kind: TransportKind,
-    net: &mut Network,
-) {
+fn send(conn: ConnId, mut bytes: BytesMut, kind: TransportKind, net: &mut Network) {
     let last = !is_socket(kind);
     // A WebSocket message is never split.
     if kind != TransportKind::WebSocket && bytes.len() > 1 && net.random.percent(30) {
         let at = 1 + net.random.below(bytes.len() - 1);
         let first = bytes.split_to(at).freeze();
-        let tags = std::mem::take(&mut tags);
-        net.send(conn, Side::Caller, Content::ToEdge { bytes: first, last: false, tags });
+        net.send(conn, Side::Caller, Content::ToEdge { bytes: first, last: false });
     }
-    net.send(conn, Side::Caller, Content::ToEdge { bytes: bytes.freeze(), last, tags });
+    net.send(conn, Side::Caller, Content::ToEdge { bytes: bytes.freeze(), last });
 }

@@ -1,16 +1,16 @@
 //! Input of a client: bytes to frames, frames to the machine, messages to the application.
 
-use bytes::Bytes;
-use minerva_client::simulation::{Frame, WireVersion, decode};
-use minerva_proto::{ClaimTag, MessageNumber, TransportNumber};
+use minerva_client::simulation::{DecodeError, Frame, check_answer, decode};
+use minerva_proto::v3::{Refusal, RefusalCode};
+use minerva_proto::{KillReason, MessageNumber, TransportNumber};
 
-use super::stream_tags::StreamTags;
-use super::{Client, STATE_LOST, framing};
+use super::{Client, framing};
 use crate::checker::Checker;
-use crate::claim_tags::ServerTags;
 use crate::connection::Side;
 use crate::event::Content;
+use crate::messages::Body;
 use crate::network::Network;
+use crate::observation::TransportRefusal;
 
 impl Client {
     pub(super) fn read(
@@ -21,11 +21,13 @@ impl Client {
         checker: &mut Checker,
     ) {
         match content {
-            Content::ToClient { bytes, tags } => {
-                self.on_tags(transport, tags, checker);
-                self.read_bytes(transport, &bytes, net, checker);
-            }
+            Content::ToClient { bytes } => self.read_bytes(transport, &bytes, net, checker),
             Content::ResponseEnd { complete } => self.end_transport(transport, complete, net),
+            Content::Refused(refusal) => {
+                checker.on_transport_refused(self.index, &refusal_of(&refusal));
+                self.machine.on_refusal(self.time(net), transport, &refusal);
+                self.end_transport(transport, false, net);
+            }
             Content::Closed => self.end_transport(transport, false, net),
             Content::ToEdge { .. }
             | Content::ToCore(_)
@@ -42,35 +44,35 @@ impl Client {
         net: &mut Network,
         checker: &mut Checker,
     ) {
+        let Some(version) = self.machine.version(transport) else { return };
         let Some(link) = self.transports.get_mut(&transport) else { return };
         link.buffer.extend_from_slice(bytes);
-        let frames =
-            decode(WireVersion::V2, framing(link.kind), &mut link.buffer).unwrap_or_else(|error| {
+        let is_first = !std::mem::replace(&mut link.has_begun, true);
+        let checked = if is_first { check_answer(version, &link.buffer) } else { Ok(()) };
+        let frames = checked.and_then(|()| decode(version, framing(link.kind), &mut link.buffer));
+        let frames = match frames {
+            Ok(frames) => frames,
+            Err(DecodeError::OnlyVersion2) => {
+                // The transport ends if the fall-back has not closed it.
+                self.machine.fall_back(self.time(net), transport);
+                return self.end_transport(transport, false, net);
+            }
+            Err(error) => {
                 checker.violation(format!("client {}: {error}", self.index));
-                Vec::new()
-            });
+                return;
+            }
+        };
         net.trace.detail(|| format!("client {} reads on {transport}: {frames:?}", self.index));
         for frame in frames {
-            checker.on_client_frame(self.index, &frame);
+            if let Some(refusal) = refusal_in(&frame) {
+                checker.on_transport_refused(self.index, &refusal);
+            }
             self.on_frame(transport, frame, net, checker);
         }
         self.fetch(net, checker);
     }
 
-    /// Handles tags, which precede the messages.
-    fn on_tags(&mut self, transport: TransportNumber, tags: ServerTags, checker: &mut Checker) {
-        let ServerTags { created, messages } = tags;
-        if let Some(link) = self.transports.get_mut(&transport) {
-            link.tags.extend(messages);
-        }
-        let is_untagged = |tags: &mut StreamTags| created.is_some_and(|one| !tags.on_created(one));
-        if self.tags.as_mut().is_some_and(is_untagged) {
-            self.tags = None;
-            checker.on_untagged_stream(self.index);
-        }
-    }
-
-    /// Handles a frame. A number that arrives under another tag than before proves a loss, and the stream is reset.
+    /// Handles a frame. Reports the messages that a client with claim tags holds, and a found loss.
     fn on_frame(
         &mut self,
         transport: TransportNumber,
@@ -78,48 +80,34 @@ impl Client {
         net: &mut Network,
         checker: &mut Checker,
     ) {
-        let now = self.time(net);
         let message = self.message_of(transport, &frame);
-        let content = if let Frame::Message(content) = &frame {
-            content.as_bytes().clone()
-        } else {
-            Bytes::new()
-        };
-        if let (Some(tags), Some((number, tag))) = (&self.tags, message)
-            && tags.contradicts(number, tag)
-        {
-            net.trace.record(net.now, "client finds loss", [self.index as u64, number.0, tag.0]);
+        self.machine.on_frame(self.time(net), transport, frame);
+        if self.machine.has_found_loss() && !self.has_reported_loss {
+            self.has_reported_loss = true;
+            net.trace.record(net.now, "client finds loss", [self.index as u64, 0, 0]);
             checker.on_client_found_loss(self.index);
-            self.has_found_loss = true;
-            return self.machine.reset(now, STATE_LOST);
         }
-        self.machine.on_frame(now, transport, frame);
-        if let (Some(tags), Some((number, tag))) = (&mut self.tags, message)
+        if let Some((number, content)) = message.filter(|_| self.versions.is_v3(self.index))
             && self.machine.holds(number)
         {
-            tags.receive(number, tag);
             checker.durable.on_client_holds(self.index, number, content);
         }
     }
 
-    /// Number and tag of a message.
+    /// Number and content of a message.
     fn message_of(
         &mut self,
         transport: TransportNumber,
         frame: &Frame,
-    ) -> Option<(MessageNumber, ClaimTag)> {
+    ) -> Option<(MessageNumber, Body)> {
         let link = self.transports.get_mut(&transport)?;
         if let Frame::SeqNum(number) = frame {
             link.next_received = *number;
         }
-        let Frame::Message(_) = frame else { return None };
+        let Frame::Message(message) = frame else { return None };
         let number = link.next_received;
         link.next_received = number.next();
-        let (tag, count) = link.tags.pop_front().unwrap_or((ClaimTag::UNKNOWN, 1));
-        if count > 1 {
-            link.tags.push_front((tag, count - 1));
-        }
-        Some((number, tag))
+        Some((number, message.into()))
     }
 
     /// Moves deliverable messages to the application.
@@ -129,11 +117,11 @@ impl Client {
     }
 
     pub(super) fn take_received(&mut self, net: &mut Network, checker: &mut Checker) {
-        if net.now < self.slow_until || self.has_found_loss {
+        if net.now < self.slow_until {
             return;
         }
         while let Some(message) = self.machine.take(self.time(net)) {
-            checker.on_client_message(self.index, message.as_bytes());
+            checker.on_client_message(self.index, &Body::from(&message));
         }
         let unread: Vec<TransportNumber> =
             self.transports.iter().filter(|(_, l)| !l.unread.is_empty()).map(|(n, _)| *n).collect();
@@ -169,5 +157,40 @@ impl Client {
             }
             self.machine.on_end(self.time(net), transport, finished);
         }
+    }
+}
+
+/// The reason in a frame that ends a transport.
+fn refusal_in(frame: &Frame) -> Option<TransportRefusal> {
+    if let Frame::Kill(reason) = frame {
+        return Some(refusal_of_kill(*reason));
+    }
+    if let Frame::Refusal(refusal) = frame { Some(refusal_of(refusal)) } else { None }
+}
+
+/// A refusal of version 3 in the terms of the checker.
+fn refusal_of(refusal: &Refusal) -> TransportRefusal {
+    match refusal.code() {
+        Some(RefusalCode::Gone) => TransportRefusal::UnknownStream,
+        Some(RefusalCode::Window) => TransportRefusal::WindowOverflow,
+        Some(RefusalCode::Version) => TransportRefusal::Version,
+        Some(
+            RefusalCode::Unserved
+            | RefusalCode::Busy
+            | RefusalCode::Draining
+            | RefusalCode::Unavailable,
+        ) => TransportRefusal::Unavailable,
+        _ => TransportRefusal::Fault(refusal.code_text().to_owned()),
+    }
+}
+
+/// A kill of version 2 in the terms of the checker.
+fn refusal_of_kill(reason: KillReason) -> TransportRefusal {
+    match reason {
+        KillReason::StreamAttachFailure => TransportRefusal::UnknownStream,
+        KillReason::RwinOverflow => TransportRefusal::WindowOverflow,
+        KillReason::AckedUnsentStrings
+        | KillReason::FrameCorruption
+        | KillReason::InvalidFrameTypeOrArguments => TransportRefusal::Fault(reason.to_string()),
     }
 }

@@ -19,6 +19,7 @@ use crate::event::Content;
 use crate::messages::client_of;
 use crate::network::Network;
 use crate::release_0_1;
+use crate::thief::FIRST_TRANSPORT;
 use crate::wake_flag::LoopWaker;
 
 /// A link of a core.
@@ -152,7 +153,8 @@ impl Link {
     ) -> Result<(), String> {
         let partition = partitions.of_id(&attach.stream_id);
         let client = client_of(attach.stream_id.as_str()).ok_or("an unknown stream id")?;
-        let mut watch = TransportWatch::new(client);
+        let is_foreign = attach.transport_number >= FIRST_TRANSPORT;
+        let mut watch = TransportWatch::new(client, is_foreign);
         if let Some(batch) = &attach.batch {
             watch.on_batch(batch);
         }

@@ -38,6 +38,8 @@ pub(crate) struct Deployment {
     pub(crate) hash: PartitionHash,
     pub(crate) limits: Limits,
     pub(crate) options: PartitionOptions,
+    /// Whether the operator permits version 3 of the wire.
+    pub(crate) serves_v3: bool,
     pub(crate) queue: CallQueue,
     pub(crate) stopped: mpsc::UnboundedSender<CoreStopped>,
 }
@@ -85,7 +87,8 @@ impl Process {
         deployment: Deployment,
         waker: &Arc<LoopWaker>,
     ) -> Self {
-        let Deployment { partitions, hash, limits, options, queue, stopped } = deployment;
+        let Deployment { partitions, hash, limits, options, queue, stopped, serves_v3: _ } =
+            deployment;
         let partitions = PartitionTable::new(partitions, hash);
         let (outputs, observer) = output_channel();
         partitions.add_link(LinkHandle { id: OBSERVER_LINK, claim_tags: false, outputs });

@@ -19,6 +19,7 @@ use crate::checker::{Attempt, Checker};
 use crate::connection::{ConnId, Side};
 use crate::end::{End, EndedBy};
 use crate::event::Content;
+use crate::messages::Body;
 use crate::network::Network;
 use crate::observation::{Assigned, InstanceOutput};
 use crate::release_0_1;
@@ -142,7 +143,7 @@ fn observed(session: ConnId, output: &AppOutput) -> InstanceOutput {
         AppOutput::Messages { stream, first_event, messages, .. } => InstanceOutput::Messages {
             stream: *stream,
             first_event: *first_event,
-            messages: messages.iter().map(|message| message.bytes().clone()).collect(),
+            messages: messages.iter().map(Body::from).collect(),
         },
         AppOutput::Ended { stream, event, end } => {
             let by = match end.by {

@@ -8,10 +8,11 @@ use minerva_proto::{LogIndex, StreamNumber};
 use super::damage::{LoadedDamage, PartitionDamage};
 use super::stored::{self, Change};
 use super::stream::StreamModel;
+use crate::messages::Body;
 use crate::store::{BlobPlace, StoredPartition};
 
 /// Stream id and message by stream and s2c number.
-type Assigned = BTreeMap<(StreamNumber, u64), (String, Bytes)>;
+type Assigned = BTreeMap<(StreamNumber, u64), (String, Body)>;
 
 /// All states of one partition.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct PartitionHistory {
     /// The message of each assigned s2c number.
     assigned: Assigned,
     pub(super) damage: PartitionDamage,
+    /// Whether the current state was read from the snapshots of a checkpoint, not from log entries.
+    pub(super) is_rewritten: bool,
 }
 
 /// The effect of a log entry.
@@ -104,7 +107,7 @@ impl PartitionHistory {
     }
 
     /// The message to which an s2c number was assigned last.
-    pub(super) fn message(&self, stream: StreamNumber, number: u64) -> Option<&Bytes> {
+    pub(super) fn message(&self, stream: StreamNumber, number: u64) -> Option<&Body> {
         self.assigned.get(&(stream, number)).map(|(_, message)| message)
     }
 
@@ -130,6 +133,7 @@ impl PartitionHistory {
         stored: Option<&StoredPartition>,
     ) -> Result<Vec<(String, u64)>, String> {
         self.read(stored)?;
+        self.is_rewritten = true;
         let mut reassigned = Vec::new();
         for (number, stream) in &self.now.streams {
             for (s2c, message) in stream.outbox() {
@@ -243,7 +247,7 @@ fn note_assigned(
     assigned: &mut Assigned,
     number: (StreamNumber, u64),
     id: &str,
-    message: &Bytes,
+    message: &Body,
 ) -> bool {
     let before = assigned.insert(number, (id.to_owned(), message.clone()));
     before.is_some_and(|(other, text)| other == id && text != *message)
@@ -305,6 +309,11 @@ impl PartitionState {
     pub(super) fn live_stream(&self, id: &str) -> Option<StreamNumber> {
         let mut streams = self.streams.iter();
         streams.find(|(_, state)| state.id == id && !state.is_ended()).map(|(number, _)| *number)
+    }
+
+    pub(super) fn has_existed(&self, id: &str) -> bool {
+        self.removed.values().any(|removed| removed == id)
+            || self.streams.values().any(|state| state.id == id)
     }
 
     pub(super) fn has_ended(&self, id: &str) -> bool {

@@ -6,6 +6,7 @@ use minerva_proto::{LogIndex, StreamNumber};
 use super::protobuf::{Value, fields};
 use super::stream::{StoredMessages, StreamModel};
 use crate::end::{End, EndedBy};
+use crate::messages::Body;
 
 /// A change of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) enum Change {
     },
     Received {
         first: u64,
-        messages: Vec<Bytes>,
+        messages: Vec<Body>,
     },
     ServiceSelected,
     Sacked {
@@ -24,10 +25,10 @@ pub(super) enum Change {
         beyond: Vec<u64>,
     },
     Sent {
-        messages: Vec<Bytes>,
+        messages: Vec<Body>,
     },
     Pushed {
-        messages: Vec<Bytes>,
+        messages: Vec<Body>,
         keys: Vec<Bytes>,
     },
     Acknowledged {
@@ -60,7 +61,7 @@ pub(super) fn entry(blob: Bytes) -> Result<Vec<(StreamNumber, Change)>, String> 
     Ok(changes)
 }
 
-/// One record: stream (1), change (2 to 13, 15, 16), and further streams with the same change as differences (14).
+/// One record: stream (1), change (2 to 13, 15 to 18), and further streams with the same change as differences (14).
 fn stream_record(bytes: Bytes, changes: &mut Vec<(StreamNumber, Change)>) -> Result<(), String> {
     let (mut stream, mut also, mut change) = (0, Vec::new(), None);
     for (field, value) in fields(bytes)? {
@@ -90,15 +91,15 @@ fn read_change(field: u64, value: Value) -> Result<Option<Change>, String> {
     Ok(Some(match field {
         2 => opened(value.bytes()?)?,
         4 => {
-            let Parts { number: first, first: messages, .. } = parts(value.bytes()?, 1, 2, 0)?;
+            let Parts { number: first, messages, .. } = parts(value.bytes()?, [1, 2, 0, 3])?;
             Change::Received { first: first.unwrap_or(0), messages }
         }
         5 => sack(value.bytes()?)?,
-        6 => Change::Sent { messages: parts(value.bytes()?, 0, 1, 0)?.first },
+        6 => Change::Sent { messages: parts(value.bytes()?, [0, 1, 0, 2])?.messages },
         7 => Change::Acknowledged { event: value.number()? },
         8 => Change::Ended(end(value.bytes()?)?),
         10 => {
-            let Parts { first: messages, second: keys, .. } = parts(value.bytes()?, 0, 1, 2)?;
+            let Parts { messages, keys, .. } = parts(value.bytes()?, [0, 1, 2, 3])?;
             Change::Pushed { messages, keys }
         }
         11 => {
@@ -109,30 +110,38 @@ fn read_change(field: u64, value: Value) -> Result<Option<Change>, String> {
         13 => Change::Left(value.text()?),
         15 => Change::ServiceSelected,
         16 => Change::Finishing,
-        3 | 9 => Change::Other,
+        3 | 9 | 17 | 18 => Change::Other,
         _ => return Ok(None),
     }))
 }
 
-/// A number and two lists of byte strings of a message.
+/// A number, messages and keys of a change.
 #[derive(Default)]
 struct Parts {
     number: Option<u64>,
-    first: Vec<Bytes>,
-    second: Vec<Bytes>,
+    messages: Vec<Body>,
+    keys: Vec<Bytes>,
 }
 
-/// Reads the fields with these numbers; 0 is none.
-fn parts(bytes: Bytes, number: u64, first: u64, second: u64) -> Result<Parts, String> {
-    let mut parts = Parts::default();
+/// Reads the fields with these numbers: a number, contents of messages, keys, and indexes of the binary messages; 0 is
+/// none.
+fn parts(bytes: Bytes, of: [u64; 4]) -> Result<Parts, String> {
+    let [number, contents, keys, indexes] = of;
+    let (mut parts, mut binary) = (Parts::default(), Vec::new());
     for (field, value) in fields(bytes)? {
         if field == number {
             parts.number = Some(value.number()?);
-        } else if field == first {
-            parts.first.push(value.bytes()?);
-        } else if field == second {
-            parts.second.push(value.bytes()?);
+        } else if field == contents {
+            parts.messages.push(Body::text(value.bytes()?));
+        } else if field == keys {
+            parts.keys.push(value.bytes()?);
+        } else if field == indexes {
+            binary.extend(value.numbers()?);
         }
+    }
+    for index in binary {
+        let message = usize::try_from(index).ok().and_then(|index| parts.messages.get_mut(index));
+        message.ok_or("the index of a binary message beyond the messages")?.is_binary = true;
     }
     Ok(parts)
 }
@@ -239,7 +248,15 @@ fn read_attributes(model: &mut StreamModel, bytes: Bytes) -> Result<(), String> 
     Ok(())
 }
 
-fn numbered(bytes: Bytes) -> Result<(u64, Bytes), String> {
-    let Parts { number, first, .. } = parts(bytes, 1, 2, 0)?;
-    Ok((number.unwrap_or(0), first.into_iter().next().unwrap_or_default()))
+fn numbered(bytes: Bytes) -> Result<(u64, Body), String> {
+    let (mut number, mut message) = (0, Body::text(Bytes::new()));
+    for (field, value) in fields(bytes)? {
+        match field {
+            1 => number = value.number()?,
+            2 => message.bytes = value.bytes()?,
+            3 => message.is_binary = value.number()? != 0,
+            _ => {}
+        }
+    }
+    Ok((number, message))
 }

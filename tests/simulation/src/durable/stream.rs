@@ -7,7 +7,7 @@ use minerva_proto::{EventNumber, MessageNumber};
 
 use super::stored::Change;
 use crate::end::{End, FINISHED};
-use crate::messages::parse_pushed;
+use crate::messages::{Body, parse_pushed};
 
 /// Idempotency keys that a stream remembers.
 const KEYS: usize = 32;
@@ -30,7 +30,7 @@ pub(crate) struct StreamModel {
     is_finishing: bool,
     outbox_next: u64,
     /// Unacknowledged s2c messages.
-    outbox: BTreeMap<u64, Bytes>,
+    outbox: BTreeMap<u64, Body>,
     pub(super) label: Option<String>,
     pub(super) groups: BTreeSet<String>,
     /// Count of changes of label and groups.
@@ -53,7 +53,7 @@ pub(super) struct StoredMessages {
     pub(super) waiting: BTreeSet<u64>,
     pub(super) outbox_base: u64,
     pub(super) outbox_next: u64,
-    pub(super) outbox: BTreeMap<u64, Bytes>,
+    pub(super) outbox: BTreeMap<u64, Body>,
     pub(super) service_selected: bool,
     pub(super) is_finishing: bool,
 }
@@ -187,7 +187,7 @@ impl StreamModel {
             return Err(format!("a change behind the finish: {change:?}"));
         }
         let is_finish = matches!(change, Change::Ended(end) if end.reason == FINISHED);
-        let is_due = |message: &Bytes| self.is_finishing || parse_pushed(message).is_none();
+        let is_due = |message: &Body| self.is_finishing || parse_pushed(message).is_none();
         let dropped = self.outbox.values().filter(|message| is_due(message)).count();
         if is_finish && dropped > 0 {
             return Err(format!("a finish drops {dropped} messages"));
@@ -230,7 +230,7 @@ impl StreamModel {
     }
 
     /// Unacknowledged s2c messages by number.
-    pub(super) fn outbox(&self) -> &BTreeMap<u64, Bytes> {
+    pub(super) fn outbox(&self) -> &BTreeMap<u64, Body> {
         &self.outbox
     }
 
@@ -272,7 +272,7 @@ impl StreamModel {
     }
 
     /// Whether these s2c messages have these numbers; acknowledged messages are absent.
-    pub(crate) fn has_sent(&self, first: MessageNumber, messages: &[Bytes]) -> bool {
+    pub(crate) fn has_sent(&self, first: MessageNumber, messages: &[Body]) -> bool {
         let end = first.0 + messages.len() as u64;
         let mut held = self.outbox.range(first.0..end);
         self.outbox_next >= end
@@ -307,7 +307,7 @@ impl StreamModel {
         }
     }
 
-    fn send(&mut self, messages: &[Bytes]) {
+    fn send(&mut self, messages: &[Body]) {
         for message in messages {
             self.outbox.insert(self.outbox_next, message.clone());
             self.outbox_next += 1;

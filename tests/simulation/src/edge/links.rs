@@ -80,7 +80,10 @@ impl Edge {
             self.linked += 1;
             (link.is_up, link.number) = (true, self.linked);
             match greeting::accept_core(hello) {
-                Ok(core) => self.hash = core.hash,
+                Ok(core) => {
+                    self.hash = core.hash;
+                    link.wire_version = core.wire_version;
+                }
                 Err(error) => checker.violation(format!("hello of a core: {error}")),
             }
             return;
@@ -134,7 +137,6 @@ impl Edge {
         let Some(transport) = self.transports.get_mut(&transport_number) else { return };
         let is_meant = |at: Attachment| at.core == core && at.number == number;
         if transport.attachment.is_some_and(is_meant) {
-            transport.tags.on_core(&message);
             self.input(transport_number, Input::Core(message), net, checker);
         }
     }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use minerva_client::TransportKind;
 use minerva_edge::simulation::Reliance;
-use minerva_edge::transport::{Ending, Input, Limits, Output, Transport, TransportProtocol};
+use minerva_edge::transport::{
+    Ending, Input, Limits, Output, Transport, TransportProtocol, WireVersions,
+};
 use minerva_proto::link::{Caller, EdgeMessage};
 
-use super::transport_tags::TransportTags;
 use crate::client::is_socket;
 use crate::clock::Clock;
 use crate::clock::Time;
@@ -24,7 +25,6 @@ pub(super) struct EdgeTransport {
     conn: ConnId,
     is_http: bool,
     pub(super) attachment: Option<Attachment>,
-    pub(super) tags: TransportTags,
     /// Whether Attach was sent without a later Detach.
     pub(super) is_attached: bool,
     /// Input received while the machine accepted none.
@@ -54,11 +54,12 @@ impl EdgeTransport {
     pub(super) fn new(
         now: Instant,
         conn: ConnId,
-        kind: TransportKind,
+        (kind, versions): (TransportKind, WireVersions),
         service: String,
         s2c_window: u64,
     ) -> Self {
         let limits = Limits {
+            versions,
             // Above the client's limit of data in flight, so that its SACKs are always read.
             untaken: 8000,
             s2c_window,
@@ -76,7 +77,6 @@ impl EdgeTransport {
             conn,
             is_http: !is_socket(kind),
             attachment: None,
-            tags: TransportTags::default(),
             is_attached: false,
             unread: VecDeque::new(),
             response: BytesMut::new(),
@@ -155,9 +155,7 @@ impl EdgeTransport {
             return;
         }
         self.has_begun = true;
-        let tags = std::mem::take(&mut self.tags.unsent);
-        let content = Content::ToClient { bytes: chunk, tags };
-        let arrives = net.send(self.conn, Side::Callee, content);
+        let arrives = net.send(self.conn, Side::Callee, Content::ToClient { bytes: chunk });
         let wrote = Event::EdgeWrote { edge, life, transport: number };
         match arrives {
             _ if net.is_buffered(self.conn) => net.after(1, wrote),
@@ -171,12 +169,13 @@ impl EdgeTransport {
         if self.is_gone {
             return;
         }
-        if self.is_http {
+        if let (true, Ending::Refused(refusal)) = (self.is_http, ending) {
+            net.send(self.conn, Side::Callee, Content::Refused(refusal.clone()));
+        } else if self.is_http {
             let complete = *ending == Ending::Complete;
             let response = self.response.split().freeze();
             if complete && !response.is_empty() {
-                let tags = std::mem::take(&mut self.tags.unsent);
-                net.send(self.conn, Side::Callee, Content::ToClient { bytes: response, tags });
+                net.send(self.conn, Side::Callee, Content::ToClient { bytes: response });
             }
             net.send(self.conn, Side::Callee, Content::ResponseEnd { complete });
         }

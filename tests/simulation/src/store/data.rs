@@ -139,7 +139,7 @@ impl StoreData {
     }
 
     fn heartbeat(&mut self, now: Time, member: &Member, number: u64, length: Time) -> Membership {
-        self.members.retain(|_, (end, ..)| end.left(now) > 0);
+        self.members.retain(|_, (end, ..)| end.left_of_member(now) > 0);
         let own = self.members.keys().find(|other| other.name == member.name).cloned();
         let before = own.and_then(|own| self.members.remove(&own));
         let last = before.map_or(0, |(_, last, _)| last);

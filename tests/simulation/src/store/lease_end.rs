@@ -18,7 +18,16 @@ impl LeaseEnd {
 
     /// The remaining time. After a step back of the clock the lease ends one length after the first reading.
     pub(super) fn left(&mut self, now: Time) -> Time {
-        if !mutation::is(Mutation::LeaseEndBelieved) {
+        self.left_unless(Mutation::LeaseEndBelieved, now)
+    }
+
+    /// The remaining time of a membership.
+    pub(super) fn left_of_member(&mut self, now: Time) -> Time {
+        self.left_unless(Mutation::MemberEndBelieved, now)
+    }
+
+    fn left_unless(&mut self, mutation: Mutation, now: Time) -> Time {
+        if !mutation::is(mutation) {
             self.at = self.at.min(now + self.length);
         }
         self.at.saturating_sub(now)

@@ -1,32 +1,63 @@
 //! Dialling: connections from clients to edges, from edges and instances to cores; starts of processes.
 
+use minerva_client::TransportKind;
+use minerva_client::simulation::WireVersion;
 use minerva_proto::TransportNumber;
 
-use super::World;
+use super::{Phase, World};
 use crate::connection::{ConnId, Node, Side};
 use crate::core::{Release, State};
 use crate::edge::Edge;
-use crate::event::Life;
+use crate::event::{Content, Event, Life};
 use crate::faults::Fault;
 use crate::messages::{service_name, service_of};
+use crate::thief;
 
 impl World {
     /// Connects a client through the load balancer to a random edge; usually to another edge if the first one is down.
     pub(super) fn client_dials(&mut self, client: usize, transport: TransportNumber) {
-        let Some(kind) = self.clients[client].dials(transport) else { return };
-        let (is_offline, has_tags) =
-            (self.clients[client].is_offline(self.net.now), self.clients[client].has_tags());
-        let edge = self.some_edge(has_tags).filter(|_| !is_offline);
+        let Some((kind, version)) = self.clients[client].dials(transport) else { return };
+        let (is_offline, needs_new) =
+            (self.clients[client].is_offline(self.net.now), self.clients[client].needs_new_edge());
+        let edge = self.some_edge(needs_new).filter(|_| !is_offline);
         let conn = edge.map(|edge| {
             let caller = Node::Client { client, transport };
             let conn = self.net.connect(caller, Node::EdgeTransport { edge, transport: 0 });
             let (net, checker) = (&mut self.net, &mut self.checker);
             let service = service_name(service_of(client, self.plan.services));
-            let accepted = self.edges[edge].accept(conn, kind, service, net, checker);
+            let (versions, selected) = self.edges[edge].versions_of(kind, version);
+            let accepted = self.edges[edge].accept(conn, (kind, versions), service, net, checker);
             self.net.set_callee(conn, Node::EdgeTransport { edge, transport: accepted });
-            conn
+            (conn, selected)
         });
         self.clients[client].on_dialled(transport, conn, &mut self.net, &mut self.checker);
+    }
+
+    /// A stranger attaches to the stream of a client of version 3, with the id but without the key.
+    pub(super) fn start_theft(&mut self) {
+        if self.phase != Phase::Faulty {
+            return;
+        }
+        self.net.within(500, 3000, Event::Theft);
+        let client = self.net.random.below(self.clients.len());
+        if !self.clients[client].needs_new_edge() || self.checker.number(client).is_none() {
+            return;
+        }
+        let Some(edge) = self.some_edge(true) else { return };
+        let kind = TransportKind::WebSocket;
+        let (versions, selected) = self.edges[edge].versions_of(kind, WireVersion::V3);
+        if selected != WireVersion::V3 {
+            return;
+        }
+        let callee = Node::EdgeTransport { edge, transport: 0 };
+        let conn = self.net.connect(Node::Thief { client }, callee);
+        let service = service_name(service_of(client, self.plan.services));
+        let (net, checker) = (&mut self.net, &mut self.checker);
+        let transport = self.edges[edge].accept(conn, (kind, versions), service, net, checker);
+        self.net.set_callee(conn, Node::EdgeTransport { edge, transport });
+        self.net.faults.fire(Fault::KeyTheft);
+        let bytes = thief::hello(client, &mut self.net.random);
+        self.net.send(conn, Side::Caller, Content::ToEdge { bytes, last: false });
     }
 
     pub(super) fn edge_dials(&mut self, edge: usize, life: Life, core: usize) {
@@ -97,8 +128,8 @@ impl World {
     }
 
     /// A random edge that a client can use.
-    fn some_edge(&mut self, has_tags: bool) -> Option<usize> {
-        let fits = |edge: &Edge| !has_tags || edge.has_tags();
+    fn some_edge(&mut self, needs_new: bool) -> Option<usize> {
+        let fits = |edge: &Edge| !needs_new || edge.is_new();
         let fitting: Vec<usize> =
             (0..self.edges.len()).filter(|edge| fits(&self.edges[*edge])).collect();
         let edge = *fitting.get(self.net.random.below(fitting.len().max(1)))?;

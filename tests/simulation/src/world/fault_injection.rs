@@ -64,7 +64,8 @@ impl World {
             | Fault::AppFinishes
             | Fault::CallerResets
             | Fault::CallInterrupted
-            | Fault::CallReplyLost => {}
+            | Fault::CallReplyLost
+            | Fault::KeyTheft => {}
         }
     }
 
@@ -74,9 +75,10 @@ impl World {
                 Node::Client { .. } => Fault::CutClient,
                 Node::EdgeLink { .. } => Fault::CutLink,
                 Node::App { .. } => Fault::CutApp,
-                Node::EdgeTransport { .. } | Node::CoreLink { .. } | Node::CoreSession { .. } => {
-                    return false;
-                }
+                Node::Thief { .. }
+                | Node::EdgeTransport { .. }
+                | Node::CoreLink { .. }
+                | Node::CoreSession { .. } => return false,
             };
             kind == fault
         });
