@@ -223,3 +223,22 @@ async fn a_revocation_ends_the_call_of_an_instance() {
     assert_eq!(status.code(), Code::Unauthenticated, "{status}");
     assert_eq!(code(register(&served, &chat, "chat").await), Some(Code::Unauthenticated));
 }
+
+#[tokio::test]
+async fn the_sdk_sends_its_token() {
+    use minerva_app::{Service, StartError, Streams};
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    let chat = token(&file, "create --service chat --can serve,send").await;
+    let served = serve(&file, true).await;
+    let service = || Service::connect(served.api.to_string()).name("chat");
+    let refused = service().start().await.unwrap_err();
+    assert!(matches!(&refused, StartError::Refused { reason } if reason.contains("token create")));
+    let _service = service().token(chat.clone()).start().await.unwrap();
+    let streams = Streams::at(served.api.to_string()).unwrap();
+    assert!(streams.send_to_group("chat", "lobby", ["x"]).await.is_err());
+    let streams = streams.token(chat).unwrap();
+    assert_eq!(streams.send_to_group("chat", "lobby", ["x"]).await.unwrap().taken, 0);
+    let refused = streams.send_to_group("news", "lobby", ["x"]).await.unwrap_err().to_string();
+    assert!(refused.contains("--service news --can send"), "{refused}");
+}

@@ -48,6 +48,11 @@ pub enum StartError {
         /// The given id.
         id: String,
     },
+    /// The token has characters that cannot be sent. The text never contains the token.
+    #[error(
+        "the token is not one line of the characters 0x21-0x7E: use the output of `minerva-core token create`"
+    )]
+    Token,
     /// A core has refused the registration.
     #[error("a core refused the registration: {reason}")]
     Refused {

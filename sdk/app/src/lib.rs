@@ -91,6 +91,7 @@ mod stream;
 mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod token;
 
 pub use accepts::Accepts;
 pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TrySendError};

@@ -42,6 +42,7 @@ use self::shared::Shared;
 use crate::error::StartError;
 use crate::random;
 use crate::stream::{AppStream, Supervisor};
+use crate::token::{Authorization, Token};
 
 /// Default window: bytes of unacknowledged messages per stream.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -89,6 +90,7 @@ pub struct Service {
 /// let builder = Service::connect(["core-a:7400", "core-b:7400"])
 ///     .name("chat")
 ///     .instance_id("pod-7")
+///     .token(std::fs::read_to_string("chat.token").unwrap_or_default())
 ///     .stream_window_bytes(64 << 10);
 /// let mut service = builder.start().await?;
 /// # service.accept().await;
@@ -102,6 +104,7 @@ pub struct ServiceBuilder {
     name: String,
     instance_id: String,
     window: u32,
+    token: Option<Token>,
     channel: Option<BoxChannel>,
 }
 
@@ -125,6 +128,7 @@ impl Service {
             name,
             instance_id: random::instance_id(),
             window: STREAM_WINDOW_BYTES,
+            token: None,
             channel: None,
         }
     }
@@ -252,6 +256,15 @@ impl ServiceBuilder {
         self
     }
 
+    /// Sets the API token of `minerva-core token create`, with the right `serve`. Without this call the value of the
+    /// environment variable `MINERVA_TOKEN` is sent, if set. See [`ServiceBuilder`] for an example.
+    ///
+    /// The token is neither logged nor part of any `Debug` output.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token(token.into()));
+        self
+    }
+
     /// Carries every call over `channel` and dials no address.
     #[cfg(feature = "testing")]
     pub(crate) fn with_channel(mut self, channel: BoxChannel) -> Self {
@@ -268,7 +281,7 @@ impl ServiceBuilder {
     /// future cancels the start.
     ///
     /// # Errors
-    /// If an address, a name or an id is invalid, or if a core refuses the registration before another core
+    /// If an address, a name, an id or the token is invalid, or if a core refuses the registration before another core
     /// accepts one. Later refusals are logged and retried.
     pub async fn start(self) -> Result<Service, StartError> {
         let (name, addresses) = (self.name.clone(), self.addresses.to_string());
@@ -296,12 +309,14 @@ impl ServiceBuilder {
             return Err(StartError::InstanceId { id: self.instance_id });
         }
         let addresses = self.addresses.parse()?;
+        let authorization = Authorization::new(self.token.as_ref())?;
         let shared = Shared::new(self.window as usize);
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
         let (started, registered) = oneshot::channel();
         let names = (self.name, self.instance_id);
         let stop = driver::StopOnDrop(Arc::clone(&shared));
-        let context = Context::new(shared, names, self.window, self.channel, started);
+        let context =
+            Context::new(shared, names, self.window, (self.channel, authorization), started);
         tokio::spawn(driver::run(context, addresses, stop));
         Ok((service, registered))
     }

@@ -27,6 +27,7 @@ use crate::contents::Contents;
 use crate::error::StartError;
 use crate::random;
 use crate::service::Addresses;
+use crate::token::Authorization;
 
 /// Default deadline of a request, including retries.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,8 +121,26 @@ impl Streams {
     /// # Errors
     /// If an address is invalid. The first request connects.
     pub fn at(addresses: impl Into<Addresses>) -> Result<Self, StartError> {
-        let cores = Arc::new(ScatterGather::new(addresses.into().parse()?));
+        let authorization = Authorization::new(None)?;
+        let cores = Arc::new(ScatterGather::new(addresses.into().parse()?, authorization));
         Ok(Self { cores, timeout: REQUEST_TIMEOUT })
+    }
+
+    /// Sets the API token of `minerva-core token create`, with the rights `send`, `read` and `reset` as needed. Without
+    /// this call the value of the environment variable `MINERVA_TOKEN` is sent, if set.
+    ///
+    /// ```no_run
+    /// # fn example(token: String) -> Result<(), minerva_app::StartError> {
+    /// let streams = minerva_app::Streams::at("core-a:7400")?.token(token)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the token cannot be sent.
+    pub fn token(self, token: impl Into<String>) -> Result<Self, StartError> {
+        let authorization = Authorization::of(&token.into())?;
+        Ok(Self { cores: Arc::new(self.cores.with_authorization(authorization)), ..self })
     }
 
     /// Sets the deadline of a request while cores are unreachable or a stream has no owner; 10 s by default.

@@ -87,7 +87,8 @@ pub(super) async fn register(
     lock: CoreLock,
     core: &mut String,
 ) -> Result<RegisteredCall, CallError> {
-    let mut client = AppServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+    let client = AppServiceClient::with_interceptor(channel, context.authorization.clone());
+    let mut client = client.max_decoding_message_size(MAX_RESPONSE_BYTES);
     // Room for one request: commands that become ready during the write are batched into the next.
     let (requests, receiver) = mpsc::channel(1);
     let (session, held_streams, held) = SessionCall::begin(&context.shared);

@@ -8,6 +8,7 @@ use super::channel::BoxChannel;
 use super::core_locks::CoreLocks;
 use super::shared::Shared;
 use crate::error::StartError;
+use crate::token::Authorization;
 
 /// The options and shared state of a running service.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Context {
     pub(super) channel: Option<BoxChannel>,
     pub(super) service: String,
     pub(super) instance_id: String,
+    /// Token of each call.
+    pub(super) authorization: Authorization,
     /// Bytes of unacknowledged messages per stream.
     pub(super) window: u32,
     /// Completed once, by the first registration or refusal.
@@ -32,11 +35,20 @@ impl Context {
         shared: Arc<Shared>,
         (service, instance_id): (String, String),
         window: u32,
-        channel: Option<BoxChannel>,
+        (channel, authorization): (Option<BoxChannel>, Authorization),
         started: StartSender,
     ) -> Arc<Self> {
         let (core_locks, started) = (Arc::default(), Mutex::new(Some(started)));
-        Arc::new(Self { shared, core_locks, channel, service, instance_id, window, started })
+        Arc::new(Self {
+            shared,
+            core_locks,
+            channel,
+            service,
+            instance_id,
+            authorization,
+            window,
+            started,
+        })
     }
 
     /// Reports the outcome of the start and returns whether this was the first outcome.

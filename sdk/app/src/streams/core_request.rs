@@ -11,10 +11,13 @@ use minerva_proto::app::{
     ResetRequest, ResetResponse, SendManyRequest, SendManyResponse, SendOutcome, SendRequest,
     SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
 };
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-pub(super) type Client = StreamServiceClient<Channel>;
+use crate::token::Authorization;
+
+pub(super) type Client = StreamServiceClient<InterceptedService<Channel, Authorization>>;
 
 /// A request that can be sent to every core.
 pub(super) trait CoreRequest: Clone + Send + Sync {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use minerva_proto::app::ListRequest;
+use minerva_proto::app::stream_service_client::StreamServiceClient;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
@@ -19,6 +20,7 @@ use super::error::StreamsError;
 use super::results::StreamState;
 use crate::random;
 use crate::service::{Address, Backoff, endpoint, resolve};
+use crate::token::Authorization;
 
 /// Largest accepted response in bytes: a page of a thousand streams in 64 groups each.
 const MAX_RESPONSE_BYTES: usize = 32 << 20;
@@ -31,12 +33,19 @@ const PAGE: u32 = 1000;
 #[derive(Debug)]
 pub(super) struct ScatterGather {
     addresses: Vec<Address>,
+    /// Token of each call.
+    authorization: Authorization,
     channels: Mutex<HashMap<SocketAddr, Channel>>,
 }
 
 impl ScatterGather {
-    pub(super) fn new(addresses: Vec<Address>) -> Self {
-        Self { addresses, channels: Mutex::default() }
+    pub(super) fn new(addresses: Vec<Address>, authorization: Authorization) -> Self {
+        Self { addresses, authorization, channels: Mutex::default() }
+    }
+
+    /// The same cores with another token.
+    pub(super) fn with_authorization(&self, authorization: Authorization) -> Self {
+        Self::new(self.addresses.clone(), authorization)
     }
 
     /// Sends a request to all cores, with back-off between the attempts, until the responses cover all
@@ -181,7 +190,10 @@ impl ScatterGather {
             })
             .collect();
         channels.clone_from(&current);
-        let client = |channel| Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+        let client = |channel| {
+            StreamServiceClient::with_interceptor(channel, self.authorization.clone())
+                .max_decoding_message_size(MAX_RESPONSE_BYTES)
+        };
         current.into_iter().map(|(at, channel)| (at, client(channel))).collect()
     }
 }
@@ -236,7 +248,10 @@ mod tests {
     ) -> Result<Vec<SendResponse>, StreamsError> {
         let script = script.into_iter().map(|(ms, outcome)| (Duration::from_millis(ms), outcome));
         let request = Scripted::<IS_CHANGE>(Arc::new(Mutex::new(script.collect())));
-        let cores = ScatterGather::new(crate::Addresses::from(cores).parse().unwrap());
+        let cores = ScatterGather::new(
+            crate::Addresses::from(cores).parse().unwrap(),
+            Authorization::default(),
+        );
         cores.request(&request, deadline).await
     }
 
