@@ -8,8 +8,6 @@ import { decodeFrame, encodeFrame, type Frame, type OutFrame } from './frames.js
 
 /** Longest body in bytes, and longest message. */
 export const MAX_BODY = 1 << 20;
-/** Excess of a compressed run over the longest message, in bytes. */
-const MAX_EXCESS = 64 * 1024;
 const MAX_NUMBER = 2 ** 53;
 
 /** Reaction of a client to a refusal; an unknown one is read as `halt`. */
@@ -104,13 +102,6 @@ function readLength(bytes: Uint8Array, start: number): readonly [number, number]
     if (byte < 0x80) return byte === 0 && index > 0 ? 'frame' : [length, start + index + 1];
   }
   return 'frame';
-}
-
-/** Length of the plain bytes that a compressed run declares, and the position of the deflate stream. */
-export function declaredLength(body: Uint8Array, maxMessage = MAX_BODY): readonly [number, number] | RefusalCode {
-  const length = readLength(body, 0);
-  if (length === null || length === 'frame') return 'frame';
-  return length[0] > Math.min(maxMessage, MAX_BODY) + MAX_EXCESS ? 'too_large' : length;
 }
 
 /** Incremental splitter: accepts bytes in arbitrary pieces and returns complete frames. */

@@ -87,8 +87,6 @@ export interface RawFrame {
 }
 /** Position of the first lone surrogate, which UTF-8 cannot express; -1 without one. */
 export declare function loneSurrogateAt(text: string): number;
-/** Length of the plain bytes that a compressed run declares, and the position of the deflate stream. */
-export declare function declaredLength(body: Uint8Array, maxMessage?: number): readonly [number, number] | RefusalCode;
 /** Incremental splitter: accepts bytes in arbitrary pieces and returns complete frames. */
 export declare class FrameSplitter {
     #private;
