@@ -63,7 +63,12 @@ fn encoded(frames: &[Frame]) -> Bytes {
 
 fn welcome() -> Frame {
     let born = minerva_proto::v3::StreamCreation::parse(b"9.00000007b0d88862");
-    Frame::Welcome(Welcome { born, max: Some(1 << 20), inflates: true, ..Welcome::default() })
+    Frame::Welcome(Welcome {
+        born,
+        max: Some(minerva_proto::MAX_MESSAGE),
+        inflates: true,
+        ..Welcome::default()
+    })
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ pub use crate::Rewind;
 
 /// Longest body of a frame, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
-/// Longest message, in bytes: the longest body.
+/// Longest message that the format carries, in bytes: the longest body. Applications send, and servers accept, at most
+/// [`crate::MAX_MESSAGE`] in both versions.
 pub const MAX_MESSAGE: usize = MAX_BODY;
 /// Longest frame that needs no budget, in bytes. Receivers charge a longer frame to a budget before they read the body.
 pub const UNBUDGETED_FRAME: usize = 64 * 1024;

@@ -169,7 +169,7 @@ const KNOWN = '{}W';
 
 /** First frame of version 3. */
 function welcome(hello: Record<string, unknown>): OutFrame {
-  return `${JSON.stringify('born' in hello ? {} : { born: `1.${TAG}`, max: 1 << 20 })}W`;
+  return `${JSON.stringify('born' in hello ? {} : { born: `1.${TAG}`, max: (1 << 20) - 1 })}W`;
 }
 
 /** Last frame of a transport that violates the protocol: a kill, or a refusal in version 3. */

@@ -2,15 +2,17 @@
 
 use bytes::Bytes;
 use minerva_proto::v3::{self, AnyHello, FrameError, FrameType, RefusalCode, requests_version_3};
-use minerva_proto::{Eeds, KillReason, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags};
+use minerva_proto::{
+    Eeds, KillReason, MAX_MESSAGE, MAX_TAG_PAIRS, MessageTag, Payload, ReceivedTags,
+};
 
 use super::super::compression;
 use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
 
 impl Inbound {
-    /// Longest message of version 3, in bytes.
+    /// Longest message of version 3, in bytes: that of the applications, so that they can return each message.
     pub(in super::super) fn max_message(&self) -> usize {
-        self.max_frame.min(v3::MAX_MESSAGE)
+        self.max_frame.min(MAX_MESSAGE)
     }
 
     /// Input that cannot be cut into frames.

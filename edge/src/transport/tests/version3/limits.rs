@@ -23,7 +23,7 @@ fn a_message_may_have_the_length_of_the_limit() {
 
 #[test]
 fn the_welcome_has_the_limit_of_messages() {
-    for (max_frame, max) in [(2000, 2000), (1 << 20, v3::MAX_MESSAGE)] {
+    for (max_frame, max) in [(2000, 2000), (1 << 20, minerva_proto::MAX_MESSAGE)] {
         let limits = Limits { versions: WireVersions::TwoOrThree, max_frame, ..Limits::default() };
         let mut rig = Rig3::with(TransportProtocol::Tcp, limits);
         rig.hello(r#","maxia":0"#);

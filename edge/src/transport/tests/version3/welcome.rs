@@ -11,7 +11,7 @@ fn born() -> Option<StreamCreation> {
 fn first_welcome() -> Frame {
     Frame::Welcome(Welcome {
         born: born(),
-        max: Some(1 << 20),
+        max: Some(minerva_proto::MAX_MESSAGE),
         inflates: true,
         ..Welcome::default()
     })
@@ -80,7 +80,7 @@ fn the_welcome_of_a_new_generation_has_positions_and_completes_a_poll() {
     assert_eq!(proof.generation, Generation { number: 2, rewind, own });
     rig.opened_at(Some(Positions { from: MessageNumber(9), own: MessageNumber(6) }));
     let welcome = Welcome {
-        max: Some(1 << 20),
+        max: Some(minerva_proto::MAX_MESSAGE),
         inflates: true,
         from: Some(MessageNumber(9)),
         own: Some(MessageNumber(6)),
