@@ -16,12 +16,16 @@ mod messages;
 mod program;
 #[path = "version3/raw.rs"]
 mod raw;
+#[cfg(unix)]
+#[path = "version3/sessions.rs"]
+mod sessions;
 
 use std::time::Duration;
 
 use breaking_proxy::BreakingProxy;
 use minerva_client::{Config, SendError, Stream, TransportKind, Version};
-use minerva_proto::v3::{Frame, MAX_MESSAGE, Refusal, RefusalCode};
+use minerva_proto::MAX_MESSAGE;
+use minerva_proto::v3::{Frame, Refusal, RefusalCode};
 use program::Program;
 
 /// Time limit for all messages over one transport, for slow machines.
@@ -95,7 +99,7 @@ async fn a_message_above_the_limit_is_refused_at_both_ends() {
     assert_eq!(stream.recv().await, Some("hé".into()));
     let served = service.served().await;
     let error = served.send("é".repeat(MAX_MESSAGE / 2 + 1)).await;
-    let (length, max) = (MAX_MESSAGE + 2, minerva_proto::MAX_MESSAGE);
+    let (length, max) = (MAX_MESSAGE + 1, MAX_MESSAGE);
     assert_eq!(error, Err(minerva_app::SendError::Length { length, max }));
     served.send("ù").await.unwrap();
     assert_eq!(stream.recv().await, Some("ù".into()));
@@ -128,12 +132,12 @@ async fn is_refused(program: &Program, kind: raw::Kind, bytes: &[u8], code: Refu
 async fn invalid_messages_get_the_refusal_of_their_fault() {
     let program = Program::start();
     let _service = program.echo().await;
-    let too_large = [&[b'b', 0x81, 0x80, 0x40][..], &[0; 9]].concat();
+    let too_large = [&[b'b', 0x80, 0x80, 0x40][..], &[0; 9]].concat();
     for kind in raw::Kind::ALL {
         // A lone surrogate, and a character that is cut off.
         is_refused(&program, kind, b"m\x03\xed\xa0\x80", RefusalCode::Message).await;
         is_refused(&program, kind, b"m\x02a\xc3", RefusalCode::Message).await;
-        // A length of 1,048,577.
+        // A length of 1,048,576: one more than applications send.
         is_refused(&program, kind, &too_large, RefusalCode::TooLarge).await;
         // A length with a superfluous byte, and an unknown type.
         is_refused(&program, kind, b"m\x81\x00a", RefusalCode::Frame).await;

@@ -61,6 +61,17 @@ impl<M: AsRef<[u8]>> SendQueue<M> {
         number
     }
 
+    /// Gives no message a number below `next`; skipped numbers count as acknowledged. A queue with messages gets an entry per
+    /// skipped number, so the caller bounds them.
+    pub fn skip_to(&mut self, next: MessageNumber) {
+        if self.entries.is_empty() {
+            self.base = self.base.max(next);
+        }
+        while self.next() < next {
+            self.entries.push_back(None);
+        }
+    }
+
     /// Frees the acknowledged messages. Old and repeated SACKs have no effect.
     ///
     /// # Errors

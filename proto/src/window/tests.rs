@@ -175,6 +175,28 @@ fn one_mebibyte_may_wait_beyond_a_gap() {
 }
 
 #[test]
+fn skipped_numbers_count_as_acknowledged() {
+    let number = MessageNumber;
+    let mut queue = SendQueue::new();
+    queue.skip_to(number(5));
+    assert_eq!((queue.base(), queue.next(), queue.len()), (number(5), number(5), 0));
+    queue.push(text(5));
+    queue.skip_to(number(3));
+    queue.skip_to(number(8));
+    assert_eq!(queue.push(text(8)), number(8));
+    let numbers: Vec<_> = queue.iter_from(number(0)).map(|(number, _)| number).collect();
+    assert_eq!((numbers, queue.base()), (vec![number(5), number(8)], number(5)));
+    assert!(queue.apply(&Sack::up_to(number(5))).is_ok());
+    assert_eq!(
+        (queue.base(), queue.len()),
+        (number(8), 1),
+        "the gap is freed with the message in front"
+    );
+    assert!(queue.apply(&Sack::up_to(number(8))).is_ok());
+    assert!(queue.is_empty());
+}
+
+#[test]
 fn an_invalid_sack_frees_no_message() {
     let mut queue = SendQueue::new();
     queue.push(message(3));

@@ -11,11 +11,13 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::clock::Clock;
-use crate::config::{Config, TransportKind};
+use crate::config::{Config, TransportKind, Version};
 use crate::driver;
 use crate::error::{ConnectError, Ended, SendError};
 use crate::http::HttpTarget;
 use crate::problem::Problem;
+use crate::session::state::Fresh;
+use crate::session::{Rejoin, Rewind, Session, Started};
 use crate::stream::{Counters, StreamMachine};
 use crate::stream_state::StreamState;
 
@@ -60,6 +62,11 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let Some(counters) = self.counters_to_abandon() else { return };
         self.driver.abort();
+        // Another stream may use the file from now on; no input is stored any more.
+        let session = self.shared.lock().session.take();
+        if session.is_some_and(|session| session.is_stored) {
+            return;
+        }
         let unacknowledged = counters.sent - counters.acknowledged;
         if unacknowledged > 0 {
             let stream = self.id.short_hash();
@@ -83,18 +90,22 @@ impl Stream {
     ///
     /// # Errors
     /// If the configuration is invalid, or there is no runtime.
-    pub fn connect(config: Config) -> Result<Self, ConnectError> {
+    pub fn connect(mut config: Config) -> Result<Self, ConnectError> {
         check(&config)?;
+        if config.session.is_some() {
+            config.version = Version::V3;
+        }
         let runtime = Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let targets = config.addresses().map(|address| HttpTarget::new(&config, address));
         let targets = targets.collect::<Result<Vec<_>, _>>()?;
-        let id = match &config.id {
-            Some(id) => id.clone(),
-            None => random_id()?,
-        };
         let seed = getrandom::u64().map_err(|_| ConnectError::Randomness)?;
-        let machine = StreamMachine::new(config.clone(), id.clone(), random_key()?, seed);
-        let shared = Arc::new(StreamState::new(&config, Clock::start(), machine));
+        let (started, (id, key)) = identity(&config)?;
+        let mut machine = StreamMachine::new(config.clone(), id.clone(), key, seed);
+        let session = started.map(|Started { session, start }| {
+            start.into_iter().for_each(|start| machine.resume(start));
+            session
+        });
+        let shared = Arc::new(StreamState::new(&config, Clock::start(), machine, session));
         let driver = runtime.spawn(driver::run(shared.clone(), targets));
         Ok(Self { inner: Arc::new(Inner { shared, id, driver }) })
     }
@@ -145,6 +156,40 @@ impl Stream {
     /// If the stream ends first.
     pub async fn ready(&self) -> Result<(), Ended> {
         self.until(StreamMachine::is_ready).await
+    }
+
+    /// Waits as [`Stream::ready`], and takes the report of a [session](Config::session): `None` if no earlier process has
+    /// used the stream, and after the first call.
+    ///
+    /// A stream that the server does not have any more ends with the reason `gone`. Connect again then: a new stream begins, and
+    /// [`Rejoin::unsent`] has the messages of the earlier one.
+    ///
+    /// # Errors
+    /// If the stream ends first.
+    pub async fn rejoined(&self) -> Result<Option<Rejoin>, Ended> {
+        self.ready().await?;
+        Ok(self.inner.shared.lock().session.as_mut().and_then(Session::take_rejoin))
+    }
+
+    /// Whether messages and positions are stored: false without a session, after the end, and once a write has failed.
+    pub fn stored(&self) -> bool {
+        self.inner.shared.lock().session.as_ref().is_some_and(|session| session.is_stored)
+    }
+
+    /// Ends the stream of a session on the server and deletes the stored state, as at logout. Does nothing without a stored
+    /// stream.
+    ///
+    /// # Errors
+    /// Those of [`Stream::connect`]. A server that is not reachable for 120 s is no error; the state is deleted.
+    pub async fn forget(mut config: Config) -> Result<(), ConnectError> {
+        let Some(file) = config.session.clone() else { return Ok(()) };
+        if file.has_stream()? {
+            config.rewind = Rewind::New;
+            let stream = Self::connect(config)?;
+            stream.reset("forgotten");
+            stream.closed().await;
+        }
+        Ok(file.remove()?)
     }
 
     /// Sends a message and waits for the server's acknowledgement, which means that the message is durable. Waits
@@ -355,7 +400,22 @@ impl std::fmt::Debug for Stream {
     }
 }
 
+/// Identity of the stream: that of the session, or a new one.
+fn identity(config: &Config) -> Result<(Option<Started>, (StreamId, ResumeKey)), ConnectError> {
+    let Some(file) = config.session.clone() else {
+        let id = config.id.clone().map_or_else(random_id, Ok)?;
+        return Ok((None, (id, random_key()?)));
+    };
+    let fresh = Fresh { id: random_id()?, key: random_key()?, next: random_key()? };
+    let started = Session::start(file, &config.service, config.rewind, fresh)?;
+    let identity = started.session.identity();
+    Ok((Some(started), identity))
+}
+
 fn check(config: &Config) -> Result<(), ConnectError> {
+    if config.session.is_some() && (config.version == Version::V2 || config.id.is_some()) {
+        return Err(ConnectError::SessionOptions);
+    }
     if config.credentials.as_ref().is_some_and(|cred| cred.len() > hello::MAX_CRED) {
         return Err(ConnectError::Credentials);
     }

@@ -7,6 +7,7 @@ use minerva_proto::{ServiceName, StreamId};
 pub use minerva_proto::{TransportKind, UnknownTransportError};
 
 use crate::proxy::ProxyChoice;
+use crate::session::{Rewind, SessionFile};
 use crate::tls::Tls;
 
 /// Version of the protocol of a stream. A stream keeps its version for life.
@@ -89,8 +90,13 @@ pub struct Config {
     /// Credentials for the application, sent at the start of the stream; at most 8 KiB.
     pub credentials: Option<String>,
     /// Stream id; random if `None`. The id is a secret that gives access to the stream. Each stream needs a new id: a
-    /// later process cannot continue the stream of an earlier one.
+    /// later process continues the stream of an earlier one with [`Config::session`] only.
     pub id: Option<StreamId>,
+    /// File with the state of the stream, which then outlives the process, with its unacknowledged messages. Needs version 3.
+    /// See [`SessionFile`].
+    pub session: Option<SessionFile>,
+    /// Messages that a later process of the session receives again, if the application retains them.
+    pub rewind: Rewind,
     /// Additional headers of HTTP and WebSocket requests, such as `("Origin", "https://example.com")`.
     pub headers: Vec<(String, String)>,
     /// Upper bound of the first random back-off delay.
@@ -136,6 +142,8 @@ impl Config {
             fallbacks: Vec::new(),
             credentials: None,
             id: None,
+            session: None,
+            rewind: Rewind::default(),
             headers: Vec::new(),
             backoff_base: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(3),

@@ -4,6 +4,7 @@ use minerva_proto::MessageNumber;
 
 use crate::problem::FailedAttempt;
 use crate::proxy::EnvironmentError;
+use crate::session::SessionError;
 use crate::tls::TlsError;
 
 /// The end of a stream, returned by [`Stream::closed`](crate::Stream::closed). See [`Stream`](crate::Stream) for an
@@ -54,10 +55,8 @@ pub enum SendError {
         "a stream of version 2 carries only text of the bytes 0x20-0x7E; encode other messages, for example as JSON escapes"
     )]
     Unsupported,
-    /// The message is longer than the limit of the server, at most 1 MiB in version 3, or 1 MiB - 1 byte in version 2.
-    #[error(
-        "the message is longer than the server allows: at most 1,048,576 bytes, 1,048,575 in version 2"
-    )]
+    /// The message is longer than the limit of the server, at most 1,048,575 bytes.
+    #[error("the message is longer than the server allows: at most 1,048,575 bytes")]
     TooLong,
 }
 
@@ -87,6 +86,14 @@ pub enum ConnectError {
     /// The TLS configuration is invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The session file cannot be used.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A session with version 2, or with an id of its own.
+    #[error(
+        "a session needs version 3, and has the id of its file: leave `version` and `id` unset"
+    )]
+    SessionOptions,
     /// Called outside a tokio runtime.
     #[error("Stream::connect must be called within a tokio runtime")]
     NoRuntime,

@@ -53,6 +53,7 @@ mod problem;
 mod proxy;
 mod refusal;
 mod senders;
+mod session;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
@@ -76,6 +77,7 @@ pub use minerva_proto::{
 pub use problem::{FailedAttempt, Problem, ProblemCode};
 pub use proxy::{EnvironmentError, Proxy, ProxyChoice, ProxyParseError};
 pub use rustls;
+pub use session::{Rejoin, Rewind, SessionError, SessionFile};
 pub use stream::Counters;
 pub use tls::{Tls, TlsError};
 

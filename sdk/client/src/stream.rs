@@ -13,6 +13,7 @@ mod events_in;
 mod frames_out;
 mod negotiation;
 mod refusals;
+mod resumption;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -31,6 +32,8 @@ use minerva_proto::{
     WindowLimits,
 };
 use negotiation::Negotiation;
+use resumption::Resumption;
+pub(crate) use resumption::{Adopted, SessionStart};
 use transport::Transport;
 pub(crate) use transport::{End, Role};
 use transport_ranking::TransportRanking;
@@ -96,6 +99,7 @@ pub(crate) struct StreamMachine {
     kind: TransportKind,
     ranking: TransportRanking,
     negotiation: Negotiation,
+    resumption: Resumption,
     queue: SendQueue<Message>,
     window: ReceiveWindow<Message>,
     /// Claim tags of the received messages of version 3.
@@ -148,6 +152,7 @@ impl StreamMachine {
             kind: config.transport,
             ranking: TransportRanking::new(&config),
             negotiation: Negotiation::new(config.version, key),
+            resumption: Resumption::default(),
             queue: SendQueue::new(),
             window: ReceiveWindow::new(WINDOW),
             claim_tags: ClaimTags::default(),
@@ -203,6 +208,10 @@ impl StreamMachine {
     /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
     pub(crate) fn has_room(&self, length: usize) -> bool {
         let bytes = self.queue.bytes().saturating_add(length);
+        if self.resumption.is_adopting() {
+            // The server names the first number for new messages.
+            return false;
+        }
         self.queue.is_empty()
             || (self.queue.len() < self.config.max_queued_messages
                 && bytes <= self.config.max_queued_bytes)

@@ -12,6 +12,7 @@ use crate::config::{Config, TransportKind};
 use crate::error::SendError;
 use crate::inbox::Inbox;
 use crate::senders::{Ticket, WaitingSenders};
+use crate::session::Session;
 use crate::stream::{End, Role, StreamMachine};
 use crate::time::Time;
 use crate::wire::{Frame, WireVersion};
@@ -38,6 +39,8 @@ pub(crate) struct State {
     /// Messages that the application has taken.
     taken: u64,
     senders: WaitingSenders,
+    /// Stored state of the stream; none without a session, and after the end.
+    pub(crate) session: Option<Session>,
     /// Open transports by number.
     pub(crate) links: BTreeMap<TransportNumber, Arc<Link>>,
 }
@@ -67,9 +70,14 @@ pub(crate) enum Closing {
 }
 
 impl StreamState {
-    pub(crate) fn new(config: &Config, clock: Clock, machine: StreamMachine) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        clock: Clock,
+        machine: StreamMachine,
+        session: Option<Session>,
+    ) -> Self {
         let (inbox, senders) = (Inbox::new(config), WaitingSenders::default());
-        let state = State { machine, inbox, taken: 0, senders, links: BTreeMap::new() };
+        let state = State { machine, inbox, taken: 0, senders, session, links: BTreeMap::new() };
         Self {
             clock,
             state: Mutex::new(state),
@@ -92,6 +100,7 @@ impl StreamState {
         let mut state = self.lock();
         let before = state.machine.acknowledged();
         let result = change(&mut state.machine, now);
+        state.update_session();
         let arrived = Self::fetch_received(&mut state, now);
         self.update_reading(&mut state, now);
         state.links.values().for_each(|link| link.writable.notify_one());
@@ -115,6 +124,9 @@ impl StreamState {
         let mut state = self.lock();
         let message = state.inbox.pop()?;
         state.taken += 1;
+        if let Some(session) = &mut state.session {
+            session.on_taken(message.0.next());
+        }
         if Self::grant(&mut state, now) {
             state.links.values().for_each(|link| link.writable.notify_one());
             self.work.notify_one();
@@ -252,6 +264,16 @@ impl State {
     fn may_push(&self, ticket: &Ticket, length: usize) -> bool {
         let has_room = self.senders.is_first(ticket) && self.machine.has_room(length);
         has_room || !self.machine.accepts_messages()
+    }
+
+    /// Stores the changes of the machine.
+    fn update_session(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        session.update(&mut self.machine);
+        if let Some(ended) = self.machine.ended() {
+            session.on_ended(ended);
+            self.session = None;
+        }
     }
 
     /// Whether the inbox has room. After a reset nothing is added, and the confirmation must be read.

@@ -14,6 +14,7 @@ use minerva_client::{
     Config, ConnectError, EndedBy, Message, ProblemCode, RefusalCode, SendError, Stream,
     TransportKind, Version,
 };
+use minerva_proto::MAX_MESSAGE;
 use minerva_proto::v3::{Refusal, RefusalCode as Code};
 use peer::soon;
 use server::Server;
@@ -41,7 +42,7 @@ fn messages() -> Vec<Message> {
     };
     let mut messages = vec!["".into(), Message::from(Vec::new()), "\u{feff}a\n\0".into()];
     messages.extend((1..300).map(|length| random(length).into()));
-    messages.extend([random(1 << 20).into(), "é".repeat(1 << 19).into()]);
+    messages.extend([random(MAX_MESSAGE).into(), "é".repeat(MAX_MESSAGE / 2).into()]);
     messages
 }
 
@@ -71,7 +72,7 @@ async fn both_kinds_of_messages_pass_every_transport() {
 async fn a_message_beyond_the_limit_is_refused_before_it_is_queued() {
     let server = Server::version_3().await;
     let stream = Stream::connect(config(&server, TransportKind::Tcp, Version::V3)).unwrap();
-    assert_eq!(stream.try_send(vec![0; (1 << 20) + 1]), Err(SendError::TooLong));
+    assert_eq!(stream.try_send(vec![0; MAX_MESSAGE + 1]), Err(SendError::TooLong));
 }
 
 #[tokio::test]

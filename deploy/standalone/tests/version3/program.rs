@@ -42,6 +42,11 @@ impl Program {
         Self { clients, api, child, _directory: directory }
     }
 
+    /// Address for application services.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
     /// Starts the echo service.
     pub(crate) async fn echo(&self) -> Echo {
         let mut service = Service::connect(self.api.to_string()).start().await.unwrap();

@@ -70,6 +70,9 @@ impl StreamMachine {
 
     fn on_welcome(&mut self, now: Time, number: TransportNumber, welcome: &Welcome) {
         self.negotiation.on_welcome(welcome);
+        if !self.on_positions(number, welcome) {
+            return self.end(EndedBy::Client, "server skipped unsent messages".into(), false);
+        }
         if let Some(transport) = self.transports.get_mut(&number)
             && !transport.tag.is_known()
         {

@@ -165,7 +165,7 @@ impl StreamMachine {
                 let last = tags.pairs().last().map(|pair| pair.tag);
                 transport.tag = last.unwrap_or_else(|| self.negotiation.creation_tag());
                 transport.reported_tags = tags.clone();
-                self.negotiation.hello(hello, tags).to_json()
+                self.resumption.complete(self.negotiation.hello(hello, tags)).to_json()
             }
         };
         Frame::Hello(json.into())
@@ -179,7 +179,7 @@ impl StreamMachine {
             tnum: number,
             id: self.id.clone(),
             // A hello with a reset behind it must not create a second stream.
-            new: !self.created && self.resetting.is_none(),
+            new: !self.created && self.resetting.is_none() && !self.resumption.is_resumed(),
             ming: !is_upload && !is_poll,
             // A heartbeat would end a poll; `maxt` bounds polls instead.
             beat: if transport.is_socket() { heartbeat } else { Duration::ZERO },

@@ -31,9 +31,9 @@ pub(super) struct Negotiation {
 impl Negotiation {
     /// `key` must be random.
     pub(super) fn new(requested: Version, key: ResumeKey) -> Self {
-        let (version, max_message) = match requested {
-            Version::V2 => (WireVersion::V2, MAX_MESSAGE),
-            Version::Auto | Version::V3 => (WireVersion::V3, v3::MAX_MESSAGE),
+        let version = match requested {
+            Version::V2 => WireVersion::V2,
+            Version::Auto | Version::V3 => WireVersion::V3,
         };
         let is_final = requested != Version::Auto;
         Self {
@@ -42,7 +42,7 @@ impl Negotiation {
             is_final,
             key,
             creation: None,
-            max_message,
+            max_message: MAX_MESSAGE,
             needs_version_3: false,
             server_inflates: false,
         }
@@ -66,8 +66,7 @@ impl Negotiation {
 
     /// Records a queued message.
     pub(super) fn on_queued(&mut self, message: &Message) {
-        self.needs_version_3 |=
-            !self.is_final && (message.len() > MAX_MESSAGE || !message.is_ascii_text());
+        self.needs_version_3 |= !self.is_final && !message.is_ascii_text();
     }
 
     /// Takes the content of a welcome.
@@ -88,12 +87,12 @@ impl Negotiation {
         let may_fall_back = self.requested == Version::Auto
             && (self.version == WireVersion::V2 || !(self.is_final || self.needs_version_3));
         if may_fall_back {
-            (self.version, self.max_message, self.is_final) = (WireVersion::V2, MAX_MESSAGE, true);
+            (self.version, self.is_final) = (WireVersion::V2, true);
         }
         may_fall_back
     }
 
-    /// The hello of version 3.
+    /// The hello of version 3, of the first generation.
     pub(super) fn hello(&self, common: minerva_proto::Hello, tags: ReceivedTags) -> v3::Hello {
         v3::Hello {
             common,
@@ -106,6 +105,21 @@ impl Negotiation {
             tags,
             inflates: true,
         }
+    }
+
+    /// Continues a stream of an earlier process.
+    pub(super) fn resume(&mut self, creation: Option<StreamCreation>) {
+        self.creation = creation;
+    }
+
+    /// Replaces the key, after the server has accepted a generation.
+    pub(super) fn replace_key(&mut self, key: ResumeKey) {
+        self.key = key;
+    }
+
+    /// Creation of the stream, once known.
+    pub(super) fn creation(&self) -> Option<StreamCreation> {
+        self.creation
     }
 
     /// Claim tag of the creation of the stream.
@@ -139,14 +153,12 @@ mod tests {
 
     #[test]
     fn a_message_that_version_2_does_not_carry_prevents_the_fall_back() {
-        let long = |length: usize| Message::from("x".repeat(length));
         for (message, expected) in [
             ("a~ ".into(), true),
             ("é".into(), false),
             ("a\n".into(), false),
             (Message::from(vec![b'a']), false),
-            (long(MAX_MESSAGE), true),
-            (long(MAX_MESSAGE + 1), false),
+            ("x".repeat(MAX_MESSAGE).into(), true),
         ] {
             let mut negotiation = negotiation(Version::Auto);
             assert_eq!(negotiation.check(&message), Ok(()));
@@ -160,15 +172,19 @@ mod tests {
         let check = |negotiation: &Negotiation, length: usize| {
             negotiation.check(&"x".repeat(length).into())
         };
+        for version in [Version::V2, Version::V3, Version::Auto] {
+            for (length, ok) in
+                [(MAX_MESSAGE - 1, true), (MAX_MESSAGE, true), (MAX_MESSAGE + 1, false)]
+            {
+                let expected = if ok { Ok(()) } else { Err(SendError::TooLong) };
+                assert_eq!(check(&negotiation(version), length), expected, "{version:?} {length}");
+            }
+        }
         let mut three = negotiation(Version::V3);
-        assert_eq!(check(&three, v3::MAX_MESSAGE), Ok(()));
-        assert_eq!(check(&three, v3::MAX_MESSAGE + 1), Err(SendError::TooLong));
         three.on_welcome(&Welcome { max: Some(10), ..Welcome::default() });
         three.on_welcome(&Welcome::default());
         assert_eq!((check(&three, 10), check(&three, 11)), (Ok(()), Err(SendError::TooLong)));
         let two = negotiation(Version::V2);
-        assert_eq!(check(&two, MAX_MESSAGE), Ok(()));
-        assert_eq!(check(&two, MAX_MESSAGE + 1), Err(SendError::TooLong));
         assert_eq!(two.check(&"é".into()), Err(SendError::Unsupported));
         assert_eq!(two.check(&vec![1].into()), Err(SendError::Unsupported));
     }

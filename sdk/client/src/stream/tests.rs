@@ -1,6 +1,7 @@
 mod http;
 mod model;
 mod resets;
+mod resumption;
 mod retries;
 mod sacks;
 mod transports;
