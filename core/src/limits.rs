@@ -42,6 +42,11 @@ pub struct Limits {
     #[arg(long, env = "MINERVA_RETAINED_BYTES", default_value_t = 16 << 20, value_name = "BYTES", value_parser = parse_retained)]
     pub retained_bytes: usize,
 
+    /// Bytes of acknowledged messages that this core retains for all streams of one client address. Beyond this number a
+    /// stream of the address drops its oldest ones.
+    #[arg(long, env = "MINERVA_MAX_RETAINED_BYTES_PER_ADDRESS", default_value_t = 64 << 20, value_name = "BYTES", value_parser = parse_budget)]
+    pub max_retained_bytes_per_address: u64,
+
     /// Concurrent transports of a stream.
     #[arg(long, env = "MINERVA_TRANSPORTS_PER_STREAM", default_value_t = 8, value_name = "N", value_parser = parse_size)]
     pub transports_per_stream: usize,
@@ -125,6 +130,7 @@ impl Default for Limits {
             rwin_bytes: 1 << 20,
             rwin_messages: 50,
             retained_bytes: 16 << 20,
+            max_retained_bytes_per_address: 64 << 20,
             transports_per_stream: 8,
             max_stream_takeovers: 5,
             slow_client_time: Duration::from_secs(120),

@@ -14,6 +14,7 @@ mod index;
 mod known_claims;
 mod loss_report;
 mod memory;
+mod output_routing;
 mod push_batch;
 mod reassignment;
 mod resume_key;
@@ -30,7 +31,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_proto::link::{CoreFrame, CoreMessage};
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
@@ -57,8 +57,7 @@ use crate::memory_level::MemoryLevel;
 use crate::state::{BlobContext, CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
 use crate::store::{Claim, Epoch};
 use crate::stream::{
-    AppOutput, Effects, Intake, LinkId, Millis, Output, Stream, StreamCallId, StreamReply,
-    TransportKey, Turn,
+    Effects, Intake, LinkId, Millis, Stream, StreamCallId, StreamReply, TransportKey, Turn,
 };
 
 /// Time after a claim for the instances of a running deployment to return, in milliseconds. The SDK pauses for 3 s at most.
@@ -280,42 +279,6 @@ impl PartitionStreams {
         [deadlines, budgets].into_iter().chain(others).flatten().min()
     }
 
-    /// Sends released outputs. Outputs for receivers that are gone are dropped.
-    pub(super) fn send(&mut self, outputs: Vec<Output>) {
-        for output in outputs {
-            match output {
-                Output::Edge(link, output) => {
-                    let link = self.links.get(&link);
-                    if let Some(link) = link.filter(|link| link.claim_tags || !is_gated(&output)) {
-                        link.outputs.send(output);
-                    }
-                }
-                Output::App(session, mut output) => {
-                    self.set_output_epoch(&mut output);
-                    if let Some(session) = self.assignment.session(session) {
-                        session.outputs.send(output);
-                    }
-                }
-                Output::Reply(call, reply) => {
-                    if let Some(caller) = self.callers.remove(&call) {
-                        let _ = caller.send(reply);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sets the current epoch: a rewrite after a rollback may have changed the epoch since the turn of the output.
-    fn set_output_epoch(&self, output: &mut AppOutput) {
-        if let AppOutput::Started(started) = output {
-            started.epoch = self.epoch;
-        } else if let AppOutput::PartitionOwned { epoch, .. } | AppOutput::Lost { epoch, .. } =
-            output
-        {
-            *epoch = self.epoch;
-        }
-    }
-
     /// Removes this partition from the gauges of the process.
     pub(super) fn remove_from_counters(&self) {
         subtract(&self.counters.transports, self.transports.len() as u64);
@@ -394,12 +357,6 @@ impl PartitionStreams {
         subtract(&self.counters.transports, 1);
         Some(stream)
     }
-}
-
-/// Whether a frame reports a claim tag, which only an edge with this feature may get.
-fn is_gated(frame: &CoreFrame) -> bool {
-    matches!(frame, CoreFrame::Transport { message: CoreMessage::Tag(_), .. })
-        && !mutation::is(Mutation::SendUngated)
 }
 
 /// The messages that the earlier owner has written to no client.

@@ -1,4 +1,5 @@
-//! Usage by address and by service: streams and bytes of c2s messages, counted over all partitions of a process.
+//! Usage by address and by service: streams, bytes of c2s messages and bytes of retained s2c messages, counted over all
+//! partitions of a process.
 //!
 //! The streams of a partition hold one [`UsageShare`] for each; the drop of a stream releases its share. A table has no
 //! more entries than the process has streams. Knows neither limits nor streams.
@@ -17,6 +18,8 @@ pub struct Usage {
     pub(super) addresses: UsageTable<AddressKey>,
     /// By service.
     pub(super) services: UsageTable<Arc<str>>,
+    /// Retained s2c messages by address of the client.
+    pub(super) retained: UsageTable<AddressKey>,
 }
 
 /// Sums of streams and bytes by key.

@@ -51,6 +51,8 @@ pub(super) struct AccountedStream {
     /// `None` if the client is exempt.
     address: Option<UsageShare<AddressKey>>,
     service: UsageShare<Arc<str>>,
+    /// `None` without retained messages, and if the client is exempt.
+    retained: Option<UsageShare<AddressKey>>,
 }
 
 impl Deref for AccountedStream {
@@ -74,7 +76,7 @@ impl AccountedStream {
         usage: &Usage,
     ) -> Self {
         let service = usage.services.open_unlimited(stream.state().service());
-        let mut this = Self { stream, address, service };
+        let mut this = Self { stream, address, service, retained: None };
         this.update(usage);
         this
     }
@@ -90,6 +92,25 @@ impl AccountedStream {
         if let Some(address) = &mut self.address {
             address.set(bytes);
         }
+        self.update_retained(usage);
+    }
+
+    fn update_retained(&mut self, usage: &Usage) {
+        let bytes = self.stream.state().outbox().retained_bytes();
+        match &self.address {
+            Some(address) if bytes > 0 => {
+                let open = || usage.retained.open_unlimited(address.key());
+                self.retained.get_or_insert_with(open).set(bytes);
+            }
+            Some(_) | None => self.retained = None,
+        }
+    }
+
+    /// Retained bytes of this stream that the address has beyond the limit.
+    pub(super) fn excess_retained(&self, limit: u64) -> usize {
+        let excess = self.retained.as_ref().map_or(0, |share| share.bytes().saturating_sub(limit));
+        let own = self.stream.state().outbox().retained_bytes();
+        usize::try_from(excess).unwrap_or(usize::MAX).min(own)
     }
 
     /// Counts the stream for the address of a new transport.
@@ -97,6 +118,7 @@ impl AccountedStream {
         if self.address_key() != address {
             let is_exempt = address.is_exempt();
             self.address = (!is_exempt).then(|| usage.addresses.open_unlimited(&address));
+            self.retained = None;
             self.update(usage);
         }
     }

@@ -1,5 +1,6 @@
-//! The budget of a partition for retained messages. Beyond the budget the stream with the most bytes drops its oldest
-//! messages, so a stream that retains little keeps its messages.
+//! The budgets for retained messages. Beyond the budget of a partition the stream with the most bytes drops its oldest
+//! messages, so a stream that retains little keeps its messages. Beyond the budget of an address the stream that retains
+//! more drops its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +52,23 @@ impl PartitionStreams {
         self.retained.set(number, bytes);
     }
 
-    /// Drops retained messages beyond the budget.
+    /// Drops retained messages of a stream beyond the budget of the client's address.
+    pub(super) fn trim_for_address(
+        &mut self,
+        number: StreamNumber,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        let limit = self.limits.max_retained_bytes_per_address;
+        let excess = self.streams.get(&number).map_or(0, |stream| stream.excess_retained(limit));
+        if excess > 0 {
+            self.with_stream(number, now, effects, |stream, turn| {
+                stream.trim_retained(excess, turn)
+            });
+        }
+    }
+
+    /// Drops retained messages beyond the budget of the partition.
     pub(super) fn trim_retained(&mut self, now: Millis, effects: &mut Effects) {
         while let Some((number, bytes)) = self.retained.excess(self.limits.retained_bytes) {
             self.with_stream(number, now, effects, |stream, turn| {

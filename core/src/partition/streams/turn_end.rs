@@ -39,6 +39,7 @@ impl PartitionStreams {
             self.free_unserved(number, now, effects);
             self.end_probation(number);
             self.remove_if_done(number, now);
+            self.trim_for_address(number, now, effects);
             self.count_retained(number);
         }
         self.trim_retained(now, effects);

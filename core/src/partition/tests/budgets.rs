@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use minerva_proto::link::{Attach, Batch, Caller, CloseCause, CoreFrame};
-use minerva_proto::{AddressKey, EventNumber, Reset, StreamNumber};
+use minerva_proto::{
+    AddressKey, ClientProtocol, EventNumber, Generation, KeyHash, KeyProof, MessageNumber, Payload,
+    Reset, Sack, StreamNumber,
+};
 
-use super::harness::{Harness, hello, messages, options, run_until_idle};
+use super::harness::{Harness, TestSession, hello, messages, options, run_until_idle};
 use super::store::TestStore;
 use crate::limits::Limits;
 use crate::partition::{Mail, SessionId};
-use crate::store::StoreFill;
+use crate::state::{OutboxLimits, RetentionChange};
+use crate::store::{STORED_VERSION, StoreFill};
 use crate::stream::ABOVE_BUDGET;
 
 const ONE: &str = "192.0.2.1";
@@ -250,4 +254,68 @@ async fn a_step_ends_few_streams_and_none_once_memory_is_free() {
         harness.wait(1).await;
         assert_eq!(ended(&mut harness).len(), further, "{memory}");
     }
+}
+
+/// A client with a session that has acknowledged messages of `bytes`, on a stream that retains all.
+async fn retaining(harness: &Harness, app: &TestSession, address: &str, stream: u64, bytes: usize) {
+    let proof = KeyProof { key: KeyHash([7; 16]), next: None, generation: Generation::default() };
+    let protocol = ClientProtocol::V3(proof);
+    harness.attach(Attach { protocol, ..hello_from(address, stream, &format!("stream{stream}")) });
+    run_until_idle().await;
+    let (session, number) = (app.handle.id, StreamNumber(stream));
+    harness.send(Mail::SetLimits {
+        session,
+        stream: number,
+        max_idle_ms: None,
+        outbox: OutboxLimits::default(),
+        retention: RetentionChange {
+            messages: Some(100),
+            bytes: Some(1000),
+            age_ms: Some(1_000_000),
+            hold: None,
+        },
+        ack_timeout_ms: None,
+        compress: None,
+    });
+    let messages = vec!["x".repeat(10).into(); bytes / 10];
+    let count = messages.len() as u64;
+    let first = MessageNumber(0);
+    harness.send(Mail::Send { session, stream: number, first, messages, acknowledge: None });
+    run_until_idle().await;
+    let sacks = vec![Sack::up_to(count - 1)];
+    harness.batch(stream, Batch { sacks, ..messages_of(Vec::new()) });
+    run_until_idle().await;
+}
+
+fn messages_of(list: Vec<Payload>) -> Batch {
+    Batch { runs: Vec::new(), ..messages(0, 0, list) }
+}
+
+#[tokio::test]
+async fn retained_messages_count_for_the_address_of_the_client() {
+    let limits = Limits { max_retained_bytes_per_address: 100, ..Limits::default() };
+    let mut harness = start(limits).await;
+    harness.stored_version.raise(STORED_VERSION);
+    let app = harness.join(1, "one", &[]);
+    let retained = |harness: &Harness, address: &str| {
+        harness.usage.retained.sums().get(&key(address)).map_or(0, |sums| sums.1)
+    };
+    for (stream, expected) in [(1, 60), (2, 100), (3, 100)] {
+        retaining(&harness, &app, ONE, stream, 60).await;
+        assert_eq!(retained(&harness, ONE), expected, "{stream}");
+    }
+    retaining(&harness, &app, TWO, 4, 70).await;
+    assert_eq!((retained(&harness, ONE), retained(&harness, TWO)), (100, 70));
+    harness.send(Mail::Reset {
+        session: app.handle.id,
+        stream: StreamNumber(1),
+        reason: "over".to_owned(),
+        application_level: true,
+    });
+    run_until_idle().await;
+    assert_eq!(retained(&harness, ONE), 40, "an ended stream retains nothing");
+    harness.edge_outputs();
+    let usage = harness.usage.clone();
+    harness.stop().await.unwrap();
+    assert!(usage.retained.sums().is_empty());
 }
