@@ -59,8 +59,8 @@ class Process {
 const ECHO = { name: 'examples/echo', options: [] };
 
 export class Deployment {
-  /** Starts all processes; `app` is an example of the application SDK that serves `default`. */
-  static async start(app = ECHO) {
+  /** Starts all processes; `app` is an example of the application SDK that serves `default`, `edgeOptions` are more options. */
+  static async start(app = ECHO, edgeOptions = []) {
     const deployment = new Deployment();
     deployment.dir = mkdtempSync(join(tmpdir(), 'minerva-deployment-'));
     const ports = await Promise.all(Array.from({ length: 5 }, freePort));
@@ -69,7 +69,7 @@ export class Deployment {
     deployment.coreAdmin = coreAdmin;
     const coreOptions = ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${deployment.dir}`];
     deployment.core = new Process('minerva-core', coreOptions, /ready/);
-    deployment.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin], /ready/);
+    deployment.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin, ...edgeOptions], /ready/);
     deployment.app = new Process(app.name, ['--api', `http://${api}`, ...app.options], /serving/);
     await deployment.core.run();
     await deployment.edge.run();
