@@ -191,7 +191,14 @@ long_faults() {
   target/release/minerva-faults clock --steps 6
   upgrade_from_0_1
   upgrade_to_next
-  target/release/minerva-faults damage
+  TMPDIR=$(memory_directory) target/release/minerva-faults damage
+}
+
+# Memory with 1 GiB of space, which damaged stores need many times a second; or the usual directory.
+memory_directory() {
+  local free
+  free=$(df --output=avail /dev/shm 2>/dev/null | tail -1)
+  if [ "${free:-0}" -gt 1048576 ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi
 }
 
 # The programs of release 0.1.
@@ -229,14 +236,17 @@ harm() { # DURATION HALF_OPEN OUTAGE
   target/release/minerva-faults rollback
 }
 
-# Forward and back between this version and a build that stands for the next version of the stored form.
+# Forward and back between this version and a build that stands for the next version of the stored form. Until the last
+# phases, the version in force is that of this version, so that both write all of its content.
 upgrade_to_next() {
-  local next=target/next
+  local next=target/next version
+  version=$(sed -n 's/^pub const STORED_VERSION: u32 = .* else { \([0-9]*\) };$/\1/p' core/src/state/record/version.rs)
+  : "${version:?core/src/state/record/version.rs has another form}"
   mkdir -p "$next"
   MINERVA_NEXT_STORED_VERSION=1 cargo build --release --quiet -p minerva-core
   cp target/release/minerva-core target/release/minerva-edge "$next"
   short_build
-  target/release/minerva-faults upgrade --from target/release --core "$next/minerva-core" --stored-version 2 \
+  target/release/minerva-faults upgrade --from target/release --core "$next/minerva-core" --stored-version "$version" \
     --phases forward,back,forward,raise,refused
 }
 

@@ -42,6 +42,8 @@ struct Stream {
     acknowledged: u64,
     /// The next event by instance, for all current and former owners.
     instances: BTreeMap<u64, u64>,
+    /// The highest number of answers that the core held at the start of an assignment.
+    accepted: u64,
     /// The instance of the last assignment.
     last: Option<u64>,
     /// Instances that have received the end since their last assignment.
@@ -62,6 +64,7 @@ impl Audit {
         let stream = || Stream {
             next: 1,
             acknowledged: 0,
+            accepted: 0,
             instances: BTreeMap::new(),
             last: None,
             ended: BTreeSet::new(),
@@ -95,6 +98,11 @@ impl Audit {
         self.streams[stream].next - 1
     }
 
+    /// Number of answers that the core held according to an instance.
+    pub(crate) fn accepted(&self, stream: usize) -> u64 {
+        self.streams[stream].accepted
+    }
+
     /// Processes an entry; its stream must be below the number of streams.
     pub(crate) fn take(&mut self, entry: &Entry) -> Arrival {
         match entry {
@@ -120,6 +128,7 @@ impl Audit {
         stream.last = Some(instance);
         stream.ended.remove(&instance);
         stream.acknowledged = acknowledged.max(first_event);
+        stream.accepted = stream.accepted.max(first_send);
         self.counts.stale += u64::from(first_event < acknowledged);
         if first_message_event > next {
             let what = format!("events {next} to {first_event} - 1 acknowledged, not handled");

@@ -54,11 +54,13 @@ pub(crate) struct Config {
     /// Number of partitions.
     #[arg(long, default_value_t = 128)]
     partitions: u32,
-    /// Maximum number of damages in one round, each in another partition.
+    /// Maximum number of damages that one restart of the servers carries, each in another partition. The output states
+    /// the average. A damage of more than four partitions counts in one of them, or has a restart of its own.
     #[arg(long, default_value_t = 96)]
     per_round: usize,
-    /// Number of prepared stores that are damaged at the same time, each with its own servers.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    /// Number of prepared stores that are damaged at the same time, each with its own servers. They wait more than they
+    /// compute; two processors are busy with four. Directories of temporary files in memory (TMPDIR) save the disk.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     lanes: u8,
     /// Maximum time in each place, in equal parts for the kinds; without a limit by default.
     #[arg(long, value_parser = positive_duration, value_name = "TIME")]
@@ -88,7 +90,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     println!("seed {seed}");
     let places = if config.places.is_empty() { Place::value_variants() } else { &*config.places };
     let (streams, checks) = (config.streams, Checks::default());
-    let mut findings = Findings { seed, streams, rounds: 0, figures: Vec::new(), checks };
+    let mut findings =
+        Findings { seed, streams, rounds: 0, lanes: config.lanes, figures: Vec::new(), checks };
     for &place in places {
         damage(&config, place, &mut findings).await?;
     }

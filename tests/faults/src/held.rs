@@ -3,7 +3,7 @@
 //! Pure, and independent of the core: only the field numbers of the stored form are shared. `reset_proofs` compares the
 //! result with the history of the clients and applications.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::damage::image::{Image, Owner};
 
@@ -63,8 +63,27 @@ fn of_snapshot(blob: &[u8]) -> Held {
     held
 }
 
+/// The streams with a record in a log entry.
+pub(crate) fn streams_in(entry: &[u8]) -> BTreeSet<u64> {
+    let records = fields(entry).filter_map(|field| match field {
+        (2, Value::Bytes(record)) => Some(record),
+        _ => None,
+    });
+    records.flat_map(numbers).collect()
+}
+
 /// Applies a stored record to its streams.
 fn apply(record: &[u8], index: u64, streams: &mut BTreeMap<u64, Held>) {
+    for number in numbers(record) {
+        let held = streams.entry(number).or_default();
+        if index >= held.as_of {
+            fields(record).for_each(|(field, value)| held.apply(field, value));
+        }
+    }
+}
+
+/// The numbers of the streams of a record.
+fn numbers(record: &[u8]) -> Vec<u64> {
     let mut numbers = Vec::new();
     for (field, value) in fields(record) {
         match (field, value) {
@@ -82,12 +101,7 @@ fn apply(record: &[u8], index: u64, streams: &mut BTreeMap<u64, Held>) {
             _ => {}
         }
     }
-    for number in numbers {
-        let held = streams.entry(number).or_default();
-        if index >= held.as_of {
-            fields(record).for_each(|(field, value)| held.apply(field, value));
-        }
-    }
+    numbers
 }
 
 impl Held {
@@ -241,6 +255,7 @@ mod tests {
             opened(6, "stream 2"),
             push,
         ];
+        assert_eq!(streams_in(&entry.concat()), BTreeSet::from([3, 4, 6]));
         let log = ("minerva:{p1}:log", RowKind::List, vec![0; 8], entry.concat());
         let streams = held(&image(vec![log]));
         let numbers: Vec<_> = streams.values().map(|held| (held.stream, held.s2c)).collect();

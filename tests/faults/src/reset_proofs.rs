@@ -1,8 +1,11 @@
 //! Proofs of `state lost`: while a run lasts, the ends of the logs are recorded, and each ended stream is compared with
 //! the content of the store.
 //!
-//! Either the clients or the application have seen more than the store holds of the stream, or a claim began below a log
-//! index that had been recorded under an earlier claim: then the partition lost entries.
+//! A stream is proven to have lost something if its client or application has seen more than the store holds of the
+//! stream, or if a record of the stream is in a log entry behind which a later claim did not begin. That its partition
+//! lost entries of other streams is no proof.
+
+mod log_ends;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,18 +14,17 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
+use self::log_ends::LogEnds;
 use crate::clock;
-use crate::damage::image::{Owner, owner};
 use crate::damage::redis_image;
 use crate::held::{Held, held};
 use crate::ledger::Ledger;
 use crate::redis_server::RedisServer;
 
 /// Interval of the records.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// A loss of a partition's entries proves the end of a stream within this time: every stream of a run is active, so a
-/// stream that lost a record ends when its client and its instance have reconnected.
-const EXPIRY: Duration = Duration::from_secs(30);
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Interval of the records of the stream numbers.
+const NAMES: Duration = Duration::from_secs(1);
 /// Deadline of one reading; a suspended Redis does not reply.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -31,10 +33,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Evidence {
     /// The numbers of the stream; `None` if the store holds nothing of the stream.
     pub(crate) held: Option<Held>,
-    /// Partitions that have lost entries.
-    lost_entries: BTreeSet<u32>,
-    /// The partition of the stream.
-    partition: Option<u32>,
+    /// Entries with a record of the stream are lost.
+    pub(crate) lost_record: bool,
 }
 
 /// Numbers of a stream that its ends have seen.
@@ -42,19 +42,8 @@ pub(crate) struct Evidence {
 pub(crate) struct History {
     /// c2s messages acknowledged to the client or handled by the application.
     pub(crate) c2s: u64,
-    /// s2c messages received by the client.
+    /// s2c messages received by the client, or held by the core according to an instance.
     pub(crate) s2c: u64,
-}
-
-/// The strength of a proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// The ends have seen more than the store holds.
-    Stream,
-    /// The log of the partition lost entries.
-    Partition,
-    /// Nothing shows a loss.
-    None,
 }
 
 /// Records evidence until dropped.
@@ -67,31 +56,18 @@ struct Recorder {
     servers: Vec<RedisServer>,
     ledger: Arc<Ledger>,
     ends: LogEnds,
+    /// The numbers of the streams of the run, as last recorded.
+    names: BTreeMap<usize, BTreeSet<u64>>,
+    named: Option<Instant>,
     evidence: Arc<Mutex<BTreeMap<usize, Evidence>>>,
-}
-
-/// The recorded ends of the logs.
-#[derive(Debug, Default)]
-struct LogEnds {
-    /// Greatest epoch and next index of each partition, with the claim of that epoch.
-    last: BTreeMap<u32, (u64, u64, String)>,
-    /// Partitions in which a later claim began below a recorded index, or an epoch was assigned twice.
-    lost: BTreeMap<u32, Loss>,
-}
-
-/// The last loss of entries of a partition.
-#[derive(Debug)]
-struct Loss {
-    /// The claim that showed the loss.
-    claim: String,
-    at: Instant,
 }
 
 impl ResetProofs {
     pub(crate) fn start(servers: Vec<RedisServer>, ledger: Arc<Ledger>) -> Self {
         let evidence = Arc::default();
+        let (ends, names, named) = Default::default();
         let recorder =
-            Recorder { servers, ledger, ends: LogEnds::default(), evidence: Arc::clone(&evidence) };
+            Recorder { servers, ledger, ends, names, named, evidence: Arc::clone(&evidence) };
         Self { evidence, recording: tokio::spawn(recorder.run()) }
     }
 
@@ -107,15 +83,10 @@ impl Drop for ResetProofs {
 }
 
 impl Evidence {
-    pub(crate) fn proof(&self, history: History) -> Proof {
-        let held = self.held.clone().unwrap_or_default();
-        if self.held.is_some() && (history.c2s > held.c2s || history.s2c > held.s2c) {
-            return Proof::Stream;
-        }
-        let lost = |partition| self.lost_entries.contains(&partition);
-        // A stream without a trace in the store belongs to a partition that lost its creation.
-        let is_lost = self.partition.map_or(!self.lost_entries.is_empty(), lost);
-        if is_lost { Proof::Partition } else { Proof::None }
+    /// Whether the stream has lost something that one of its ends had seen, or a record.
+    pub(crate) fn is_proof(&self, history: History) -> bool {
+        let has_seen_more = |held: &Held| history.c2s > held.c2s || history.s2c > held.s2c;
+        self.lost_record || self.held.as_ref().is_some_and(has_seen_more)
     }
 }
 
@@ -139,19 +110,22 @@ impl Recorder {
             return Ok(());
         }
         self.ends.record(server).await?;
+        let known = self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_new = |stream: &usize| {
-            !self.ledger.end_reasons(*stream).is_empty()
-                && !self
-                    .evidence
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .contains_key(stream)
+            !self.ledger.end_reasons(*stream).is_empty() && !known.contains_key(stream)
         };
         let ended: Vec<_> = (0..self.ledger.streams()).filter(is_new).collect();
-        if ended.is_empty() {
+        let now = clock::now();
+        if ended.is_empty() && self.named.is_some_and(|at| now.duration_since(at) < NAMES) {
             return Ok(());
         }
         let streams = held(&redis_image::read(server).await?);
+        self.named = Some(now);
+        for (number, held) in &streams {
+            if let Some(stream) = held.stream {
+                self.names.entry(stream).or_default().insert(*number);
+            }
+        }
         for stream in ended {
             let found = streams.iter().find(|(_, held)| held.stream == Some(stream));
             // A primary that has been replaced still holds the stream as an open one.
@@ -160,70 +134,14 @@ impl Recorder {
             }
             let evidence = Evidence {
                 held: found.map(|(_, held)| held.clone()),
-                lost_entries: self.ends.lost_lately(clock::now()),
-                // The partition is in the upper 16 of 64 bits.
-                partition: found.map(|(number, _)| (number >> 48) as u32),
+                lost_record: self
+                    .names
+                    .get(&stream)
+                    .is_some_and(|numbers| self.ends.have_lost_lately(numbers, now)),
             };
             self.evidence.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, evidence);
         }
         Ok(())
-    }
-}
-
-impl LogEnds {
-    async fn record(&mut self, server: &RedisServer) -> anyhow::Result<()> {
-        let mut connection = server.connect().await?;
-        let heads: Vec<String> =
-            redis::cmd("KEYS").arg("*}:head").query_async(&mut connection).await?;
-        let mut pipeline = redis::pipe();
-        for head in &heads {
-            pipeline.cmd("HMGET").arg(head).arg("epoch").arg("first").arg("claims");
-            pipeline.cmd("LLEN").arg(head.replace(":head", ":log"));
-        }
-        let replies: Vec<redis::Value> = pipeline.query_async(&mut connection).await?;
-        let now = clock::now();
-        for (head, replies) in heads.iter().zip(replies.chunks(2)) {
-            let Owner::Partition(partition) = owner(head.as_bytes()) else { continue };
-            let [fields, length] = replies else { continue };
-            let (epoch, first, claims): (Option<u64>, Option<u64>, Option<String>) =
-                redis::from_redis_value_ref(fields)?;
-            let length: u64 = redis::from_redis_value_ref(length)?;
-            let next = first.unwrap_or(0) + length;
-            self.advance(partition, epoch.unwrap_or(0), next, &claims.unwrap_or_default(), now);
-        }
-        Ok(())
-    }
-
-    /// Partitions that have lost entries within the last [`EXPIRY`].
-    fn lost_lately(&self, now: Instant) -> BTreeSet<u32> {
-        let recent = self.lost.iter().filter(|(_, loss)| now.duration_since(loss.at) <= EXPIRY);
-        recent.map(|(partition, _)| *partition).collect()
-    }
-
-    /// Compares the claims, as lines of epoch, index and owner, with the greatest record of the partition. During a
-    /// failover two servers are primaries, so records may be older than earlier ones.
-    fn advance(&mut self, partition: u32, epoch: u64, next: u64, claims: &str, now: Instant) {
-        let claim = |line: &str| -> Option<(u64, u64)> {
-            let mut words = line.split(' ');
-            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-        };
-        let newest = claims.lines().last().unwrap_or_default();
-        if let Some((last_epoch, last_next, last_claim)) = self.last.get(&partition) {
-            let mut later =
-                claims.lines().filter_map(claim).filter(|(epoch, _)| epoch > last_epoch);
-            if later.any(|(_, index)| index < *last_next)
-                || (epoch == *last_epoch && newest != last_claim)
-            {
-                // The same claim is read again while the records are older than the greatest one.
-                if self.lost.get(&partition).is_none_or(|loss| loss.claim != newest) {
-                    self.lost.insert(partition, Loss { claim: newest.to_owned(), at: now });
-                }
-            }
-            if (epoch, next) < (*last_epoch, *last_next) {
-                return;
-            }
-        }
-        self.last.insert(partition, (epoch, next, newest.to_owned()));
     }
 }
 
@@ -232,56 +150,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claim_below_a_recorded_index_proves_a_loss() {
-        for (records, lost) in [
-            (vec![(1, 10, "1 0 a\n"), (1, 12, "1 0 a\n"), (2, 13, "1 0 a\n2 12 b\n")], false),
-            (vec![(1, 10, "1 0 a\n"), (2, 14, "1 0 a\n2 9 b\n")], true),
-            (vec![(1, 10, "1 0 a\n"), (3, 14, "2 10 b\n3 13 a\n")], false),
-            (vec![(1, 10, "1 0 a\n"), (3, 14, "2 8 b\n3 13 a\n")], true),
-            (vec![(2, 10, "2 0 a\n"), (2, 9, "2 0 a\n")], false),
-            (vec![(2, 10, "2 0 a\n"), (2, 9, "2 8 b\n")], true),
-            (vec![(2, 10, "2 5 a\n"), (1, 20, "1 0 a\n"), (3, 11, "2 5 a\n3 10 b\n")], false),
-            (vec![(2, 10, "2 5 a\n"), (1, 20, "1 0 a\n"), (3, 9, "2 5 a\n3 8 b\n")], true),
-        ] {
-            let mut ends = LogEnds::default();
-            for (epoch, next, claims) in &records {
-                ends.advance(4, *epoch, *next, claims, clock::now());
-            }
-            assert_eq!(ends.lost.contains_key(&4), lost, "{records:?}");
-        }
-    }
-
-    #[test]
-    fn the_proof_of_a_partition_expires() {
-        let mut ends = LogEnds::default();
-        let start = clock::now();
-        let lost = BTreeSet::from([4]);
-        ends.advance(4, 2, 10, "2 0 a\n", start);
-        // Read twice: the record is older than the greatest one.
-        for seconds in [1, 20] {
-            ends.advance(4, 2, 9, "2 8 b\n", start + Duration::from_secs(seconds));
-        }
-        assert_eq!(ends.lost_lately(start + Duration::from_secs(31)), lost);
-        assert_eq!(ends.lost_lately(start + Duration::from_secs(32)), BTreeSet::new());
-        ends.advance(4, 2, 9, "2 7 c\n", start + Duration::from_secs(50));
-        assert_eq!(ends.lost_lately(start + Duration::from_secs(80)), lost, "a second loss");
-    }
-
-    #[test]
-    fn a_stream_is_proven_by_its_own_numbers_or_by_its_partition() {
+    fn a_stream_is_proven_by_its_own_numbers_or_records() {
         let held = |c2s, s2c| Some(Held { c2s, s2c, ..Held::default() });
         let history = History { c2s: 5, s2c: 7 };
-        let proof = |held: Option<Held>, lost: &[u32]| {
-            let partition = held.is_some().then_some(3);
-            Evidence { held, lost_entries: lost.iter().copied().collect(), partition }
-                .proof(history)
-        };
-        assert_eq!(proof(held(5, 7), &[]), Proof::None);
-        assert_eq!(proof(held(4, 7), &[]), Proof::Stream);
-        assert_eq!(proof(held(5, 6), &[]), Proof::Stream);
-        assert_eq!(proof(held(9, 9), &[3]), Proof::Partition);
-        assert_eq!(proof(held(9, 9), &[2]), Proof::None);
-        assert_eq!(proof(None, &[]), Proof::None);
-        assert_eq!(proof(None, &[2]), Proof::Partition);
+        let is_proof = |held, lost_record| Evidence { held, lost_record }.is_proof(history);
+        for (held, lost_record, expected) in [
+            (held(5, 7), false, false),
+            (held(4, 7), false, true),
+            (held(5, 6), false, true),
+            (held(9, 9), true, true),
+            (held(9, 9), false, false),
+            (None, false, false),
+            (None, true, true),
+        ] {
+            assert_eq!(is_proof(held.clone(), lost_record), expected, "{held:?}");
+        }
     }
 }

@@ -114,6 +114,20 @@ impl Bench {
         round::run(self.rounds, &mut self.servers, &self.histories).await
     }
 
+    /// A round with this number of damages.
+    async fn timed_round(
+        &mut self,
+        carried: usize,
+        figures: &mut Figures,
+    ) -> Result<Round, Failure> {
+        let start = clock::now();
+        let round = self.round().await;
+        figures.costs.restarts += 1;
+        figures.costs.carried += if round.is_ok() { carried as u64 } else { 0 };
+        figures.costs.restarting += clock::now().duration_since(start);
+        round
+    }
+
     /// Up to `count` damages of one kind, fewer if the time is over.
     pub(super) async fn damage(
         &mut self,
@@ -125,10 +139,15 @@ impl Bench {
         let (mut pending, mut drawn) = (VecDeque::new(), 0);
         loop {
             let is_over = || end.is_some_and(|end| clock::now() >= end);
+            let start = clock::now();
+            let restarting = figures.costs.restarting;
             while drawn < count && pending.len() < 2 * self.per_round && !is_over() {
                 drawn += 1;
                 pending.extend(self.draw(kind, &mut figures).await?);
             }
+            // Without the rounds of files that cannot be read as a whole.
+            let shown = figures.costs.restarting - restarting;
+            figures.costs.loading += clock::now().duration_since(start).saturating_sub(shown);
             let batch = Batch::take(&mut pending, self.per_round);
             if batch.0.is_empty() {
                 return Ok(figures);
@@ -156,11 +175,13 @@ impl Bench {
     /// Starts a core on a file that cannot be read as a whole; if the core serves, a round shows the streams.
     async fn play_copy(&mut self, label: &str, figures: &mut Figures) -> anyhow::Result<()> {
         self.store.put_copy()?;
+        let start = clock::now();
         let mut outcome = self.servers.try_core().await.err();
+        figures.costs.restarting += clock::now().duration_since(start);
         if outcome.is_none() {
             self.store.put_copy()?;
             let batch = Batch(vec![Damaged::of_all(label)]);
-            match self.round().await {
+            match self.timed_round(1, figures).await {
                 Ok(round) => self.record(&batch, &round.verdicts, figures),
                 Err(failure) => outcome = Some(failure),
             }
@@ -179,7 +200,7 @@ impl Bench {
         let mut batches = vec![batch];
         while let Some(batch) = batches.pop() {
             self.store.put(&batch.image(&self.original)).await?;
-            match (self.round().await, batch.halves()) {
+            match (self.timed_round(batch.0.len(), figures).await, batch.halves()) {
                 (Ok(round), _) => self.record(&batch, &round.verdicts, figures),
                 (Err(failure), Some(halves)) => {
                     let what = format!("{} damages: {failure:?}", batch.0.len());

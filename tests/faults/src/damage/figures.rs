@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 use serde::Serialize;
@@ -91,12 +92,25 @@ pub(super) struct Figures {
     unassigned: u64,
     /// Damages with messages lost without trace, by the changes of the stored rows.
     silent: BTreeMap<String, u64>,
+    pub(super) costs: Costs,
+}
+
+/// The costs of the damages of all lanes.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Costs {
+    /// Restarts of the core and the edge with all clients.
+    pub(super) restarts: u64,
+    /// Damages that restarts carried; the outcome of the others is known without a restart.
+    pub(super) carried: u64,
+    /// Time to damage copies and to load these into Redis or redb.
+    pub(super) loading: Duration,
+    pub(super) restarting: Duration,
 }
 
 impl Figures {
     pub(super) fn new(place: Place, kind: Kind) -> Self {
-        let (damages, streams, silent) = Default::default();
-        Self { place, kind, damages, streams, unassigned: 0, silent }
+        let (damages, streams, silent, costs) = Default::default();
+        Self { place, kind, damages, streams, unassigned: 0, silent, costs }
     }
 
     pub(super) fn add(&mut self, outcome: Outcome) {
@@ -135,6 +149,24 @@ impl Figures {
         for (changes, count) in other.silent {
             *self.silent.entry(changes).or_default() += count;
         }
+        self.costs.restarts += other.costs.restarts;
+        self.costs.carried += other.costs.carried;
+        self.costs.loading += other.costs.loading;
+        self.costs.restarting += other.costs.restarting;
+    }
+
+    /// The line about the costs, per lane.
+    fn costs(&self, lanes: u8) -> String {
+        let Costs { restarts, carried, loading, restarting } = &self.costs;
+        let (place, kind, all) = (self.place, self.kind, self.all());
+        let each = *carried as f64 / (*restarts).max(1) as f64;
+        let seconds = |time: &Duration| time.as_secs_f64() / f64::from(lanes);
+        format!(
+            "{place:?} {kind:?}: {restarts} restarts carried {carried} of {all} damages, {each:.1} each; in each lane \
+             {:.0} s of loading and {:.0} s of restarts",
+            seconds(loading),
+            seconds(restarting)
+        )
     }
 
     fn all(&self) -> u64 {
@@ -168,6 +200,7 @@ pub(super) struct Findings {
     pub(super) seed: u64,
     pub(super) streams: usize,
     pub(super) rounds: u64,
+    pub(super) lanes: u8,
     pub(super) figures: Vec<Figures>,
     #[serde(flatten)]
     pub(super) checks: Checks,
@@ -181,6 +214,9 @@ impl Findings {
         println!("|---|---|{}---|", "---:|".repeat(1 + Outcome::ALL.len()));
         for figures in &self.figures {
             println!("{}", figures.row());
+        }
+        for figures in &self.figures {
+            println!("{}", figures.costs(self.lanes));
         }
         for figures in &self.figures {
             for (changes, count) in &figures.silent {
@@ -224,12 +260,31 @@ mod tests {
     }
 
     #[test]
+    fn the_report_names_the_damages_of_each_restart() {
+        let mut sum = Figures::new(Place::Aof, Kind::Tail);
+        for _ in 0..2 {
+            let mut figures = Figures::new(Place::Aof, Kind::Tail);
+            (0..60).for_each(|_| figures.add(Outcome::Harmless));
+            (figures.costs.restarts, figures.costs.carried) = (2, 45);
+            (figures.costs.loading, figures.costs.restarting) =
+                (Duration::from_secs(3), Duration::from_secs(5));
+            sum.merge(figures);
+        }
+        assert_eq!(
+            sum.costs(2),
+            "Aof Tail: 4 restarts carried 90 of 120 damages, 22.5 each; in each lane 3 s of loading and 5 s of restarts"
+        );
+    }
+
+    #[test]
     fn a_hung_or_one_sided_damage_fails_the_run() {
         let passes = |outcome| {
             let mut figures = Figures::new(Place::Redis, Kind::Flip);
             figures.add(outcome);
             let (figures, checks) = (vec![figures], Checks::default());
-            Findings { seed: 0, streams: 1, rounds: 1, figures, checks }.report(None).unwrap()
+            Findings { seed: 0, streams: 1, rounds: 1, lanes: 1, figures, checks }
+                .report(None)
+                .unwrap()
         };
         for (outcome, name) in Outcome::ALL {
             assert_eq!(passes(outcome), !Outcome::DEFECTS.contains(&outcome), "{name}");

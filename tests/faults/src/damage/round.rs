@@ -1,13 +1,13 @@
 //! One round: all clients return to a damaged store and read to the end, together with a new application instance.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use minerva_app::Service;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::application::Application;
@@ -20,10 +20,12 @@ use crate::clock;
 use crate::message::Direction;
 
 /// Pause before another connection.
-const RETRY: Duration = Duration::from_millis(300);
+const RETRY: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(50);
 /// A round ends if no further stream is decided within this time.
 const QUIET: Duration = Duration::from_secs(6);
+/// The same if the core reports the partitions of all undecided streams as unreadable; interval of the queries.
+const QUIET_REFUSED: Duration = Duration::from_secs(1);
 /// Deadline for the first decided stream.
 const FIRST: Duration = Duration::from_secs(30);
 /// Time for the application to receive the ends that the clients have received.
@@ -39,10 +41,11 @@ pub(super) struct Round {
     pub(super) unlisted: Vec<String>,
 }
 
-/// Clients that are connecting or have decided.
+/// Clients that are connecting, and the ends of the others.
 struct Clients {
     tasks: JoinSet<(usize, ClientEnd)>,
-    decided: Arc<AtomicUsize>,
+    /// By stream; `None` for a client that is not served.
+    ends: Vec<Option<ClientEnd>>,
 }
 
 /// Runs a round; the servers are killed at the end.
@@ -76,57 +79,72 @@ async fn converse(
     let attending = Arc::clone(&application);
     let serving = tokio::spawn(service.run(move |stream| Arc::clone(&attending).attend(stream)));
     let mut clients = Clients::start(round, servers.clients, histories);
-    clients.wait(servers, histories.len()).await;
-    let ends = clients.ends(histories.len())?;
-    wait_for_ends(&application, &ends).await;
-    let is_unserved = ends.iter().any(Option::is_none);
-    let refused = if is_unserved { servers.unreadable().await? } else { Unreadable::default() };
+    clients.wait(servers, histories).await?;
+    clients.tasks.abort_all();
+    wait_for_ends(&application, &clients.ends).await;
+    let unserved = clients.unserved(histories);
+    let refused =
+        if unserved.is_empty() { Unreadable::default() } else { servers.unreadable().await? };
     serving.abort();
     let verdict = |(end, history): (Option<ClientEnd>, &History)| {
-        Verdict::new(end, &application.seen(history.stream), refused.includes(history.partition))
+        let is_refused = refused.includes(history.partition, &unserved);
+        Verdict::new(end, &application.seen(history.stream), is_refused)
     };
-    let verdicts = ends.into_iter().zip(histories.iter()).map(verdict).collect();
+    let verdicts = clients.ends.into_iter().zip(histories.iter()).map(verdict).collect();
     Ok(Round { verdicts, unlisted: application.unlisted() })
 }
 
 impl Clients {
     fn start(round: u64, address: SocketAddr, histories: &Arc<Vec<History>>) -> Self {
-        let (mut tasks, decided) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+        let mut tasks = JoinSet::new();
         for history in histories.iter() {
-            let (history, decided) = (history.clone(), Arc::clone(&decided));
+            let history = history.clone();
             tasks.spawn(async move {
                 let end = client(round, address, &history).await;
-                decided.fetch_add(1, Ordering::Relaxed);
                 (history.stream, end)
             });
         }
-        Self { tasks, decided }
+        Self { tasks, ends: histories.iter().map(|_| None).collect() }
     }
 
     /// Waits until all clients are decided, or no further client is.
-    async fn wait(&self, servers: &mut Servers, all: usize) {
-        let mut last = (0, clock::now());
-        while last.0 < all && servers.check().is_ok() {
-            sleep(POLL).await;
-            let (now, count) = (clock::now(), self.decided.load(Ordering::Relaxed));
-            let limit = if count == 0 { FIRST } else { QUIET };
-            if count != last.0 {
-                last = (count, now);
-            } else if now.duration_since(last.1) > limit {
-                return;
+    async fn wait(&mut self, servers: &mut Servers, histories: &[History]) -> anyhow::Result<()> {
+        let (mut first, mut last) = (true, clock::now());
+        let mut queried = last;
+        while !self.tasks.is_empty() && servers.check().is_ok() {
+            if let Ok(Some(done)) = timeout(POLL, self.tasks.join_next()).await {
+                self.record(done)?;
+                while let Some(done) = self.tasks.try_join_next() {
+                    self.record(done)?;
+                }
+                (first, last) = (false, clock::now());
+                continue;
+            }
+            let now = clock::now();
+            if now.duration_since(last) > if first { FIRST } else { QUIET } {
+                return Ok(());
+            }
+            if now.duration_since(last.max(queried)) > QUIET_REFUSED {
+                queried = now;
+                let unserved = self.unserved(histories);
+                if servers.unreadable().await.is_ok_and(|report| report.explains(&unserved)) {
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
 
-    /// The ends by stream; `None` for a client that is not served.
-    fn ends(&mut self, all: usize) -> anyhow::Result<Vec<Option<ClientEnd>>> {
-        let mut ends: Vec<Option<ClientEnd>> = (0..all).map(|_| None).collect();
-        while let Some(done) = self.tasks.try_join_next() {
-            let (stream, end) = done?;
-            ends[stream] = Some(end);
-        }
-        self.tasks.abort_all();
-        Ok(ends)
+    fn record(&mut self, done: Result<(usize, ClientEnd), JoinError>) -> anyhow::Result<()> {
+        let (stream, end) = done?;
+        self.ends[stream] = Some(end);
+        Ok(())
+    }
+
+    /// The partitions of undecided streams.
+    fn unserved(&self, histories: &[History]) -> BTreeSet<u32> {
+        let undecided = histories.iter().filter(|history| self.ends[history.stream].is_none());
+        undecided.map(|history| history.partition).collect()
     }
 }
 

@@ -19,6 +19,8 @@ const PANIC: i32 = 101;
 /// Deadline for readiness or an exit; a process that does neither hangs.
 const START: Duration = Duration::from_secs(30);
 const EXIT: Duration = Duration::from_secs(1);
+/// Grace of a core for the dead instance of the round before, which never returns: most of the time of a round.
+const APP_GRACE: &str = "200ms";
 
 pub(super) struct Servers {
     pub(super) core: Process,
@@ -27,6 +29,7 @@ pub(super) struct Servers {
     pub(super) api: SocketAddr,
     /// The core's admin port.
     admin: SocketAddr,
+    partitions: u32,
     logs: ServerLogs,
 }
 
@@ -47,8 +50,8 @@ pub(super) enum Failure {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Unreadable {
     named: BTreeSet<u32>,
-    /// More partitions than are named.
-    has_more: bool,
+    /// Number of unreadable partitions, which may be more than are named.
+    count: usize,
 }
 
 impl Servers {
@@ -67,16 +70,18 @@ impl Servers {
             [ports.take()?, ports.take()?, ports.take()?, ports.take()?, ports.take()?];
         let mut arguments = options(&[("--link", link), ("--api", api), ("--admin", admin)]);
         // Checkpoints during the preparation, so that snapshots and logs both hold messages.
-        let partitions = partitions.to_string();
+        let count = partitions.to_string();
         let more = [
             "--store",
             store,
             "--partitions",
-            &partitions,
+            &count,
             "--checkpoint-entries",
             "25",
             "--lease",
             "1s",
+            "--app-grace",
+            APP_GRACE,
         ];
         arguments.extend(more.map(Into::into));
         let logs = [directory.join("core.log"), directory.join("edge.log")];
@@ -84,14 +89,27 @@ impl Servers {
         let mut arguments = options(&[("--listen", clients), ("--admin", edge_admin)]);
         arguments.extend(["--core".into(), link.to_string().into()]);
         let edge = Process::new("the edge", edge, arguments, logs[1].clone());
-        Ok(Self { core, edge, clients, api, admin, logs: ServerLogs::new(logs) })
+        Ok(Self { core, edge, clients, api, admin, partitions, logs: ServerLogs::new(logs) })
     }
 
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
         self.core.spawn()?;
         self.edge.spawn()?;
         timeout(START, self.core.ready()).await.context("the core is not ready")??;
-        timeout(START, self.edge.ready()).await.context("the edge is not ready")?
+        timeout(START, self.edge_is_ready()).await.context("the edge is not ready")?
+    }
+
+    /// Waits until the edge is ready. An edge without any served partition is not, and need not be.
+    async fn edge_is_ready(&mut self) -> anyhow::Result<()> {
+        loop {
+            if let Ok(ready) = timeout(EXIT, self.edge.ready()).await {
+                return ready;
+            }
+            let report = self.unreadable().await;
+            if report.is_ok_and(|report| report.count >= self.partitions as usize) {
+                return Ok(());
+            }
+        }
     }
 
     /// Starts the core alone, and kills it when it is ready.
@@ -167,11 +185,21 @@ impl Unreadable {
         let list = list.and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'));
         let Some((list, _)) = list else { return Self::default() };
         let named = list.split(", ").filter_map(|number| number.parse().ok()).collect();
-        Self { named, has_more: list.ends_with("...") }
+        let count = reply
+            .split_once("unreadable partitions: ")
+            .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        Self { named, count: count.unwrap_or(0) }
     }
 
-    pub(super) fn includes(&self, partition: u32) -> bool {
-        self.has_more || self.named.contains(&partition)
+    /// Whether the report is the cause for all of these unserved partitions. The report names only the first ones.
+    pub(super) fn explains(&self, unserved: &BTreeSet<u32>) -> bool {
+        unserved.is_subset(&self.named)
+            || (self.count > self.named.len() && unserved.len() <= self.count)
+    }
+
+    /// Whether one of the unserved partitions is unreadable.
+    pub(super) fn includes(&self, partition: u32, unserved: &BTreeSet<u32>) -> bool {
+        self.named.contains(&partition) || self.explains(unserved)
     }
 }
 
@@ -202,9 +230,22 @@ mod tests {
     fn a_readiness_report_names_unreadable_partitions() {
         let reply = "HTTP/1.1 200 OK\r\n\r\nready\nunreadable partitions: 2 (3, 17); 3: version 9";
         let unreadable = Unreadable::parse(reply);
-        assert!(unreadable.includes(17) && !unreadable.includes(4));
+        let unserved = BTreeSet::from([4, 17]);
+        assert!(unreadable.includes(17, &unserved) && !unreadable.includes(4, &unserved));
+        assert!(!unreadable.explains(&unserved) && unreadable.explains(&BTreeSet::from([17])));
+    }
+
+    #[test]
+    fn a_shortened_report_explains_only_as_many_partitions_as_it_counts() {
         let many = Unreadable::parse("unreadable partitions: 11 (1, 2, ...); 1: x");
-        assert!(many.includes(1) && many.includes(40));
+        let unserved = BTreeSet::from_iter(30..41);
+        assert!(many.explains(&unserved) && many.includes(40, &unserved));
+        let more = BTreeSet::from_iter(30..42);
+        assert!(!many.explains(&more) && !many.includes(40, &more) && many.includes(1, &more));
+    }
+
+    #[test]
+    fn no_report_explains_nothing() {
         assert_eq!(Unreadable::parse("HTTP/1.1 200 OK\r\n\r\nready\n"), Unreadable::default());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use minerva_app::{AppStream, Event, Service};
+use minerva_app::{AppStream, Event, Retention, Service};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -23,6 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const DEFERRED: Duration = Duration::from_millis(500);
 /// Clients that connect at the same time.
 const CLIENTS: usize = 200;
+
+const RETENTION: Retention =
+    Retention { messages: 100, bytes: 64 << 10, age: Duration::from_secs(3600), hold: false };
 
 /// State shared by the handlers of all streams.
 struct Shared {
@@ -112,12 +115,24 @@ async fn read_until(wire: &mut Wire, acknowledged: u64, wanted: u64) -> anyhow::
     Ok(reached.1)
 }
 
+/// Gives some streams retained messages, a label or a group, which are stored as well.
+async fn mark(stream: &AppStream, number: usize) -> anyhow::Result<()> {
+    match number % 4 {
+        0 => stream.set_retention(RETENTION),
+        1 => stream.set_label(format!("label-{number}")).await?,
+        2 => stream.join(format!("group-{}", number % 10)).await?,
+        _ => {}
+    }
+    Ok(())
+}
+
 async fn attend(mut stream: AppStream, shared: Arc<Shared>) -> anyhow::Result<()> {
     let number =
         app::number_of(&stream, RunId::default(), shared.streams).context("an unknown stream")?;
     stream.acknowledge_manually();
     let (c2s, handled) = (History::planned_c2s(number), History::planned_handled(number));
     let partition = u32::from(stream.number().partition());
+    mark(&stream, number).await?;
     while let Some(happened) = stream.next_event().await {
         let Event::Message { event, .. } = happened else { continue };
         stream.send(message::text(&listed(Direction::S2c, number, event.0 - 1))).await?;

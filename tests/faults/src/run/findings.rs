@@ -10,7 +10,7 @@ use crate::fault_injector::FaultInjector;
 use crate::load::Load;
 use crate::message::Direction;
 use crate::report::{self, Checks, Pauses, Row};
-use crate::reset_proofs::{Evidence, History, Proof, ResetProofs};
+use crate::reset_proofs::{Evidence, History, ResetProofs};
 
 /// The evaluation of a run.
 #[derive(Serialize)]
@@ -37,11 +37,9 @@ struct FaultFigures {
 
 #[derive(Default, Serialize)]
 struct Resets {
-    /// The ends of the stream have seen more than the store held of it.
+    /// The stream has lost a record, or its ends have seen more than the store held of it.
     proven: usize,
-    /// The log of the partition lost entries.
-    by_partition: usize,
-    /// Of the proven ones, those without an end at the application: the store has nothing of the stream, and the last
+    /// Of these, those without an end at the application: the store has nothing of the stream, and the last
     /// instance is dead.
     client_alone: usize,
     unproven: usize,
@@ -96,10 +94,10 @@ impl Findings {
              again; {} reconnects",
             self.reconnects
         );
-        let Resets { proven, by_partition, client_alone, unproven } = self.resets;
+        let Resets { proven, client_alone, unproven } = self.resets;
         println!(
-            "resets: {proven} proven by the numbers of the stream, {by_partition} by the log of the partition \
-             ({client_alone} of both after the death of the instance), {unproven} not"
+            "resets: {proven} proven by the numbers or lost records of the stream ({client_alone} of them after the \
+             death of the instance), {unproven} not"
         );
         if let Some(path) = json {
             report::write_json(path, self)?;
@@ -113,21 +111,19 @@ fn judge_resets(load: &Load, proofs: &ResetProofs, checks: &mut Checks) -> Reset
     for stream in (0..load.clients.len()).filter(|stream| !load.is_open(*stream)) {
         let ends = load.ledger.end_reasons(stream);
         let (history, evidence) = (history(load, stream), proofs.of(stream));
-        let proof = evidence.as_ref().map_or(Proof::None, |evidence| evidence.proof(history));
+        let is_proven = evidence.as_ref().is_some_and(|evidence| evidence.is_proof(history));
         let is_stored = evidence.as_ref().is_none_or(|evidence| evidence.held.is_some());
         let may_be_alone = !is_stored && !is_alive(load.audit().last_instance(stream));
         let matches = is_state_lost(&ends, may_be_alone);
         resets.client_alone += usize::from(matches && !is_state_lost(&ends, false));
-        match proof {
-            Proof::Stream if matches => resets.proven += 1,
-            Proof::Partition if matches => resets.by_partition += 1,
-            Proof::Stream | Proof::Partition | Proof::None => {
-                resets.unproven += 1;
-                let (transport, ends) = (load.clients[stream].transport, ends.join("; "));
-                let held = evidence.as_ref().and_then(|Evidence { held, .. }| held.as_ref());
-                println!("stream {stream} ({transport}): {ends}; {history:?}, {held:?}");
-            }
+        if is_proven && matches {
+            resets.proven += 1;
+            continue;
         }
+        resets.unproven += 1;
+        let (transport, ends) = (load.clients[stream].transport, ends.join("; "));
+        let held = evidence.as_ref().and_then(|Evidence { held, .. }| held.as_ref());
+        println!("stream {stream} ({transport}): {ends}; {history:?}, {held:?}");
     }
     checks.add(format!("{} resets without a proven loss", resets.unproven), resets.unproven == 0);
     resets
@@ -151,7 +147,8 @@ fn is_alive(instance: Option<u64>) -> bool {
 fn history(load: &Load, stream: usize) -> History {
     let acknowledged = load.clients[stream].stream.counters().acknowledged;
     let s2c = load.ledger.arrived_each(Direction::S2c)[stream];
-    History { c2s: acknowledged.max(load.audit().answers(stream)), s2c }
+    let c2s = acknowledged.max(load.audit().answers(stream));
+    History { c2s, s2c: s2c.max(load.audit().accepted(stream)) }
 }
 
 #[cfg(test)]
