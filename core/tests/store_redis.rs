@@ -27,6 +27,8 @@ mod nodes;
 mod peers;
 #[path = "store_redis/program.rs"]
 mod program;
+#[path = "store_redis/promotions.rs"]
+mod promotions;
 #[path = "store_redis/releases.rs"]
 mod releases;
 #[path = "store_redis/replicas.rs"]

@@ -161,7 +161,7 @@ async fn an_unreadable_partition_stops_neither_the_core_nor_the_others() {
 }
 
 /// Requests a page of the admin port until the page contains the text; returns the response.
-async fn wait_for(admin: u16, path: &str, text: &str) -> String {
+pub(crate) async fn wait_for(admin: u16, path: &str, text: &str) -> String {
     for _ in 0..1500 {
         let mut response = String::new();
         if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", admin)) {

@@ -13,7 +13,7 @@ fn text(value: Value) -> String {
 }
 
 /// Index of the node that owns a key.
-fn owner(nodes: &[Server], key: &str) -> usize {
+pub(crate) fn owner(nodes: &[Server], key: &str) -> usize {
     let owns_key = |node: &Server| node.try_command(&["TYPE", key]).is_ok();
     nodes.iter().position(owns_key).expect("one owns the slot")
 }
@@ -69,20 +69,7 @@ async fn a_replica_replaces_a_failed_master_without_effect_on_other_masters() {
     let (other_epoch, _) = claim(&*handle, other, "me").await;
     append(&*handle, 1, epoch, 0..50).await;
     let replica = replica_of(&nodes[victim]);
-    let victim_id = text(nodes[victim].command(&["CLUSTER", "MYID"]));
-    wait_until("the replica is in sync and known to all voters", || {
-        let is_known = |node: &Server| {
-            let replicas = node.command(&["CLUSTER", "REPLICAS", &victim_id]);
-            matches!(replicas, Value::Array(replicas) if replicas.len() == 1)
-        };
-        // A replica that knows only its master gets no votes after the failure.
-        let info = text(replica.command(&["CLUSTER", "INFO"]));
-        nodes[victim].info().contains("state=online")
-            && replica.info().contains("master_link_status:up")
-            && info.contains("cluster_state:ok")
-            && info.contains(&format!("cluster_known_nodes:{}", nodes.len() + 1))
-            && nodes.iter().all(is_known)
-    });
+    wait_until_known(&nodes, &nodes[victim], &replica);
     tokio::task::block_in_place(|| nodes[victim].kill());
     let down = handle.append(1, epoch.into(), LogIndex(50), crate::content(1, 50)).await;
     assert!(matches!(down, Err(StoreError::Unavailable(_))), "{down:?}");
@@ -123,8 +110,26 @@ async fn nodes_without_an_announced_host_are_reached_at_the_seed_or_their_ip() {
     }
 }
 
+/// Waits until the replica of a master is in sync and known to all voters.
+pub(crate) fn wait_until_known(nodes: &[Server], master: &Server, replica: &Server) {
+    let master_id = text(master.command(&["CLUSTER", "MYID"]));
+    wait_until("the replica is in sync and known to all voters", || {
+        let is_known = |node: &Server| {
+            let replicas = node.command(&["CLUSTER", "REPLICAS", &master_id]);
+            matches!(replicas, Value::Array(replicas) if replicas.len() == 1)
+        };
+        // A replica that knows only its master gets no votes after the failure.
+        let info = text(replica.command(&["CLUSTER", "INFO"]));
+        master.info().contains("state=online")
+            && replica.info().contains("master_link_status:up")
+            && info.contains("cluster_state:ok")
+            && info.contains(&format!("cluster_known_nodes:{}", nodes.len() + 1))
+            && nodes.iter().all(is_known)
+    });
+}
+
 /// Starts a replica of a master in the cluster.
-fn replica_of(master: &Server) -> Server {
+pub(crate) fn replica_of(master: &Server) -> Server {
     let bus = free_port().to_string();
     let replica = Server::start(&[
         "--cluster-enabled",

@@ -2,8 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use minerva_core::store::Epoch;
+use minerva_proto::LogIndex;
+use tokio::time::sleep;
 
 use crate::cluster;
+use crate::inspect::wait_for;
 use crate::server::{Server, free_port, wait_until};
 
 const CORE: &str = env!("CARGO_BIN_EXE_minerva-core");
@@ -112,6 +118,78 @@ fn an_outage_is_logged_once_per_cause() {
     assert!(calls > PARTITIONS as u64 / 2, "the lines count the failures of all partitions: {log}");
 }
 
+/// Reads the log of a core into `log` until the text has come.
+fn read_until(stderr: &mut impl BufRead, log: &mut String, text: &str) {
+    while !log.contains(text) {
+        assert_ne!(stderr.read_line(log).unwrap(), 0, "{log}");
+    }
+}
+
+#[test]
+fn a_changed_password_is_logged_once_with_its_reason() {
+    let server = Server::start(&[]);
+    let user = ["ACL", "SETUSER", "core", "on", ">canary", "~*", "&*", "+@all"];
+    server.command(&user);
+    let url = format!("redis://core:canary@127.0.0.1:{}", server.port);
+    let mut core = core(&url).args(["--lease", "1s"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(core.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    server.command(&["ACL", "SETUSER", "core", "resetpass", ">other"]);
+    server.command(&["CLIENT", "KILL", "USER", "core"]);
+    let (mut stderr, mut log) = (BufReader::new(core.stderr.take().unwrap()), String::new());
+    read_until(&mut stderr, &mut log, "WRONGPASS");
+    // All partitions fail many times until then.
+    std::thread::sleep(Duration::from_secs(3));
+    server.command(&["ACL", "SETUSER", "core", ">canary"]);
+    std::thread::sleep(Duration::from_secs(1));
+    core.kill().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
+    core.wait().unwrap();
+    let lines: Vec<_> =
+        log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
+    let reasons = lines.iter().filter(|line| line.contains("WRONGPASS")).count();
+    // Heartbeats and calls of partitions are different causes; each is logged again at growing intervals.
+    assert!((1..=6).contains(&reasons) && lines.len() < 14, "{reasons} of {}: {log}", lines.len());
+    assert!(!log.contains("canary") && !log.contains("refuses us"), "{log}");
+}
+
+/// Another process that is no core holds the partition, as a hung owner does.
+#[tokio::test]
+async fn a_partition_without_an_owner_for_three_leases_is_logged_and_counted() {
+    let server = Server::start(&[]);
+    let holder = server.store("");
+    holder.partitions(2).await.unwrap();
+    let epoch = holder.claim(1, "holder", Epoch(0)).await.unwrap().epoch;
+    let admin = free_port();
+    let mut core = Command::new(CORE);
+    core.env("MINERVA_STORE", server.url("")).stdout(Stdio::null()).stderr(Stdio::piped());
+    core.args(["--link", "127.0.0.1:0", "--api", "127.0.0.1:0", "--partitions", "2"]);
+    core.args(["--lease", "600ms", "--admin", &format!("127.0.0.1:{admin}")]);
+    let mut core = core.spawn().unwrap();
+    let mut stderr = BufReader::new(core.stderr.take().unwrap());
+    let logged = tokio::task::spawn_blocking(move || {
+        let mut log = String::new();
+        read_until(&mut stderr, &mut log, "unserved for 3 leases");
+        log
+    });
+    let lease = Duration::from_secs(2);
+    while !logged.is_finished() {
+        holder.renew(1, epoch.into(), lease, LogIndex(0)).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let log = logged.await.unwrap();
+    let line = log.lines().find(|line| line.contains("unserved for 3 leases")).unwrap();
+    assert!(line.contains("WARN") && line.contains("partitions=1 first=1"), "{line}");
+    wait_for(admin, "/metrics", "minerva_unserved_partitions 1").await;
+    wait_for(admin, "/readyz", "unserved partitions: 1 (1)").await;
+    holder.release(1, epoch).await.unwrap();
+    wait_for(admin, "/metrics", "minerva_unserved_partitions 0").await;
+    wait_for(admin, "/readyz", "200 OK").await;
+    core.kill().unwrap();
+    core.wait().unwrap();
+}
+
 fn terminate(child: &mut Child) -> Option<i32> {
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     child.wait().unwrap().code()
@@ -121,7 +199,7 @@ fn terminate(child: &mut Child) -> Option<i32> {
 #[allow(clippy::disallowed_methods, reason = "measures another process")]
 fn terminate_in_time(child: &mut Child) -> (Option<i32>, bool) {
     let begun = std::time::Instant::now();
-    (terminate(child), begun.elapsed() < std::time::Duration::from_secs(10))
+    (terminate(child), begun.elapsed() < Duration::from_secs(10))
 }
 
 #[test]
@@ -169,7 +247,7 @@ fn lost_partitions_are_logged_together() {
     let first = lines.find(|line| line.contains(text)).unwrap();
     assert!(first.contains(" WARN "), "{first}");
     // Each partition is renewed within a second.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     core.kill().unwrap();
     core.wait().unwrap();
     let lines: Vec<String> = lines.filter(|line| line.contains(text)).collect();
