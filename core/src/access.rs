@@ -86,8 +86,8 @@ impl AccessConfig {
         Err(ConfigError::new(
             option,
             problem,
-            "use a loopback address such as 127.0.0.1, configure TLS, or add --insecure in a network that others cannot \
-             reach",
+            "use a loopback address such as 127.0.0.1, give --mtls-ca, --mtls-cert and --mtls-key, or add --insecure in a \
+             network that others cannot reach",
         ))
     }
 }
@@ -133,7 +133,10 @@ impl Access {
         let origin = extensions.get::<Origin>().copied().unwrap_or(Origin::Remote);
         let credential = authorization.map(|value| self.authenticate(value)).transpose();
         match credential {
-            Ok(credential) => Ok(Caller { origin, credential }),
+            Ok(credential) => {
+                let role = || extensions.get().cloned().map(Credential::Certificate);
+                Ok(Caller { origin, credential: credential.or_else(role) })
+            }
             Err(error) => Err(self.refused(error)),
         }
     }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use minerva_runtime::{address, positive_duration, usable_memory};
+use minerva_runtime::tls::MtlsOptions;
+use minerva_runtime::{ConfigError, address, positive_duration, usable_memory};
 
 use crate::access::AccessConfig;
 use crate::limits::Limits;
@@ -46,6 +47,10 @@ pub struct Config {
     #[arg(skip = 2u32)]
     pub max_version: u32,
 
+    /// Certificates of link and API.
+    #[command(flatten)]
+    pub mtls: MtlsOptions,
+
     /// Access to the ports for edges and application services.
     #[command(flatten)]
     pub access: AccessConfig,
@@ -64,6 +69,18 @@ impl Config {
     pub(crate) fn memory_limit(&self) -> u64 {
         self.memory_budget.unwrap_or_else(|| usable_memory().unwrap_or(0) / 2)
     }
+
+    /// Refuses a listener that other machines can reach, without certificates and `--insecure`.
+    ///
+    /// # Errors
+    /// If the listener is refused, or an option for the certificates is missing.
+    pub fn check_listener(
+        &self,
+        option: &'static str,
+        address: SocketAddr,
+    ) -> Result<(), ConfigError> {
+        self.access.check_listener(option, address, self.mtls.files()?.is_some())
+    }
 }
 
 impl Default for Config {
@@ -75,6 +92,7 @@ impl Default for Config {
             partitions: 64,
             memory_budget: None,
             max_version: 2,
+            mtls: MtlsOptions::default(),
             access: AccessConfig::default(),
             limits: Limits::default(),
             partition: PartitionOptions::default(),
@@ -111,6 +129,27 @@ mod tests {
         for (text, ok) in [("999ms", false), ("1s", true), ("1001ms", true)] {
             let parsed = Program::try_parse_from(["core", "--app-timeout", text]);
             assert_eq!(parsed.is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_for_other_machines_needs_tls_or_consent() {
+        let files = ["--mtls-ca", "ca", "--mtls-cert", "cert", "--mtls-key", "key"];
+        for (address, options, ok) in [
+            ("127.0.0.1:7403", &[][..], true),
+            ("[::1]:7403", &[], true),
+            ("0.0.0.0:7403", &[], false),
+            ("10.0.0.1:7403", &[], false),
+            ("0.0.0.0:7403", &["--insecure"], true),
+            ("0.0.0.0:7403", &files, true),
+        ] {
+            let parsed = Program::try_parse_from(["core"].iter().chain(options)).unwrap();
+            let checked = parsed.config.check_listener("--link", address.parse().unwrap());
+            assert_eq!(checked.is_ok(), ok, "{address} {options:?}: {checked:?}");
+            if let Err(error) = checked {
+                let error = error.to_string();
+                assert!(error.contains("--mtls-ca") && error.contains("--insecure"), "{error}");
+            }
         }
     }
 

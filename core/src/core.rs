@@ -3,6 +3,7 @@
 //! Created by a program or a test.
 
 use std::error::Error;
+use std::future::ready;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use minerva_proto::PartitionHash;
 use minerva_proto::app::app_service_server::AppServiceServer;
 use minerva_proto::app::stream_service_server::StreamServiceServer;
 use minerva_proto::link::pb::link_service_server::LinkServiceServer;
+use minerva_runtime::tls::{Port, TlsServer};
 use minerva_runtime::{ConfigError, Readiness};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -23,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{Access, Origin, TokenCommandError, TokenSource, tcp_origin};
+use crate::access::{Access, Origin, TokenCommandError, TokenSource};
 use crate::api::Api;
 use crate::app::AppServer;
 use crate::clock;
@@ -35,6 +37,7 @@ use crate::memory_budget::{MemoryBudget, watch_store};
 use crate::metrics::Metrics;
 use crate::ownership::{self, CoreContext, Ownership, ServiceState};
 use crate::partition::PartitionTable;
+use crate::peer::{self, Established};
 use crate::server;
 use crate::stop::{StopSource, StopToken};
 use crate::store::metered::MeteredStore;
@@ -70,7 +73,9 @@ pub struct Core {
     stop_ownership: oneshot::Sender<()>,
     /// The ownership task; aborted on drop.
     ownership: JoinSet<()>,
-    /// The task that samples the memory; aborted on drop.
+    /// Certificates of the ports; `None` without TLS.
+    tls: Option<TlsServer>,
+    /// The tasks that sample the memory and follow the certificates; aborted on drop.
     _watches: JoinSet<()>,
     servers: JoinSet<()>,
 }
@@ -81,6 +86,9 @@ pub enum StartError {
     /// A store error that a retry cannot resolve.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] ConfigError),
     /// The API server could not be created.
     #[error("the API server: {0}")]
     Api(String),
@@ -92,6 +100,7 @@ pub enum StartError {
 pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
     let store = match error.downcast_ref::<StartError>() {
         Some(StartError::Store(error)) => Some(error),
+        Some(StartError::Certificate(_)) => return true,
         Some(StartError::Api(_)) => None,
         None => match error.downcast_ref::<StoreCommandError>() {
             Some(StoreCommandError::Store(error)) => Some(error),
@@ -132,6 +141,7 @@ impl Core {
         metrics: Metrics,
         report: impl Fn(Option<&str>),
     ) -> Result<Self, StartError> {
+        let tls = config.mtls.files()?.map(TlsServer::server).transpose()?;
         let id: Arc<str> = unique_name().into();
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let layout = layout(&*store, config.partitions, report).await?;
@@ -148,9 +158,7 @@ impl Core {
             metrics.clone(),
         );
         context.memory = Arc::clone(&memory);
-        let mut watches = JoinSet::new();
-        let (watched, reported) = (Arc::clone(&context.store), metrics.clone());
-        watches.spawn(watch_store(memory, watched, move |memory| reported.report_memory(memory)));
+        let mut watches = watches(memory, Arc::clone(&context.store), metrics.clone(), tls.clone());
         let startup = context.startup.clone();
         let service = context.service.subscribe();
         let (stop_ownership, ownership_stopped) = oneshot::channel::<()>();
@@ -185,6 +193,7 @@ impl Core {
             stop,
             stop_ownership,
             ownership,
+            tls,
             _watches: watches,
             servers,
         })
@@ -230,7 +239,9 @@ impl Core {
     /// Serves edges that connect over TCP.
     pub fn serve_link_tcp(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        self.serve_link_from(incoming, tcp_origin);
+        let tls = self.tls.clone();
+        let establish = move |socket| peer::establish(socket, tls.clone(), Port::Link);
+        self.serve_link_from(incoming, establish);
     }
 
     /// Serves edges over byte streams within the process, such as pipes. These edges need no token.
@@ -238,15 +249,17 @@ impl Core {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.serve_link_from(incoming, |_| Origin::InProcess);
+        self.serve_link_from(incoming, |io| ready(Some((io, Origin::InProcess, None))));
     }
 
-    fn serve_link_from<IO>(
+    fn serve_link_from<A, IO, E>(
         &mut self,
-        incoming: impl Stream<Item = io::Result<IO>> + Send + 'static,
-        origin: fn(&IO) -> Origin,
+        incoming: impl Stream<Item = io::Result<A>> + Send + 'static,
+        establish: impl Fn(A) -> E + Send + Sync + 'static,
     ) where
+        A: Send + 'static,
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        E: Future<Output = Established<IO>> + Send + 'static,
     {
         let server = LinkServer::new(
             self.partitions.clone(),
@@ -259,15 +272,21 @@ impl Core {
         let service = LinkServiceServer::new(server)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
             .max_encoding_message_size(MAX_GRPC_MESSAGE);
-        let stop = self.stop.token();
-        self.servers.spawn(server::serve(service, incoming, origin, server::EDGE_TIMEOUT, stop));
+        let (stop, timeout) = (self.stop.token(), server::EDGE_TIMEOUT);
+        self.servers.spawn(server::serve(service, incoming, establish, timeout, stop));
+    }
+
+    /// The certificates of the ports, which a program loads again at SIGHUP; `None` without TLS.
+    pub fn certificates(&self) -> Option<TlsServer> {
+        self.tls.clone()
     }
 
     /// Serves application services.
     pub fn serve_api(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let (stop, timeout) = (self.stop.token(), self.app_timeout);
-        self.servers.spawn(server::serve(self.api.clone(), incoming, tcp_origin, timeout, stop));
+        let (stop, timeout, tls) = (self.stop.token(), self.app_timeout, self.tls.clone());
+        let establish = move |socket| peer::establish(socket, tls.clone(), Port::Api);
+        self.servers.spawn(server::serve(self.api.clone(), incoming, establish, timeout, stop));
     }
 
     /// Stops gracefully: partitions finish their turns in flight, write a checkpoint and are released; then calls end.
@@ -290,6 +309,21 @@ impl Core {
             tracing::debug!("calls were aborted");
         }
     }
+}
+
+/// The tasks that sample the memory and follow the certificates.
+fn watches(
+    memory: Arc<MemoryBudget>,
+    store: Arc<dyn Store>,
+    metrics: Metrics,
+    tls: Option<TlsServer>,
+) -> JoinSet<()> {
+    let mut watches = JoinSet::new();
+    watches.spawn(watch_store(memory, store, move |memory| metrics.report_memory(memory)));
+    if let Some(tls) = tls {
+        watches.spawn(tls.follow(peer::report_reload));
+    }
+    watches
 }
 
 /// The layout of the store. Programs of a deployment start at the same time, so the store may come later.

@@ -24,6 +24,7 @@ mod metrics;
 mod outgoing;
 mod ownership;
 pub mod partition;
+mod peer;
 mod server;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]

@@ -9,8 +9,8 @@ use minerva_core::inspect::{self, StoreCommand};
 use minerva_core::store::{self, StoreError, StorePassword, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
-    Admin, ConfigError, LogConfig, Readiness, StopSignals, Subcommand, ThreadConfig, address,
-    doctor, health, program,
+    Admin, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals, Subcommand, ThreadConfig,
+    address, doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -100,9 +100,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
         None => {}
     }
-    let access = &options.core.access;
-    access.check_listener("--link", options.link, false)?;
-    access.check_listener("--api", options.core.api, false)?;
+    options.core.check_listener("--link", options.link)?;
+    options.core.check_listener("--api", options.core.api)?;
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let readiness = Readiness::starting();
@@ -139,11 +138,30 @@ async fn run(options: Options) -> anyhow::Result<()> {
         api.local_addr()?,
         store_url,
     );
+    reload_at_hangup(&core)?;
     core.serve_link_tcp(link);
     core.serve_api(api);
     core.update_readiness(&readiness);
     println!("{ready}");
     Ok(serve(core, &mut signals, &readiness).await?)
+}
+
+/// Loads the certificates of the core again at each SIGHUP, for the life of the process.
+fn reload_at_hangup(core: &Core) -> anyhow::Result<()> {
+    let Some(certificates) = core.certificates() else { return Ok(()) };
+    let mut hangups = ReloadSignals::listen().context("cannot listen for signals")?;
+    tokio::spawn(async move {
+        loop {
+            hangups.next().await;
+            match certificates.reload() {
+                Ok(()) => tracing::info!("certificates reloaded"),
+                Err(error) => tracing::error!(
+                    %error, "cannot reload the certificates; the previous ones stay in use"
+                ),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// The subcommand `doctor`: checks the machine and the store.

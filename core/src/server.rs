@@ -18,13 +18,14 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use minerva_runtime::recurring::RecurringFaults;
 use minerva_runtime::tasks::Spawner;
+use minerva_runtime::tls::PeerRole;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
-use crate::access::Origin;
 use crate::clock;
+use crate::peer::Established;
 use crate::stop::StopToken;
 
 /// HTTP/2 window of one stream. A link is one gRPC stream, and 64 KiB would stall it in each round trip.
@@ -38,15 +39,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the core stops or `incoming` ends, then accepts no new calls and waits for the open ones.
 ///
-/// `origin` of a connection is an extension of each request. A peer whose process hangs is detected within `peer_timeout`. A peer that answers pings is alive, even if it reads
-/// no responses.
-pub(crate) async fn serve<S, IO>(
+/// `establish` performs the handshake of a connection. Each request has the origin of the connection, and the role of
+/// the peer's certificate if there is one, as extensions. A peer whose process hangs is detected within `peer_timeout`. A
+/// peer that answers pings is alive, even if it reads no responses.
+pub(crate) async fn serve<S, A, IO, E>(
     service: S,
-    incoming: impl Stream<Item = io::Result<IO>>,
-    origin: impl Fn(&IO) -> Origin,
+    incoming: impl Stream<Item = io::Result<A>>,
+    establish: impl Fn(A) -> E,
     peer_timeout: Duration,
     mut stopping: StopToken,
 ) where
+    E: Future<Output = Established<IO>> + Send + 'static,
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -54,25 +57,35 @@ pub(crate) async fn serve<S, IO>(
 {
     let http = http(peer_timeout);
     let connections = GracefulShutdown::new();
-    let (watcher, http) = (&connections, &http);
+    let (watchers, http, stop) = (&connections, &http, stopping.clone());
     let accept_all = async move {
         let mut incoming = pin!(incoming);
         while let Some(accepted) = incoming.next().await {
-            let (origin, io) = match accepted {
-                Ok(io) => (origin(&io), TokioIo::new(io)),
+            let established = match accepted {
+                Ok(accepted) => establish(accepted),
                 Err(error) => {
                     warn_accept(&error);
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let service = service.clone().map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(origin);
-                request.map(Body::new)
-            });
-            let service = TowerToHyperService::new(service);
-            let connection = watcher.watch(http.serve_connection(io, service));
+            let (watcher, http, service) = (watchers.watcher(), http.clone(), service.clone());
+            let mut stop = stop.clone();
             tokio::spawn(async move {
+                let established = tokio::select! {
+                    established = established => established,
+                    () = stop.stopped() => return,
+                };
+                let Some((io, origin, role)) = established else { return };
+                let service = service.map_request(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(origin);
+                    if let Some(role) = &role {
+                        request.extensions_mut().insert(PeerRole::clone(role));
+                    }
+                    request.map(Body::new)
+                });
+                let service = TowerToHyperService::new(service);
+                let connection = watcher.watch(http.serve_connection(TokioIo::new(io), service));
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "connection failed");
                 }
@@ -110,7 +123,7 @@ fn http(peer_timeout: Duration) -> http2::Builder<Spawner> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::{Ready, pending, ready};
 
     use bytes::Bytes;
     use futures_util::stream;
@@ -142,8 +155,8 @@ mod tests {
         serving.await.unwrap();
     }
 
-    fn local(_: &tokio::io::DuplexStream) -> Origin {
-        Origin::InProcess
+    fn local(io: tokio::io::DuplexStream) -> Ready<Established<tokio::io::DuplexStream>> {
+        ready(Some((io, crate::access::Origin::InProcess, None)))
     }
 
     /// Serves `server` with a response without end.

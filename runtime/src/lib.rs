@@ -4,13 +4,14 @@
 //! [`dial`] opens TCP connections to names with several addresses; called by the Rust client and the Redis store.
 //! [`network`] parses networks in CIDR notation; called by the edge and the Rust client.
 //! [`recurring`] limits the log lines of recurring faults; called by core and edge.
+//! The feature `tls` adds [`tls`]: mutual TLS between the programs of a deployment; called by core, edge and application SDK.
 //! The feature `process` adds the operator interface of a program: [`program()`] with its exit codes, [`LogConfig`],
 //! signals, the [`Admin`] port, and the subcommands [`health()`] and [`doctor`]. Each `main.rs` calls these.
 #![warn(missing_docs)]
 
 #[cfg(feature = "process")]
 pub mod admin;
-#[cfg(feature = "process")]
+#[cfg(any(feature = "process", feature = "tls"))]
 pub mod config_error;
 pub mod dial;
 #[cfg(feature = "process")]
@@ -30,13 +31,16 @@ pub mod signals;
 pub mod tasks;
 #[cfg(feature = "process")]
 pub mod threads;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "process")]
 pub mod values;
 
+#[cfg(any(feature = "process", feature = "tls"))]
+pub use self::config_error::ConfigError;
 #[cfg(feature = "process")]
 pub use self::{
     admin::{Admin, Readiness},
-    config_error::ConfigError,
     health::{HealthError, Subcommand, health},
     log::LogConfig,
     memory::usable_memory,

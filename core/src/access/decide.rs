@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Extensions;
+use minerva_runtime::tls::PeerRole;
 
 use super::rights::{Right, Scope};
 use super::table::InvalidTokenError;
@@ -38,6 +39,8 @@ impl Caller {
 #[derive(Debug, Clone)]
 pub(crate) enum Credential {
     Token(Arc<TokenRecord>),
+    /// The role of a verified client certificate.
+    Certificate(PeerRole),
 }
 
 /// Which callers need no credential.
@@ -127,6 +130,11 @@ impl Credential {
     fn permits(&self, right: Right, service: Option<&str>) -> bool {
         match self {
             Self::Token(record) => record.permits(right, service),
+            Self::Certificate(PeerRole::Edge) => right == Right::Edge,
+            Self::Certificate(PeerRole::App(own)) => {
+                right.is_of_service() && service.is_none_or(|service| service == own)
+            }
+            Self::Certificate(PeerRole::Core | PeerRole::Operator) => right != Right::Edge,
         }
     }
 
@@ -134,12 +142,15 @@ impl Credential {
     fn scope(&self) -> Scope {
         match self {
             Self::Token(record) => record.scope.clone(),
+            Self::Certificate(PeerRole::App(service)) => Scope::One(service.as_str().into()),
+            Self::Certificate(_) => Scope::All,
         }
     }
 
     fn name(&self) -> String {
         match self {
             Self::Token(record) => format!("token {}", record.id),
+            Self::Certificate(role) => format!("a certificate with the role {role}"),
         }
     }
 }
@@ -190,6 +201,36 @@ pub(crate) fn decide_any(caller: &Caller, anonymous: Anonymous) -> Result<(), Ac
 mod tests {
     use super::super::rights::Rights;
     use super::*;
+
+    #[test]
+    fn a_certificate_permits_the_calls_of_its_role() {
+        let app = PeerRole::App("chat".to_owned());
+        for (role, permitted) in [
+            (PeerRole::Edge, &[Right::Edge][..]),
+            (app.clone(), &[Right::Serve, Right::Send, Right::Read, Right::Reset]),
+            (
+                PeerRole::Core,
+                &[Right::Serve, Right::Send, Right::Read, Right::Reset, Right::Metrics],
+            ),
+            (
+                PeerRole::Operator,
+                &[Right::Serve, Right::Send, Right::Read, Right::Reset, Right::Metrics],
+            ),
+        ] {
+            let credential = Some(Credential::Certificate(role.clone()));
+            let caller = Caller { origin: Origin::Loopback, credential };
+            for right in ALL_RIGHTS {
+                let service = right.is_of_service().then_some("chat");
+                let decided = decide(&caller, right, service, true, Anonymous::Everyone);
+                assert_eq!(decided.is_ok(), permitted.contains(&right), "{role} {right:?}");
+            }
+        }
+        let credential = Some(Credential::Certificate(app));
+        let caller = Caller { origin: Origin::Loopback, credential };
+        let foreign = decide(&caller, Right::Serve, Some("shop"), false, Anonymous::Everyone);
+        assert!(!foreign.unwrap_err().is_unauthenticated());
+        assert_eq!(scope(&caller, Right::Read, Anonymous::Nobody), Ok(Scope::One("chat".into())));
+    }
 
     const ALL_RIGHTS: [Right; 6] =
         [Right::Serve, Right::Send, Right::Read, Right::Reset, Right::Edge, Right::Metrics];

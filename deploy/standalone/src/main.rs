@@ -40,7 +40,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
         None => {}
     }
-    options.core.access.check_listener("--api", options.core.api, false)?;
+    options.core.check_listener("--api", options.core.api)?;
     options.log.start()?;
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let readiness = Readiness::starting();
