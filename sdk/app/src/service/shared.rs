@@ -36,6 +36,8 @@ pub(super) struct State {
     arrived: VecDeque<Arc<StreamCell>>,
     /// Streams held by handlers.
     accepted: usize,
+    /// A stop has begun, and all work of the handlers was flushed once.
+    was_drained: bool,
     /// Unknown events and enum values of later cores.
     pub(super) unknown_events: u64,
 }
@@ -48,6 +50,7 @@ impl Shared {
             cells: HashMap::new(),
             arrived: VecDeque::new(),
             accepted: 0,
+            was_drained: false,
             unknown_events: 0,
         };
         Arc::new(Self {
@@ -93,13 +96,15 @@ impl Shared {
         Some(cell)
     }
 
-    /// Whether a stop has begun and all work of the handlers is flushed.
+    /// Whether a stop has begun and all work of the handlers was flushed. Stays true: the end of a call detaches its streams,
+    /// and an unconfirmed finish counts as unsent then.
     pub(super) fn is_drained(&self) -> bool {
         if self.phase() == Phase::Running {
             return false;
         }
-        let state = self.lock();
-        state.accepted == 0 && state.session.is_flushed()
+        let mut state = self.lock();
+        state.was_drained |= state.accepted == 0 && state.session.is_flushed();
+        state.was_drained
     }
 
     /// Waits for [`Self::is_drained`].

@@ -200,6 +200,23 @@ async fn a_stop_flushes_and_ends_no_stream() {
     timeout(Duration::from_secs(4), stop).await.unwrap().unwrap();
 }
 
+/// The end of the call detaches the stream, whose finish counts as unsent then.
+#[tokio::test]
+async fn a_stop_does_not_wait_for_the_client_of_a_finished_stream() {
+    let (_core, mut call, service, stream) = stream().await;
+    stream.send("last words").await.unwrap();
+    drop(stream);
+    assert_eq!(call.sent(0, 1).await, ["last words"]);
+    let handle = service.handle();
+    let stop = tokio::spawn(async move { handle.stop().await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    call.confirm(1, 1).await;
+    call.finish().await;
+    call.closed().await;
+    drop(call);
+    timeout(Duration::from_secs(3), stop).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_stop_has_a_deadline() {
     let (_core, _call, service, stream) = stream().await;
