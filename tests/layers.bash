@@ -2,8 +2,8 @@
 # executes each layer in a process of its own with `set -e`, at the root of the repository. A layer without a
 # long form has only a short one.
 
-all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps python pressure
-  nginx browsers compose)
+all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps python node
+  pressure nginx browsers compose)
 # Layers without a short form, for tests/long.
 long_layers=(autobahn)
 quick_layers=(format lint licences arrows pages contract unit web)
@@ -11,7 +11,7 @@ quick_layers=(format lint licences arrows pages contract unit web)
 # Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
 # first to need. The sum of the short forms is at most 3,300 s. A layer may take four times as long.
 declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [pages]=5 [contract]=30 [unit]=480 [web]=120
-  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [pressure]=60
+  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [node]=40 [pressure]=60
   [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
   [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=1500 [compose]=3600 [autobahn]=300)
@@ -262,19 +262,21 @@ serve() { # KILLS per point of the ledger, KILLS of questions
   short_build
   install_parrots
   target/release/minerva-apps parrot
-  target/release/minerva-apps parrot --apps rust,python --max-version 3
+  target/release/minerva-apps parrot --max-version 3
   target/release/minerva-apps ledger --kills "$1"
   target/release/minerva-apps qan --kills "$2"
   target/release/minerva-apps gateway
 }
 
-# Installs the examples' packages and build outputs under target/apps.
+# Installs the SDKs as packages, and the build outputs of the examples, under target/apps.
 install_parrots() {
   python3 -m venv target/apps/python
   target/apps/python/bin/pip install --quiet --disable-pip-version-check ./sdk/python
+  rm -rf target/apps/typescript
   mkdir -p target/apps/typescript
   cp examples/typescript/{.npmrc,package.json,package-lock.json,tsconfig.json,parrot.ts} target/apps/typescript
-  (cd target/apps/typescript && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build)
+  (cd sdk/node && npm ci --no-audit --no-fund --loglevel=error && npm pack --silent --pack-destination ../../target/apps/typescript)
+  (cd target/apps/typescript && npm ci --no-audit --no-fund --loglevel=error && npm install --no-save --no-audit --no-fund --loglevel=error ./minerva-app-*.tgz && npm run --silent build)
 }
 
 # The application SDK in Python: format, lints, types, the generated contract, the vectors, and a running `minerva`.
@@ -292,6 +294,15 @@ short_python() {
   PYTHON=$bin/python ./generate ../../target/python/proto
   diff -r --exclude='__*' src/minerva_app/proto ../../target/python/proto
   PYTHONDONTWRITEBYTECODE=1 "$bin/pytest" -q -p no:cacheprovider | sed -E 's/^([0-9]+) passed in .*/\1 passed, 0 failed/'
+}
+
+# The application SDK in TypeScript: types, the vectors, and a running `minerva`.
+short_node() {
+  need_node
+  short_build
+  cd sdk/node
+  npm ci --no-audit --no-fund --loglevel=error
+  npm test
 }
 
 # The Autobahn test suite against the edge's WebSocket code: docs/protocol.md. The layer `unit` has a short form, edge/tests/rfc6455.rs.

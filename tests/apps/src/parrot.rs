@@ -32,7 +32,7 @@ pub(crate) struct Config {
     /// Version of the protocol of the clients: 3 adds a check of both kinds of messages.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
     max_version: u32,
-    /// The source tree with examples/ and proto/.
+    /// The source tree with examples/.
     #[arg(long, default_value = ".", value_name = "DIR")]
     tree: PathBuf,
     /// A Python with the package of sdk/python.
@@ -141,12 +141,8 @@ impl App {
             }
             Self::Typescript => ("node".into(), vec![config.typescript.clone().into()]),
         };
-        let protos = config.tree.join("proto").canonicalize().context("no proto/: see --tree")?;
         let process = Process::new(self.name(), program, arguments, log).ready_when("serving");
-        Ok(process
-            .variable("MINERVA_API", &deployment.api)
-            .variable("MINERVA_INSTANCE", "parrot")
-            .variable("MINERVA_PROTO", protos))
+        Ok(process.variable("MINERVA_API", &deployment.api).variable("MINERVA_INSTANCE", "parrot"))
     }
 }
 

@@ -92,6 +92,7 @@ class Instance:
         self._arrived: deque[Cell] = deque()
         # Streams held by handlers.
         self._accepted = 0
+        self._was_drained = False
 
     # The service.
 
@@ -117,8 +118,13 @@ class Instance:
 
     @property
     def is_drained(self) -> bool:
-        """Whether a stop has begun and all work of the handlers is flushed."""
-        return self.phase is not Phase.RUNNING and self._accepted == 0 and self.session.is_flushed()
+        """Whether a stop has begun and all work of the handlers was flushed. Stays true: the end of a call detaches its
+        streams."""
+        is_flushed = self.phase is not Phase.RUNNING and self._accepted == 0 and self.session.is_flushed()
+        if is_flushed and not self._was_drained:
+            self._was_drained = True
+            self.changed.notify()
+        return self._was_drained
 
     async def until_drained(self) -> None:
         while not self.is_drained and self.phase is not Phase.STOPPED:

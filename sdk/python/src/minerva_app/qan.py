@@ -199,6 +199,8 @@ class Peer:
         self._waiting.clear()
 
 
+Answer = Frame | asyncio.Future[Content]
+"""The answer to a question: known, or that of the running handler."""
 QuestionHandler = Callable[[Peer, Content], Awaitable[Content]]
 NotificationHandler = Callable[[Peer, Content], Awaitable[None]]
 
@@ -212,7 +214,7 @@ class Qan:
         stream.acknowledge_manually()
         self.peer = Peer(stream)
         self._unanswered = Unanswered()
-        self._questions: dict[int, asyncio.Task[None]] = {}
+        self._questions: dict[int, tuple[Answer, asyncio.Task[None]]] = {}
         self._notifications: set[asyncio.Task[None]] = set()
         self._is_broken = False
 
@@ -239,8 +241,10 @@ class Qan:
         finally:
             timer.cancel()
             self.peer.close()
-            for task in [*self._questions.values(), *self._notifications]:
-                task.cancel()
+            for handled in self._questions.values():
+                _cancel(handled)
+            for notification in self._notifications:
+                notification.cancel()
 
     def _on_message(
         self, event: Message, on_question: QuestionHandler, on_notification: NotificationHandler | None
@@ -260,11 +264,12 @@ class Qan:
             if frame.number in self._questions:
                 self._reset(f"QANHelper said: Received Question with duplicate qid: {frame.number}")
                 return
-            answer: Frame | None = Frame("U", frame.number, "interrupted")
+            handling: Answer = Frame("U", frame.number, "interrupted")
             if (event.attempts or 0) <= 1:
-                answer = Frame("U", frame.number, "Too many questions") if handled >= MAX_CONCURRENT else None
-            task = asyncio.create_task(self._answer(frame, answer, on_question))
-            self._questions[frame.number] = task
+                handling = Frame("U", frame.number, "Too many questions")
+                if handled < MAX_CONCURRENT:
+                    handling = asyncio.ensure_future(on_question(self.peer, frame.body))
+            self._questions[frame.number] = handling, asyncio.create_task(self._answer(frame, handling))
         elif frame.kind == "#":
             if handled >= MAX_CONCURRENT:
                 self._reset("too many notifications at once")
@@ -273,30 +278,32 @@ class Qan:
                 self._notifications.add(task)
                 task.add_done_callback(self._notifications.discard)
         elif frame.kind == "C":
-            if running := self._questions.get(frame.number):
-                running.cancel()
+            # A question that has not begun is cancelled as well, and answered.
+            running = self._questions.get(frame.number)
+            if running and isinstance(running[0], asyncio.Future):
+                running[0].cancel()
         elif not self.peer.on_answer(frame):
             self._reset(f"QANHelper said: Received an answer with invalid qid: {frame.number}")
 
-    async def _answer(self, question: Frame, answer: Frame | None, handler: QuestionHandler) -> None:
+    async def _answer(self, question: Frame, handling: Answer) -> None:
         number = question.number
-        is_cancelled = False
-        if answer is None:
+        if isinstance(handling, Frame):
+            answer = handling
+        else:
             try:
-                answer = Frame("K", number, await handler(self.peer, question.body))
+                answer = Frame("K", number, await handling)
             except KnownError as error:
                 answer = Frame("E", number, error.body)
             except asyncio.CancelledError:
-                answer, is_cancelled = Frame("U", number, "CancelledError"), True
+                if not handling.cancelled() or number not in self._questions:
+                    raise
+                answer = Frame("U", number, "CancelledError")
             except Exception:
                 _log.exception("a question of stream %s failed", short_hash(self._stream.id))
                 answer = Frame("U", number, "Uncaught exception")
-        if self._questions.get(number) is not asyncio.current_task():
+        if self._questions.pop(number, None) is None:
             return  # interrupted
-        del self._questions[number]
         due = self._unanswered.on_answered(number)
-        if is_cancelled and (task := asyncio.current_task()):
-            task.uncancel()
         try:
             await self._send(answer, due)
         except StreamOverError:
@@ -324,8 +331,7 @@ class Qan:
             self._acknowledge(self._unanswered.on_time(time.monotonic()))
 
     def _interrupt(self, number: int) -> None:
-        task = self._questions.pop(number)
-        task.cancel()
+        _cancel(self._questions.pop(number))
         # Without room the question stays unacknowledged, and the next instance answers it.
         if _try(lambda: self._stream.try_send(Frame("U", number, "interrupted").encode())):
             self._acknowledge(self._unanswered.on_answered(number))
@@ -338,6 +344,13 @@ class Qan:
         self._is_broken = True
         self.peer.close()
         self._stream.reset(reason)
+
+
+def _cancel(question: tuple[Answer, asyncio.Task[None]]) -> None:
+    handling, task = question
+    task.cancel()
+    if isinstance(handling, asyncio.Future):
+        handling.cancel()
 
 
 def _try(send: Callable[[], None]) -> bool:
