@@ -8,6 +8,11 @@
 mod cluster;
 #[path = "store_redis/damage.rs"]
 mod damage;
+#[path = "store_redis/dead_address.rs"]
+mod dead_address;
+#[allow(dead_code, reason = "shared with the tests of clients and applications")]
+#[path = "../../runtime/tests/support/dead_address.rs"]
+mod dead_addresses;
 #[path = "store_redis/failovers.rs"]
 mod failovers;
 #[path = "store_redis/faults.rs"]

@@ -13,7 +13,7 @@ use redis::Value;
 use tempfile::TempDir;
 
 /// Environment variable that selects another program, such as valkey-server.
-const PROGRAM: &str = "MINERVA_TEST_REDIS_SERVER";
+pub(crate) const PROGRAM: &str = "MINERVA_TEST_REDIS_SERVER";
 /// Timeout of each wait for a server.
 const SERVER_DEADLINE: Duration = Duration::from_secs(20);
 

@@ -4,6 +4,10 @@
 
 mod answers;
 mod cores;
+mod dead_address;
+#[allow(dead_code, reason = "shared with the tests of clients and cores")]
+#[path = "../../../../runtime/tests/support/dead_address.rs"]
+mod dead_addresses;
 mod dropped_runtime;
 mod fake_core;
 mod lifecycle;
@@ -14,6 +18,7 @@ mod raw;
 mod raw_server;
 mod releases;
 mod settings;
+mod stderr;
 mod streams;
 
 use minerva_app::{AppStream, Service};
