@@ -7,6 +7,7 @@ use minerva_runtime::tls::MtlsOptions;
 use minerva_runtime::{ConfigError, address, positive_duration, usable_memory};
 
 use crate::access::AccessConfig;
+use crate::jwt::JwtOptions;
 use crate::limits::Limits;
 use crate::partition::PartitionOptions;
 use crate::store::MAX_PARTITIONS;
@@ -62,6 +63,10 @@ pub struct Config {
     /// Options of partitions.
     #[command(flatten)]
     pub partition: PartitionOptions,
+
+    /// Tokens of clients.
+    #[command(flatten)]
+    pub jwt: JwtOptions,
 }
 
 impl Config {
@@ -96,6 +101,7 @@ impl Default for Config {
             access: AccessConfig::default(),
             limits: Limits::default(),
             partition: PartitionOptions::default(),
+            jwt: JwtOptions::default(),
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::app::AppServer;
 use crate::clock;
 use crate::config::{Config, MAX_GRPC_MESSAGE};
 use crate::inspect::StoreCommandError;
+use crate::jwt::Authenticator;
 use crate::limits::Limits;
 use crate::link::LinkServer;
 use crate::memory_budget::{MemoryBudget, watch_store};
@@ -62,6 +63,7 @@ pub struct Core {
     app_timeout: Duration,
     /// Newest version of the wire protocol that clients may use.
     max_version: u32,
+    authenticator: Arc<Authenticator>,
     /// The error that ended the ownership task.
     failure: watch::Receiver<Option<StoreError>>,
     access: Access,
@@ -86,9 +88,9 @@ pub enum StartError {
     /// A store error that a retry cannot resolve.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A certificate cannot be used.
+    /// An option or a certificate cannot be used.
     #[error(transparent)]
-    Certificate(#[from] ConfigError),
+    Config(#[from] ConfigError),
     /// The API server could not be created.
     #[error("the API server: {0}")]
     Api(String),
@@ -100,7 +102,7 @@ pub enum StartError {
 pub fn is_config_error(error: &(dyn Error + 'static)) -> bool {
     let store = match error.downcast_ref::<StartError>() {
         Some(StartError::Store(error)) => Some(error),
-        Some(StartError::Certificate(_)) => return true,
+        Some(StartError::Config(_)) => return true,
         Some(StartError::Api(_)) => None,
         None => match error.downcast_ref::<StoreCommandError>() {
             Some(StoreCommandError::Store(error)) => Some(error),
@@ -143,6 +145,7 @@ impl Core {
     ) -> Result<Self, StartError> {
         let tls = config.mtls.files()?.map(TlsServer::server).transpose()?;
         let id: Arc<str> = unique_name().into();
+        let authenticator = Arc::new(Authenticator::new(&config.jwt, &config.limits)?);
         let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, metrics.clone()));
         let layout = layout(&*store, config.partitions, report).await?;
         let tokens = load_tokens(&store, config.access.token_file.as_ref()).await?;
@@ -159,6 +162,7 @@ impl Core {
         );
         context.memory = Arc::clone(&memory);
         let mut watches = watches(memory, Arc::clone(&context.store), metrics.clone(), tls.clone());
+        keep_keys(&mut watches, &authenticator);
         let startup = context.startup.clone();
         let service = context.service.subscribe();
         let (stop_ownership, ownership_stopped) = oneshot::channel::<()>();
@@ -185,6 +189,7 @@ impl Core {
             heartbeat_interval: ownership::heartbeat_interval(config.partition.lease),
             app_timeout: config.app_timeout,
             max_version: config.max_version,
+            authenticator,
             failure,
             access,
             api,
@@ -268,6 +273,7 @@ impl Core {
             self.metrics.clone(),
             self.stop.token(),
             self.max_version,
+            Arc::clone(&self.authenticator),
         );
         let service = LinkServiceServer::new(server)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
@@ -324,6 +330,12 @@ fn watches(
         watches.spawn(tls.follow(peer::report_reload));
     }
     watches
+}
+
+/// Reads the keys for the tokens of clients for ever.
+fn keep_keys(watches: &mut JoinSet<()>, authenticator: &Arc<Authenticator>) {
+    let authenticator = Arc::clone(authenticator);
+    watches.spawn(async move { authenticator.run().await });
 }
 
 /// The layout of the store. Programs of a deployment start at the same time, so the store may come later.

@@ -16,6 +16,7 @@ mod durability;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inspect;
+mod jwt;
 pub mod limits;
 mod link;
 mod memory_budget;
@@ -40,6 +41,7 @@ mod unavailable;
 mod validation;
 
 pub use config::Config;
+pub use jwt::JwtOptions;
 pub use metrics::Metrics;
 pub use partition::PartitionOptions;
 

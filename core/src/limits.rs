@@ -95,6 +95,30 @@ pub struct Limits {
     /// without an app instance.
     #[arg(long, env = "MINERVA_MAX_INBOX_BYTES_PER_SERVICE", default_value_t = 256 << 20, value_name = "BYTES", value_parser = parse_budget)]
     pub max_inbox_bytes_per_service: u64,
+
+    /// Tolerated difference between the clocks of the issuers of tokens and of this core.
+    #[arg(long, env = "MINERVA_JWT_LEEWAY", default_value = "30s", value_name = "TIME", value_parser = leeway, help_heading = "Tokens of clients")]
+    pub jwt_leeway: Duration,
+
+    /// Time before the end of a token at which the client is asked for a new one; half of the rest for shorter tokens.
+    #[arg(long, env = "MINERVA_JWT_RENEW_BEFORE", default_value = "60s", value_name = "TIME", value_parser = positive_duration, help_heading = "Tokens of clients")]
+    pub jwt_renew_before: Duration,
+
+    /// Make this claim the label of each new stream: `sub`.
+    #[arg(
+        long,
+        env = "MINERVA_JWT_LABEL",
+        value_name = "CLAIM",
+        help_heading = "Tokens of clients"
+    )]
+    pub jwt_label: Option<LabelClaim>,
+}
+
+/// A claim that can be the label of a stream.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelClaim {
+    /// The subject.
+    Sub,
 }
 
 impl Limits {
@@ -111,6 +135,11 @@ impl Limits {
     /// `keep_ended` in milliseconds.
     pub fn keep_ended_ms(&self) -> u64 {
         millis(self.keep_ended)
+    }
+
+    /// `jwt_renew_before` in milliseconds.
+    pub fn jwt_renew_before_ms(&self) -> u64 {
+        millis(self.jwt_renew_before)
     }
 
     /// `slow_client_time` in milliseconds.
@@ -141,6 +170,9 @@ impl Default for Limits {
             max_streams_per_address: 10_000,
             max_held_bytes_per_address: 64 << 20,
             max_inbox_bytes_per_service: 256 << 20,
+            jwt_leeway: Duration::from_secs(30),
+            jwt_renew_before: Duration::from_secs(60),
+            jwt_label: None,
         }
     }
 }
@@ -172,6 +204,12 @@ fn parse_retained(text: &str) -> Result<usize, String> {
 
 fn parse_budget(text: &str) -> Result<u64, String> {
     Ok(parse_up_to(1 << 40, text)? as u64)
+}
+
+/// A longer tolerance would make the end of a token meaningless.
+fn leeway(text: &str) -> Result<Duration, String> {
+    let leeway = duration(text)?;
+    if leeway <= Duration::from_secs(300) { Ok(leeway) } else { Err("above 5m".to_owned()) }
 }
 
 fn parse_up_to(max: usize, text: &str) -> Result<usize, String> {

@@ -2,6 +2,7 @@
 //! are checked and routed to the partitions, and the outputs of the partitions are sent back. Has no stream state.
 //! Served by [`crate::Core::serve_link`].
 
+mod authentication;
 mod coalesce;
 mod encode;
 mod refusal;
@@ -18,11 +19,12 @@ use minerva_proto::link::{
     Attach, Batch, CloseCause, CoreFrame, EdgeFrame, EdgeMessage, LinkFrameError, TransportId,
     decode, unknown,
 };
-use minerva_proto::{ClientProtocol, Feature};
+use minerva_proto::{ClientProtocol, Feature, ServiceName};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::{Access, Right};
+use crate::jwt::Authenticator;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingControl};
 use crate::partition::{LinkHandle, LinkId, Mail, PartitionTable};
@@ -43,6 +45,7 @@ pub(crate) struct LinkServer {
     refused_edges: RefusedEdges,
     /// Newest version of the wire protocol that clients may use.
     wire_version: u32,
+    authenticator: Arc<Authenticator>,
     /// Number of the next link.
     next: AtomicU64,
 }
@@ -55,9 +58,20 @@ impl LinkServer {
         metrics: Metrics,
         stopping: StopToken,
         wire_version: u32,
+        authenticator: Arc<Authenticator>,
     ) -> Self {
         let (refused_edges, next) = (RefusedEdges::default(), AtomicU64::new(1));
-        Self { partitions, core_id, access, metrics, stopping, refused_edges, wire_version, next }
+        Self {
+            partitions,
+            core_id,
+            access,
+            metrics,
+            stopping,
+            refused_edges,
+            wire_version,
+            authenticator,
+            next,
+        }
     }
 }
 
@@ -84,6 +98,7 @@ impl LinkService for LinkServer {
             refused_edges: self.refused_edges.clone(),
             metrics: self.metrics.clone(),
             wire_version: self.wire_version,
+            authenticator: Arc::clone(&self.authenticator),
         };
         let (core_id, stopping) = (Arc::clone(&self.core_id), self.stopping.clone());
         let (partitions, hash) = (self.partitions.count(), self.partitions.hash());
@@ -117,13 +132,14 @@ struct Link {
     metrics: Metrics,
     /// Newest version of the wire protocol that clients may use.
     wire_version: u32,
+    authenticator: Arc<Authenticator>,
 }
 
 /// State of a transport on this link.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Attachment {
-    /// Attached, by way of this partition.
-    To(u32),
+    /// Attached, by way of this partition. The service is kept if it requires a token.
+    To(u32, Option<ServiceName>),
     /// Closed for an invalid frame or the version. Later frames are ignored up to the Detach.
     Refused,
 }
@@ -207,7 +223,7 @@ impl Link {
     fn attach(
         &mut self,
         transport: TransportId,
-        attach: Box<Attach>,
+        mut attach: Box<Attach>,
     ) -> Result<(), LinkFrameError> {
         if self.transports.contains_key(&transport) {
             let problem = "is attached already";
@@ -218,16 +234,29 @@ impl Link {
             self.handle.outputs.send(CoreFrame::close(transport, CloseCause::WrongVersion));
             return Ok(());
         }
+        let service = Some(&attach.caller.service);
+        let service = service.filter(|service| self.authenticator.is_required(service.as_str()));
+        let service = service.cloned();
+        if let Some(service) = &service
+            && let Err(cause) = self.authenticate(service, &mut attach)
+        {
+            self.transports.insert(transport, Attachment::Refused);
+            self.handle.outputs.send(CoreFrame::close(transport, cause));
+            return Ok(());
+        }
         let partition = self.partitions.of_id(&attach.stream_id);
-        self.transports.insert(transport, Attachment::To(partition));
+        self.transports.insert(transport, Attachment::To(partition, service));
         let mail = Mail::Attach { link: self.handle.clone(), transport, attach };
         self.partitions.send(partition, mail);
         Ok(())
     }
 
-    fn batch(&self, transport: TransportId, batch: Batch) -> Result<(), LinkFrameError> {
+    fn batch(&self, transport: TransportId, mut batch: Batch) -> Result<(), LinkFrameError> {
         match self.transports.get(&transport) {
-            Some(Attachment::To(partition)) => {
+            Some(Attachment::To(partition, service)) => {
+                if let Some(service) = service {
+                    self.authenticate_batch(service, &mut batch);
+                }
                 let mail = Mail::Batch { link: self.handle.id, transport, batch };
                 self.partitions.send(*partition, mail);
                 Ok(())
@@ -241,14 +270,14 @@ impl Link {
     }
 
     fn grant(&self, transport: TransportId, bytes: u64) {
-        if let Some(Attachment::To(partition)) = self.transports.get(&transport) {
+        if let Some(Attachment::To(partition, _)) = self.transports.get(&transport) {
             let mail = Mail::Grant { link: self.handle.id, transport, bytes };
             self.partitions.send(*partition, mail);
         }
     }
 
     fn detach(&mut self, transport: TransportId) {
-        if let Some(Attachment::To(partition)) = self.transports.remove(&transport) {
+        if let Some(Attachment::To(partition, _)) = self.transports.remove(&transport) {
             self.partitions.send(partition, Mail::Detach { link: self.handle.id, transport });
         }
     }

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub(crate) instances: Gauge,
     /// Commands received from app instances.
     pub(crate) app_commands: Counter,
+    /// Verified tokens of clients.
+    pub(crate) tokens: Family<[(&'static str, &'static str); 1], Counter>,
     /// Partitions served by this process.
     pub(crate) partitions: Gauge,
     /// Live cores that share the store.
@@ -73,6 +75,7 @@ impl Metrics {
             unknown_received: Family::default(),
             instances: Gauge::default(),
             app_commands: Counter::default(),
+            tokens: Family::default(),
             partitions: Gauge::default(),
             cores: Gauge::default(),
             quarantined_streams: Counter::default(),
@@ -117,6 +120,7 @@ impl Metrics {
             unknown_received,
             instances,
             app_commands,
+            tokens,
             partitions,
             cores,
             quarantined_streams: _,
@@ -130,6 +134,7 @@ impl Metrics {
             store_errors,
         } = self.clone();
         into.register("links", "Currently linked edges", links);
+        into.register("tokens", "Tokens of clients by the result of the verification", tokens);
         into.register("link_frames_in", "Frames received from edges", link_frames_in);
         let refused = "Frames of edges that break the contract, by reason";
         into.register("link_frames_refused", refused, link_frames_refused);

@@ -25,6 +25,7 @@ mod end;
 mod finish;
 mod flush;
 mod held;
+mod identity;
 mod machine;
 mod millis;
 mod redelivery;
@@ -48,6 +49,7 @@ pub use app_output::{AppOutput, InvalidCommand, RefusedReason, Started, Transpor
 pub use call_ids::{LinkId, SessionId};
 pub(crate) use end::{ABOVE_BUDGET, FAILED, IDLE, SILENT, SLOW};
 pub use held::HeldStream;
+pub(crate) use identity::TOKEN_EXPIRED;
 pub use machine::{MAX_TRANSPORT_CHANGES, Stream};
 pub use millis::Millis;
 pub use redelivery::{Blame, START_MS};

@@ -22,6 +22,10 @@ pub(crate) const TOO_MANY_TRANSPORTS: &str = "too many transports";
 pub(crate) const TOO_MANY_REJOINS: &str = "too many page loads wait for the application";
 /// Too many batches of the transport wait for room.
 pub(crate) const TOO_MANY_BATCHES: &str = "too many batches wait";
+/// A live core cannot store verified identities.
+pub(crate) const OLD_CORES: &str = "a core of an earlier release is live";
+/// The keys of the token's issuer are being read.
+pub(crate) const KEYS: &str = "the keys of the issuer are being read";
 /// The owner does not know yet whether the stream is lost.
 pub(crate) const NEW_OWNER: &str = "its owner is new";
 /// Too many inputs wait in the partition.
@@ -42,7 +46,7 @@ fn usual_wait(reason: &str) -> Duration {
         // Streams end only in the course of time.
         ADDRESS_FULL | TOO_MANY_STREAMS => 10,
         // An operator or an application must act, or memory must be released.
-        BUSY | UNSERVED | NO_APPLICATION | TOO_MANY_REJOINS => 5,
+        BUSY | UNSERVED | NO_APPLICATION | TOO_MANY_REJOINS | OLD_CORES => 5,
         _ => 1,
     })
 }
@@ -63,6 +67,8 @@ mod tests {
             (TOO_MANY_TRANSPORTS, 1),
             (TOO_MANY_REJOINS, 5),
             (TOO_MANY_BATCHES, 1),
+            (OLD_CORES, 5),
+            (KEYS, 1),
             (NEW_OWNER, 1),
             (OVERLOADED, 1),
         ] {

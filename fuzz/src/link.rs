@@ -51,6 +51,7 @@ pub mod edge_frame {
             tag_history: vec![pb::MessageTag { first: 2, tag: 7 }],
             reset: Some(pb::Reset { reason: "bye | bye".to_owned(), application_level: true }),
             end: Some(pb::End { kill: Some(pb::KillReason::FrameCorruption.into()) }),
+            credentials: "token".to_owned(),
         }
     }
 
@@ -170,6 +171,11 @@ pub mod core_frame {
                 ..Default::default()
             }),
             Frame::Messages(pb::Messages { transport: 7, tag: Some(9), ..Default::default() }),
+            Frame::Messages(pb::Messages {
+                transport: 7,
+                renew_within_ms: Some(60_000),
+                ..Default::default()
+            }),
             Frame::Taken(pb::Taken { transport: 7, batch: 2 }),
             Frame::Owned(pb::Owned { claims: vec![pb::Claim { partition: 3, epoch: 9 }] }),
             Frame::Released(pb::Released { partitions: vec![1, 2, 3] }),

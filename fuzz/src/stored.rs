@@ -167,6 +167,7 @@ pub mod snapshot {
             ended: None,
             session: None,
             rejoined: Vec::new(),
+            identity: None,
             tags: TagHistory::default(),
         };
         let ended = Ended { reset: Reset::new("over", true), by: EndedBy::App };

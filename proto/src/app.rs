@@ -6,6 +6,7 @@
 tonic::include_proto!("minerva.app.v1");
 
 mod content;
+mod identity;
 
 pub use content::ContentError;
 

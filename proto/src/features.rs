@@ -20,10 +20,12 @@ pub enum Feature {
     MessageKinds,
     /// Link and application API: new generations of a client adopt its stream.
     Sessions,
+    /// Application API: new tokens of clients are events.
+    Identities,
 }
 
 impl Feature {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::KeyedPartitions,
         Self::ClaimTags,
         Self::AckTimeout,
@@ -31,6 +33,7 @@ impl Feature {
         Self::Sync,
         Self::MessageKinds,
         Self::Sessions,
+        Self::Identities,
     ];
 
     /// The name in a greeting: lower-case letters, digits and dashes.
@@ -43,6 +46,7 @@ impl Feature {
             Self::Sync => "sync",
             Self::MessageKinds => "message-kinds",
             Self::Sessions => "sessions",
+            Self::Identities => "identities",
         }
     }
 }
@@ -67,7 +71,8 @@ impl Features {
         .with(Feature::Finish)
         .with(Feature::Sync)
         .with(Feature::MessageKinds)
-        .with(Feature::Sessions);
+        .with(Feature::Sessions)
+        .with(Feature::Identities);
 
     /// Parses the list of a greeting. Unknown names are left out.
     pub fn from_names<T: AsRef<str>>(names: &[T]) -> Self {

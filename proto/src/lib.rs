@@ -28,6 +28,7 @@ mod decimal;
 pub mod features;
 pub mod frame;
 pub mod hello;
+mod identity;
 mod json;
 pub mod labels;
 pub mod link;
@@ -52,6 +53,7 @@ pub use client_protocol::{ClientProtocol, Generation, KeyHash, KeyProof, Rewind}
 pub use features::{Feature, Features, Versions};
 pub use frame::{Frame, FrameError, Framing, FramingError, KillReason, Reset};
 pub use hello::{Eeds, Hello, HelloError};
+pub use identity::{Identity, MAX_IDENTITY};
 pub use message::Message;
 pub use number::{
     BatchNumber, ClaimTag, EventNumber, LogIndex, MessageNumber, StreamNumber, TransportNumber,

@@ -4,11 +4,13 @@ use minerva_proto::StreamNumber;
 use minerva_proto::app::event::Event as Kind;
 use minerva_proto::app::{
     Accepts, CommandRefused, Ended, EndedBy, Event, GroupRefused, Header, Message, Messages,
-    PartitionLeft, PartitionOwned, Registered, RejoinRequest, Rejoined, Released, SendRefused,
-    SendRefusedReason, SendState, ServeResponse, Started, Synced, TransportChanged, TransportKind,
+    PartitionLeft, PartitionOwned, Registered, RejoinRequest, Rejoined, Released, Renewed,
+    SendRefused, SendRefusedReason, SendState, ServeResponse, Started, Synced, TransportChanged,
+    TransportKind,
 };
 use minerva_proto::{
-    ClaimTag, EventNumber, Feature, Features, MAX_MESSAGE, MessageNumber, Payload, Rewind, app,
+    ClaimTag, EventNumber, Feature, Features, Identity, MAX_MESSAGE, MessageNumber, Payload,
+    Rewind, app,
 };
 
 use crate::limits::Limits;
@@ -45,12 +47,19 @@ impl Pack for AppOutput {
                 let origin = &started.origin;
                 let headers = origin.headers.iter().map(|(name, value)| name.len() + value.len());
                 let groups = started.groups.iter().map(|group| group.len() + MESSAGE);
-                EVENT + origin.credentials.len() + headers.chain(groups).sum::<usize>()
+                let texts = headers.chain(groups).sum::<usize>();
+                EVENT
+                    + origin.credentials.len()
+                    + texts
+                    + identity_size(started.identity.as_deref())
             }
             Self::Messages { messages, .. } => {
                 EVENT + messages.iter().map(|message| message.len() + MESSAGE).sum::<usize>()
             }
-            Self::Rejoined { rejoin, .. } => EVENT + rejoin.size(),
+            Self::Rejoined { rejoin, identity, .. } => {
+                EVENT + rejoin.size() + identity_size(identity.as_deref())
+            }
+            Self::Renewed { identity, .. } => EVENT + identity_size(Some(identity)),
             Self::TransportChanged { .. }
             | Self::Ended { .. }
             | Self::SendState { .. }
@@ -67,8 +76,10 @@ impl Pack for AppOutput {
 
     fn pack(items: Vec<Self>, features: Features) -> ServeResponse {
         let has_kinds = features.contains(Feature::MessageKinds);
+        let has_identities = features.contains(Feature::Identities);
+        let is_known = |item: &Self| has_identities || !matches!(item, Self::Renewed { .. });
         let event = |item| Event { event: Some(event(item, has_kinds)) };
-        ServeResponse { events: items.into_iter().map(event).collect() }
+        ServeResponse { events: items.into_iter().filter(is_known).map(event).collect() }
     }
 }
 
@@ -94,8 +105,12 @@ fn event(output: AppOutput, has_kinds: bool) -> Kind {
             })
         }
         AppOutput::Ended { stream, event, end } => Kind::Ended(ended(stream, event, end)),
-        AppOutput::Rejoined { stream, event, rejoin } => {
-            Kind::Rejoined(rejoined(stream, event, &rejoin))
+        AppOutput::Rejoined { stream, event, rejoin, identity } => Kind::Rejoined(Rejoined {
+            identity: identity.as_deref().map(app::Identity::from),
+            ..rejoined(stream, event, &rejoin)
+        }),
+        AppOutput::Renewed { stream, identity } => {
+            Kind::Renewed(Renewed { stream: stream.0, identity: Some(identity.as_ref().into()) })
         }
         AppOutput::SendState { stream, state, tag } => {
             Kind::SendState(send_state(stream, state, tag))
@@ -141,7 +156,13 @@ fn rejoined(stream: StreamNumber, event: EventNumber, rejoin: &state::Rejoin) ->
         headers: headers(&rejoin.headers),
         peer_address: rejoin.peer_address.clone(),
         transport: TransportKind::from(rejoin.kind).into(),
+        identity: None,
     }
+}
+
+/// Approximate bytes of an identity.
+fn identity_size(identity: Option<&Identity>) -> usize {
+    identity.map_or(0, |identity| EVENT + identity.size() + MESSAGE * identity.claims.len())
 }
 
 fn headers(headers: &[(String, String)]) -> Vec<Header> {
@@ -186,6 +207,7 @@ fn started(started: stream::Started, has_kinds: bool) -> Started {
         finishing: started.finish.is_some(),
         accepts: accepts(origin.protocol, has_kinds).into(),
         finish_reason: started.finish.as_deref().unwrap_or_default().to_owned(),
+        identity: started.identity.as_deref().map(app::Identity::from),
     }
 }
 

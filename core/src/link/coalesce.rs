@@ -136,6 +136,7 @@ mod tests {
                 | CoreMessage::Sack(_)
                 | CoreMessage::Tag(_)
                 | CoreMessage::Compress(_)
+                | CoreMessage::Renew(_)
                 | CoreMessage::Close(_) => {}
             }
         }

@@ -234,6 +234,7 @@ impl Partition {
     fn turn(&mut self, first: Option<Mail>) -> Option<oneshot::Sender<()>> {
         self.update_context(self.context.epoch);
         let now = (self.setup.clock)();
+        self.streams.follow_wall_clock(now);
         let mut effects = Effects::default();
         let (mut mails, mut bytes, mut stop) = (0, 0, None);
         let may_take = self.gate.has_room();

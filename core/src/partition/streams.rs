@@ -7,9 +7,11 @@
 
 mod accounts;
 mod attach;
+mod context;
 mod deadlines;
 mod dispatch;
 mod gauges;
+mod identities;
 mod index;
 mod known_claims;
 mod loss_report;
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, LogIndex, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, MessageNumber, StreamNumber};
 use tokio::sync::oneshot;
 
 use self::accounts::{AccountedStream, Budgets};
@@ -54,8 +56,8 @@ use super::subprotocols::Subprotocols;
 use crate::limits::Limits;
 use crate::memory_budget::MemoryBudget;
 use crate::memory_level::MemoryLevel;
-use crate::state::{BlobContext, CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
-use crate::store::{Claim, Epoch};
+use crate::state::{CreatedTags, Meta, Snapshot, StreamState, UnwrittenMessages};
+use crate::store::Epoch;
 use crate::stream::{
     Effects, Intake, LinkId, Millis, Stream, StreamCallId, StreamReply, TransportKey, Turn,
 };
@@ -101,6 +103,9 @@ pub(super) struct PartitionStreams {
     stores_finish: bool,
     stores_kinds: bool,
     stores_sessions: bool,
+    stores_identities: bool,
+    /// Wall clock less the monotonic clock, in milliseconds.
+    wall_offset: u64,
     retained: RetainedBudget,
     known_claims: KnownClaims,
     losses: LossReport,
@@ -158,6 +163,8 @@ impl PartitionStreams {
             stores_finish: false,
             stores_kinds: false,
             stores_sessions: false,
+            stores_identities: false,
+            wall_offset: (setup.wall_clock)().0.wrapping_sub(now.0),
             retained: RetainedBudget::default(),
             known_claims: KnownClaims::default(),
             losses: LossReport::default(),
@@ -199,6 +206,7 @@ impl PartitionStreams {
             self.index.add(number, &state);
         }
         let mut stream = Stream::recover(number, state, now);
+        stream.set_token_times((now, self.wall_ms(now)), &self.limits);
         if is_placeholder(stream.state()) {
             self.placeholders.insert(number);
         } else if !self.selection.offer(&mut stream) {
@@ -214,28 +222,6 @@ impl PartitionStreams {
 
     pub(super) fn len(&self) -> usize {
         self.streams.len()
-    }
-
-    /// Sets the epoch of a new claim by the same owner.
-    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
-        self.epoch = epoch;
-    }
-
-    /// Sets the context under which the next records are made.
-    pub(super) fn set_context(&mut self, context: &BlobContext) {
-        self.tag = context.tag;
-        (self.stores_finish, self.stores_kinds) = (context.has_finishing(), context.has_kinds());
-        self.stores_sessions = context.has_sessions();
-    }
-
-    /// Sets the end of the log that the claim of this owner has found.
-    pub(super) fn set_log_end(&mut self, log_end: LogIndex) {
-        self.losses = LossReport::new(log_end);
-    }
-
-    /// Adds the claims that a claim of this owner has found in the store.
-    pub(super) fn add_claims(&mut self, claims: &[Claim]) {
-        self.known_claims.add(claims);
     }
 
     /// The meta blob of a checkpoint.
@@ -301,6 +287,7 @@ impl PartitionStreams {
         let intake = self.memory.level().intake().min(budgets);
         let mut turn = Turn {
             now,
+            wall_ms: self.wall_offset.wrapping_add(now.0),
             tag: self.tag,
             stores_finish: self.stores_finish,
             limits: &self.limits,

@@ -11,6 +11,8 @@ mod meta;
 mod seal;
 mod snapshot;
 mod stored;
+mod stored_attributes;
+mod stored_identity;
 mod stored_origin;
 mod stored_session;
 mod stored_tags;
@@ -21,7 +23,7 @@ mod version;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use minerva_proto::{EventNumber, KeyHash, MessageNumber, Payload, Sack};
+use minerva_proto::{EventNumber, Identity, KeyHash, MessageNumber, Payload, Sack};
 
 use super::attributes::OutboxLimits;
 use super::facts::{Ended, Origin};
@@ -133,6 +135,11 @@ pub enum Record {
         /// Number of the oldest retained message.
         below: MessageNumber,
     },
+    /// The client has proven an identity, at the creation or later. Stored from version 7 on.
+    Identified {
+        /// Content of the verified token.
+        identity: Arc<Identity>,
+    },
 }
 
 /// Messages pushed by a caller other than the assigned instance. Many streams may share one push, so each message
@@ -173,6 +180,7 @@ impl Record {
             Self::Labelled { label } => label.as_ref().map_or(0, |label| label.len()),
             Self::Finishing { reason } => reason.len(),
             Self::Adopted { rejoin, .. } => rejoin.size(),
+            Self::Identified { identity } => identity.size(),
             Self::Sacked(_)
             | Self::Trimmed { .. }
             | Self::Acknowledged { .. }
@@ -198,7 +206,8 @@ impl Record {
             | Self::LeftGroup { .. }
             | Self::Finishing { .. }
             | Self::Adopted { .. }
-            | Self::Trimmed { .. } => false,
+            | Self::Trimmed { .. }
+            | Self::Identified { .. } => false,
         }
     }
 
@@ -219,7 +228,8 @@ impl Record {
             | Self::Labelled { .. }
             | Self::JoinedGroup { .. }
             | Self::LeftGroup { .. }
-            | Self::Finishing { .. } => false,
+            | Self::Finishing { .. }
+            | Self::Identified { .. } => false,
         }
     }
 

@@ -1,13 +1,16 @@
 //! The durable state of a stream. Only [`StreamState::apply`] changes the state, so recovery from the records yields
 //! the same state that made them.
 
+mod admission;
 mod adoption;
 mod claim_tags;
 
 use std::sync::Arc;
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, MessageNumber, Payload, ReceiveWindow, Sack, WindowLimits};
+use minerva_proto::{
+    ClaimTag, Identity, MessageNumber, Payload, ReceiveWindow, Sack, WindowLimits,
+};
 
 use super::attributes::Attributes;
 use super::facts::{Ended, Origin, SendState, StreamProtocol};
@@ -20,12 +23,11 @@ use super::session::{Rejoin, Session};
 use super::tag_history::TagHistory;
 use crate::limits::Limits;
 
+pub use admission::Admission;
+
 /// The stream machine checks the limits before it makes a record. The record must apply even if the limits have changed
 /// since.
 pub(super) const NO_LIMITS: WindowLimits = WindowLimits { messages: usize::MAX, bytes: usize::MAX };
-
-/// Overhead in bytes of a message beyond a gap, the same as in the receive window of the protocol.
-const MESSAGE_OVERHEAD: usize = 30;
 
 /// The durable state of one stream.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct StreamState {
     attributes: Attributes,
     /// `None` before the first adoption.
     session: Option<Box<Session>>,
+    /// The present identity of the client, if verified.
+    identity: Option<Arc<Identity>>,
     /// Claims that assigned the numbers.
     tags: TagHistory,
 }
@@ -55,17 +59,6 @@ pub struct StreamState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("inconsistent stream state: {0}")]
 pub struct InconsistentError(pub(super) &'static str);
-
-/// Decision about a received c2s message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// The message has been received before.
-    Duplicate,
-    /// The message is accepted.
-    Accept,
-    /// The message exceeds the receive window: too much waits beyond a gap.
-    Overflow,
-}
 
 impl StreamState {
     /// The state of a new stream, created under the claim with `tag`.
@@ -83,6 +76,7 @@ impl StreamState {
             outbox: Outbox::default().with_generations(has_generations),
             attributes: Attributes::default(),
             session: None,
+            identity: None,
             tags: TagHistory::new(tag),
         }
     }
@@ -130,6 +124,7 @@ impl StreamState {
             | Record::Finishing { .. }
             | Record::Adopted { .. }
             | Record::Trimmed { .. }
+            | Record::Identified { .. }
                 if over =>
             {
                 return Err(InconsistentError("record after the end"));
@@ -148,9 +143,7 @@ impl StreamState {
                 return Err(InconsistentError("acknowledgement of unsent messages"));
             }
             Record::Sacked(_) => {}
-            Record::Sent { messages } => {
-                messages.iter().for_each(|s| self.outbox.push(unshared(s)))
-            }
+            Record::Sent { messages } => self.send(messages),
             Record::Pushed(push) => self.push(push),
             Record::Ended(_) if over => return Err(InconsistentError("ended twice")),
             Record::Ended(ended) => self.end(ended.clone()),
@@ -167,6 +160,7 @@ impl StreamState {
                 return self.adopt((*generation, *key), *own, rejoin);
             }
             Record::Trimmed { below } => self.outbox.trim_below(*below),
+            Record::Identified { identity } => self.identity = Some(identity.clone()),
         }
         Ok(())
     }
@@ -192,6 +186,7 @@ impl StreamState {
             beyond: self.outbox.beyond(),
             session: self.session.as_deref().cloned(),
             rejoined: self.inbox.rejoins().cloned().collect(),
+            identity: self.identity.clone(),
             attributes: self.attributes.clone(),
             ended: self.inbox.ended().map(|(_, ended)| ended.clone()),
             tags: self.tags.clone(),
@@ -220,6 +215,7 @@ impl StreamState {
             outbox,
             attributes: snapshot.attributes,
             session: snapshot.session.map(Box::new),
+            identity: snapshot.identity,
             tags: snapshot.tags,
         };
         let last = this.tags.lines().last().map(|line| line.first);
@@ -232,6 +228,11 @@ impl StreamState {
     /// Facts from the hello that created the stream.
     pub fn origin(&self) -> &Arc<Origin> {
         &self.origin
+    }
+
+    /// The present identity of the client, if verified.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
     }
 
     /// The selected service, or else the service in the hello.
@@ -316,26 +317,6 @@ impl StreamState {
         self.attributes.finish.is_some()
     }
 
-    /// Decides whether to accept a received c2s message.
-    pub fn admission(
-        &self,
-        number: MessageNumber,
-        message: &Payload,
-        limits: &Limits,
-    ) -> Admission {
-        if number <= self.window.next() {
-            let is_next = number == self.window.next();
-            let is_taken = is_next || mutation::is(Mutation::TakeDuplicates);
-            return if is_taken { Admission::Accept } else { Admission::Duplicate };
-        }
-        if self.has_received(number) {
-            return Admission::Duplicate;
-        }
-        let bytes = self.window.waiting_bytes() + message.len() + MESSAGE_OVERHEAD;
-        let full = self.window.waiting().len() >= limits.rwin_messages || bytes > limits.rwin_bytes;
-        if full { Admission::Overflow } else { Admission::Accept }
-    }
-
     fn assign(&mut self, instance: &Arc<str>, redeliveries: u32) {
         if self.instance.as_ref() != Some(instance) {
             // Content of version 1 has no count: an unknown one stays unknown.
@@ -376,6 +357,10 @@ impl StreamState {
                 return;
             }
         }
+    }
+
+    fn send(&mut self, messages: &[Payload]) {
+        messages.iter().for_each(|message| self.outbox.push(unshared(message)));
     }
 
     /// Appends pushed messages. Streams may share them, so the author of the record has already copied them.

@@ -40,6 +40,9 @@ impl Stream {
         let Some(key) = proof.next.filter(|_| attach.resume.is_none()) else {
             return Err(CloseCause::Kill(KillReason::StreamAttachFailure));
         };
+        if !self.permits(attach.identity.as_ref()) {
+            return Err(CloseCause::Kill(KillReason::StreamAttachFailure));
+        }
         let own = proof.generation.own.unwrap_or(MessageNumber(0));
         if self.lacks_selection(own) {
             return Err(CloseCause::Kill(KillReason::StreamAttachFailure));
@@ -53,6 +56,9 @@ impl Stream {
         }
         let rejoin = self.rejoin(attach, proof).into();
         self.commit(Record::Adopted { generation: number, key, own, rejoin }, turn);
+        if let Some(identity) = &attach.identity {
+            self.identify(identity, turn);
+        }
         self.presumed_end = MessageNumber(0);
         self.received_end = Some(self.requested(proof));
         Ok(())

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use minerva_proto::{
-    ClaimTag, EventNumber, MessageNumber, Payload, StreamNumber, TransportKind, TransportNumber,
+    ClaimTag, EventNumber, Identity, MessageNumber, Payload, StreamNumber, TransportKind,
+    TransportNumber,
 };
 
 use crate::state::{Ended, Origin, Rejoin, SendState};
@@ -29,7 +30,15 @@ pub enum AppOutput {
         attempts: u32,
     },
     /// A new generation of the client has adopted the stream.
-    Rejoined { stream: StreamNumber, event: EventNumber, rejoin: Arc<Rejoin> },
+    Rejoined {
+        stream: StreamNumber,
+        event: EventNumber,
+        rejoin: Arc<Rejoin>,
+        /// The present identity of the client.
+        identity: Option<Arc<Identity>>,
+    },
+    /// The client has sent a new token. The last one is part of Started and Rejoined, so the event needs no number.
+    Renewed { stream: StreamNumber, identity: Arc<Identity> },
     /// A transport was attached or detached.
     TransportChanged { stream: StreamNumber, change: TransportChange },
     /// The last event of a stream.
@@ -106,6 +115,8 @@ pub struct Started {
     /// Epoch of the partition; the partition sets it on the way out.
     pub epoch: Epoch,
     pub label: Option<Arc<str>>,
+    /// The present identity of the client, if verified.
+    pub identity: Option<Arc<Identity>>,
     pub groups: Vec<Arc<str>>,
 }
 

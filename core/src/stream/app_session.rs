@@ -40,6 +40,7 @@ impl Stream {
             send_tag: self.state.tag_of_last_send().unwrap_or_default(),
             epoch: Epoch::default(),
             label: self.state.attributes().label.clone(),
+            identity: self.state.identity().cloned(),
             groups: self.state.attributes().groups.iter().cloned().collect(),
         };
         turn.effects.app(session, AppOutput::Started(Box::new(started)));
@@ -222,6 +223,11 @@ impl Stream {
         let attempts = self.attempts(delivered);
         let boundary = self.redelivery.boundary(delivered);
         let app = self.app.as_mut()?;
+        if std::mem::take(&mut app.must_report_identity)
+            && let Some(identity) = state.identity().cloned()
+        {
+            return Some((app.session, AppOutput::Renewed { stream, identity }));
+        }
         if self.changes.front().is_some_and(|(event, _)| *event <= app.delivered)
             && let Some((_, change)) = self.changes.pop_front()
         {
@@ -250,7 +256,8 @@ impl Stream {
         {
             let event = app.delivered;
             app.delivered += 1;
-            return Some((app.session, AppOutput::Rejoined { stream, event, rejoin }));
+            let identity = state.identity().cloned();
+            return Some((app.session, AppOutput::Rejoined { stream, event, rejoin, identity }));
         }
         let (event, end) = inbox.ended().filter(|(event, _)| *event == app.delivered)?;
         app.delivered += 1;

@@ -30,6 +30,8 @@ pub(super) struct AppSide {
     pub(super) silence: SilentApp,
     /// Messages to the client may be compressed.
     pub(super) compresses: bool,
+    /// The client has sent a new token that the session has not received.
+    pub(super) must_report_identity: bool,
 }
 
 impl AppSide {
@@ -51,6 +53,7 @@ impl AppSide {
             was_refused: false,
             silence: SilentApp::default(),
             compresses: false,
+            must_report_identity: false,
         }
     }
 

@@ -48,6 +48,9 @@ impl Stream {
             self.close_bare(key, CloseCause::Refused { reason }, turn);
             return;
         }
+        if let Some(identity) = batch.identity.take() {
+            self.on_renewal(&identity, turn);
+        }
         let bad_sack = !self.recv_sacks(key, &mut batch, turn);
         if bad_sack && self.may_be_outdated {
             self.end_lost(LossReporter::Client, turn);

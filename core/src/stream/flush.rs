@@ -19,6 +19,7 @@ impl Stream {
     /// Ends a turn: writes to the transports and delivers to the session in runs.
     pub fn flush(&mut self, turn: &mut Turn<'_>) {
         self.end_if_drained(turn);
+        self.ask_for_renewal(turn);
         self.flush_transports(turn);
         self.flush_app(turn);
         let has_primary = self.transports.primary().is_some() && !self.is_held();

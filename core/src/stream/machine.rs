@@ -11,6 +11,7 @@ use minerva_proto::{EventNumber, MessageNumber, Sack};
 
 use super::app_side::AppSide;
 use super::batch_ack::PendingBatchAck;
+use super::identity::TokenTimes;
 use super::redelivery::Redelivery;
 use super::retained_age::RetainedAge;
 use super::slow_client::SlowClient;
@@ -58,6 +59,8 @@ pub struct Stream {
     /// recovery until the first SACK.
     pub(super) received_end: Option<MessageNumber>,
     pub(super) retained_age: RetainedAge,
+    /// Deadlines of the client's token; `None` without a verified identity.
+    pub(super) token: Option<TokenTimes>,
     /// Transport changes to report, each with the number of the next event.
     pub(super) changes: VecDeque<(EventNumber, TransportChange)>,
 }
@@ -84,10 +87,15 @@ impl Stream {
         };
         let state = StreamState::new(origin.into(), turn.limits.max_idle_ms(), turn.tag);
         turn.effects.record(number, state.opening_record());
-        Self { may_be_outdated: false, ..Self::recover(number, state, turn.now) }
+        let mut this = Self { may_be_outdated: false, ..Self::recover(number, state, turn.now) };
+        if let Some(identity) = &attach.identity {
+            this.identify_new(identity, turn);
+        }
+        this
     }
 
-    /// Restores a stream from the store. All deadlines restart.
+    /// Restores a stream from the store. All deadlines restart; the caller sets those of the token next, by
+    /// [`Self::set_token_times`].
     pub fn recover(number: StreamNumber, state: StreamState, now: Millis) -> Self {
         let mut this = Self {
             number,
@@ -107,6 +115,7 @@ impl Stream {
             slow_client: SlowClient::default(),
             received_end: None,
             retained_age: RetainedAge::default(),
+            token: None,
             changes: VecDeque::new(),
         };
         this.note_retained(now);

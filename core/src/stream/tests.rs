@@ -5,6 +5,7 @@ mod claim_tags;
 mod delayed_ack;
 mod finish;
 mod harness;
+mod identity;
 mod kinds;
 mod limits;
 mod model;

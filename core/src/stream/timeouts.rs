@@ -23,13 +23,15 @@ impl Stream {
         let upload = self.upload_deadline();
         let retained = self.retained_deadline();
         let batch_ack = self.batch_ack.deadline();
+        let token = [self.token_end(), self.renewal_deadline()];
         let deadlines = [end, upload, batch_ack, confirmation, silence, overdue, retained];
-        deadlines.into_iter().flatten().min()
+        deadlines.into_iter().chain(token).flatten().min()
     }
 
     /// Handles the deadlines that have passed, except delayed acknowledgements, which [`Stream::flush`] sends.
     pub fn on_timeout(&mut self, turn: &mut Turn<'_>) {
-        let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= turn.now);
+        let now = turn.now;
+        let is_over = |deadline: Option<Millis>| deadline.is_some_and(|at| at <= now);
         if let Some(app) = &mut self.app {
             app.silence.on_timeout(turn.now);
         }
@@ -37,6 +39,9 @@ impl Stream {
             if is_over(self.forget_deadline(turn.limits)) {
                 self.forget_end(turn);
             }
+            return;
+        }
+        if is_over(self.token_end()) && self.end_with_token(turn) {
             return;
         }
         let reason = if is_over(self.idle_deadline()) {
@@ -54,8 +59,9 @@ impl Stream {
     /// Returns true if a time limit of the client or the application has passed, so that the stream ends or moves.
     pub fn has_timed_out(&self, now: Millis, limits: &Limits) -> bool {
         let app = self.app.as_ref().and_then(|app| app.silence.overdue_at(limits));
-        let deadlines = [self.idle_deadline(), self.slow_client.deadline(limits), app];
-        !self.state.is_ended() && deadlines.into_iter().flatten().any(|at| at <= now)
+        let client = [self.idle_deadline(), self.slow_client.deadline(limits), self.token_end()];
+        let deadlines = client.into_iter().chain([app]);
+        !self.state.is_ended() && deadlines.flatten().any(|at| at <= now)
     }
 
     /// Returns true if the application acknowledges nothing although more events wait.

@@ -12,6 +12,8 @@ use crate::state::Record;
 pub struct Turn<'a> {
     /// Time of the whole turn.
     pub now: Millis,
+    /// Wall clock in milliseconds since 1970, for the ends of tokens.
+    pub wall_ms: u64,
     /// Tag of the owner's claim.
     pub tag: ClaimTag,
     /// Whether the finish of a stream may be stored: every live core reads this content.

@@ -1,13 +1,13 @@
 //! Core side of the transport machine: attachment, re-attachment and the frames of the core.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use minerva_proto::link::{
     Close, CloseCause, CoreMessage, EdgeMessage, End, NO_HEARTBEAT, Positions, Resume, Run,
 };
 use minerva_proto::mutation::{self, Mutation};
 use minerva_proto::v3::RefusalCode;
-use minerva_proto::{BatchNumber, ClaimTag, Frame, KillReason, Payload, Sack};
+use minerva_proto::{BatchNumber, ClaimTag, Frame, KillReason, Payload, Sack, v3};
 
 use super::event::{Ending, Output};
 use super::fault::{Fault, code_of_kill};
@@ -98,6 +98,7 @@ impl Transport {
             }
             CoreMessage::Tag(tag) => self.next_tag = tag,
             CoreMessage::Compress(is_permitted) => self.outbound.permit_compression(is_permitted),
+            CoreMessage::Renew(within) => self.put_renewal(within),
             CoreMessage::Close(close) => self.on_close(now, *close),
             CoreMessage::Taken(batch) => {
                 self.inbound.on_taken(batch);
@@ -107,6 +108,15 @@ impl Transport {
                 }
                 self.put_initial_heartbeat();
             }
+        }
+    }
+
+    /// Asks a client of version 3 for new credentials.
+    fn put_renewal(&mut self, within: Duration) {
+        if self.version3.is_some() {
+            self.inbound.on_credentials_wanted();
+            self.wrote = true;
+            self.outbound.put_v3(&v3::Frame::Renewal(v3::Renewal::Wanted(within)));
         }
     }
 

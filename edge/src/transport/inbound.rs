@@ -53,6 +53,8 @@ pub(super) struct Inbound {
     presumes: bool,
     /// Claim tags of the messages that the client has received (version 3).
     tags: ReceivedTags,
+    /// Renewals of credentials that are forwarded; the core has requested as many, and one more.
+    renewals_left: u8,
     /// Untaken batches with their costs, numbered consecutively.
     untaken: VecDeque<(Batch, usize)>,
     /// Sum of the costs in `untaken`; below `limit` plus one frame.
@@ -97,6 +99,7 @@ impl Inbound {
             last_sack: None,
             presumes: false,
             tags: ReceivedTags::default(),
+            renewals_left: 1,
             untaken: VecDeque::new(),
             outstanding: 0,
         }

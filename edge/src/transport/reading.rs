@@ -145,6 +145,7 @@ impl Transport {
             tag_history: ReceivedTags::default(),
             created: None,
             protocol: ClientProtocol::V2,
+            identity: None,
         }));
         self.owner_due = Some(now + self.limits.hold_time);
         self.state = State::Attached;

@@ -56,6 +56,8 @@ pub enum CoreMessage {
     Tag(ClaimTag),
     /// Whether the messages that follow on this transport may be compressed; see `Messages.compress` in `link.proto`.
     Compress(bool),
+    /// Ask the client for new credentials within this time; see `Messages.renew_within_ms` in `link.proto`.
+    Renew(Duration),
     /// Write the last frames, then end the transport; the last message about every transport.
     Close(Box<Close>),
     /// The batches up to this number are durable, and the core has room for more.

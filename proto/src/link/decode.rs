@@ -144,6 +144,7 @@ fn attach(attach: pb::Attach) -> Result<Attach, FieldError> {
             tag: ClaimTag(created.tag),
         }),
         protocol,
+        identity: None,
     })
 }
 
@@ -205,6 +206,7 @@ fn batch(batch: pb::Batch) -> Result<Batch, FieldError> {
     let run = |pb::Run { first, messages, binary }| run("batch.runs", first, messages, &binary);
     let sack = |given| sack("batch.sacks", given);
     let reset = |given| reset("batch.reset.reason", given);
+    check_length("batch.credentials", batch.credentials.len(), MAX_CRED)?;
     Ok(Batch {
         number: BatchNumber(batch.number),
         runs: batch.runs.into_iter().map(run).collect::<Result<_, _>>()?,
@@ -212,6 +214,8 @@ fn batch(batch: pb::Batch) -> Result<Batch, FieldError> {
         tag_history: tag_history("batch.tag_history", batch.tag_history)?,
         reset: batch.reset.map(reset).transpose()?,
         end: batch.end.map(end).transpose()?,
+        credentials: batch.credentials,
+        identity: None,
     })
 }
 
@@ -253,6 +257,15 @@ fn messages(messages: pb::Messages) -> Result<CoreMessage, FieldError> {
             return Err(FieldError::new("messages.compress", "must be absent with messages"));
         }
         return Ok(CoreMessage::Compress(compress));
+    }
+    if let Some(within) = messages.renew_within_ms {
+        if !messages.messages.is_empty() {
+            return Err(FieldError::new(
+                "messages.renew_within_ms",
+                "must be absent with messages",
+            ));
+        }
+        return Ok(CoreMessage::Renew(Duration::from_millis(within.into())));
     }
     let run = run("messages", messages.first, messages.messages, &messages.binary)?;
     Ok(CoreMessage::Messages(run))

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::TransportId;
 use crate::{
-    AddressKey, BatchNumber, ClaimTag, ClientProtocol, KillReason, MessageNumber, Payload,
-    ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber, TransportKind, TransportNumber,
+    AddressKey, BatchNumber, ClaimTag, ClientProtocol, Identity, KillReason, MessageNumber,
+    Payload, ReceivedTags, Reset, Sack, ServiceName, StreamId, StreamNumber, TransportKind,
+    TransportNumber,
 };
 
 /// One message of an edge about one transport.
@@ -71,6 +72,8 @@ pub struct Attach {
     pub created: Option<CreatedStream>,
     /// Version of the client protocol, with the proof of ownership.
     pub protocol: ClientProtocol,
+    /// The identity in the credentials, once the core has verified them. Not part of the link.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// The creation of a stream, as a core has reported it.
@@ -117,6 +120,10 @@ pub struct Batch {
     pub sacks: Vec<Sack>,
     /// Claim tags in force from the SACKs of this batch on; empty if unchanged.
     pub tag_history: ReceivedTags,
+    /// New credentials of the client, a secret; empty if the batch has none.
+    pub credentials: String,
+    /// The identity in the new credentials, once the core has verified them. Not part of the link.
+    pub identity: Option<Arc<Identity>>,
     /// The client has ended the stream. Nothing follows on this transport.
     pub reset: Option<Reset>,
     /// The edge reads no more of this transport, and expects Close.

@@ -122,6 +122,7 @@ fn batch(transport: TransportId, batch: Batch) -> pb::Batch {
         end: batch
             .end
             .map(|End { kill }| pb::End { kill: kill.map(|kill| kill_reason(kill).into()) }),
+        credentials: batch.credentials,
     }
 }
 
@@ -162,6 +163,11 @@ fn core_message(transport: TransportId, message: CoreMessage) -> core_frame::Fra
         CoreMessage::Compress(compress) => Frame::Messages(pb::Messages {
             transport,
             compress: Some(compress),
+            ..pb::Messages::default()
+        }),
+        CoreMessage::Renew(within) => Frame::Messages(pb::Messages {
+            transport,
+            renew_within_ms: Some(u32::try_from(within.as_millis()).unwrap_or(u32::MAX)),
             ..pb::Messages::default()
         }),
         CoreMessage::Close(close) => {

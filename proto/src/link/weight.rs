@@ -55,6 +55,8 @@ impl Batch {
             + self.sacks.iter().map(sack_weight).sum::<usize>()
             + MESSAGE_TAG * self.tag_history.pairs().len()
             + self.reset.as_ref().map_or(0, |reset| FIELD + reset.reason.len())
+            + FIELD
+            + self.credentials.len()
     }
 }
 
@@ -83,7 +85,7 @@ impl CoreMessage {
                 let sacks = [&close.sack, &close.status].into_iter().flatten().map(sack_weight);
                 sacks.sum::<usize>() + close.cause.text().len()
             }
-            Self::Taken(_) | Self::Tag(_) | Self::Compress(_) => 0,
+            Self::Taken(_) | Self::Tag(_) | Self::Compress(_) | Self::Renew(_) => 0,
         }
     }
 }

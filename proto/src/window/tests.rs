@@ -85,7 +85,7 @@ proptest! {
         for (number, length, pop) in arrivals {
             let next = (0..).find(|n| !received.contains(n)).unwrap();
             waiting.retain(|&n, _| n > next);
-            let cost = waiting.values().map(|l| l + 30).sum::<usize>() + length + 30;
+            let cost = waiting.values().map(|length: &usize| *length + 30).sum::<usize>() + length + 30;
             let expected = if received.contains(&number) {
                 Ok(Received::Duplicate)
             } else if number == next {

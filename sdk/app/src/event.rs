@@ -2,7 +2,9 @@
 //! types; used by all other modules.
 
 use minerva_proto::app;
-use minerva_proto::{EventNumber, Message, MessageNumber, Rewind, TransportKind, TransportNumber};
+use minerva_proto::{
+    EventNumber, Identity, Message, MessageNumber, Rewind, TransportKind, TransportNumber,
+};
 
 /// An event of a stream, returned by [`AppStream::next_event`](crate::AppStream::next_event).
 ///
@@ -42,6 +44,12 @@ pub enum Event {
         event: EventNumber,
         /// The generation and its request.
         rejoin: Box<Rejoin>,
+    },
+    /// The client has sent a new token of the same subject. Not numbered: the present identity is part of each assignment,
+    /// and of [`Event::Rejoined`]. Occurs only if the cores verify tokens for the service.
+    Renewed {
+        /// The content of the new token.
+        identity: Box<Identity>,
     },
     /// A transport was attached or detached. Informative: some changes may be omitted, none is repeated.
     TransportChanged(TransportChange),
@@ -92,6 +100,8 @@ pub struct Rejoin {
     pub peer_address: String,
     /// Protocol of the new transport; `None` if newer than this SDK.
     pub transport: Option<TransportKind>,
+    /// The present identity of the client, if the cores verify tokens for the service.
+    pub identity: Option<Identity>,
 }
 
 /// The end of a stream. See [`Event`] for an example.
@@ -163,6 +173,7 @@ impl Rejoin {
             headers: headers.collect(),
             peer_address: rejoined.peer_address,
             transport,
+            identity: rejoined.identity.map(Into::into),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use minerva_proto::app::Started;
 use minerva_proto::stream_id::StreamIdError;
-use minerva_proto::{EventNumber, MessageNumber, StreamId, StreamNumber, TransportKind};
+use minerva_proto::{EventNumber, Identity, MessageNumber, StreamId, StreamNumber, TransportKind};
 
 use crate::accepts::Accepts;
 
@@ -21,6 +21,7 @@ pub(crate) struct StreamInfo {
     pub(crate) attempts: Option<u32>,
     pub(crate) next_send: MessageNumber,
     pub(crate) credentials: String,
+    pub(crate) identity: Option<Identity>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) peer_address: String,
     pub(crate) transport: Option<TransportKind>,
@@ -43,6 +44,7 @@ impl StreamInfo {
             attempts: known(started.attempts),
             next_send: MessageNumber(started.next_send),
             credentials: started.credentials.clone(),
+            identity: started.identity.clone().map(Into::into),
             headers,
             peer_address: started.peer_address.clone(),
             transport: started.transport().into(),

@@ -98,7 +98,7 @@ pub use error::{GroupError, LabelError, ReasonError, SendError, StartError, TryS
 pub use event::{Ended, EndedBy, Event, Rejoin, TransportChange};
 pub use minerva_proto::Rewind;
 pub use minerva_proto::{
-    EventNumber, InvalidTextError, Message, MessageKind, MessageNumber, ServiceName,
+    EventNumber, Identity, InvalidTextError, Message, MessageKind, MessageNumber, ServiceName,
     ServiceNameError, StreamId, StreamNumber, TransportKind, TransportNumber, Utf8Bytes,
 };
 pub use retention::Retention;

@@ -178,7 +178,7 @@ impl Qan {
                         let due = self.unanswered.on_other(event, 0, clock::now());
                         self.acknowledge(due);
                     }
-                    Event::TransportChanged(_) => {}
+                    Event::TransportChanged(_) | Event::Renewed { .. } => {}
                 },
                 now = until(self.unanswered.deadline()) => {
                     let due = self.unanswered.on_time(now);

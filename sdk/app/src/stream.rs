@@ -16,7 +16,9 @@ pub(crate) use receiver::Supervisor;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use minerva_proto::{EventNumber, Message, MessageNumber, StreamId, StreamNumber, TransportKind};
+use minerva_proto::{
+    EventNumber, Identity, Message, MessageNumber, StreamId, StreamNumber, TransportKind,
+};
 
 use crate::accepts::Accepts;
 use crate::error::{GroupError, LabelError, ReasonError, SendError, TrySendError};
@@ -107,6 +109,25 @@ impl AppStream {
     /// Returns the credentials offered by the client, `cred` in the hello. See [`AppStream`] for an example.
     pub fn credentials(&self) -> &str {
         &self.cell().info.credentials
+    }
+
+    /// Returns the verified identity of the client at the assignment: subject, audience, end of the token and the claims that
+    /// the configuration of the cores selects. `None` if the cores verify no tokens for the service.
+    ///
+    /// ```no_run
+    /// # async fn example(mut stream: minerva_app::AppStream) {
+    /// use minerva_app::Event;
+    ///
+    /// let user = stream.identity().map(|identity| identity.subject.clone());
+    /// while let Some(event) = stream.next_event().await {
+    ///     if let Event::Renewed { identity } = event {
+    ///         assert_eq!(Some(identity.subject), user, "a renewal has the same subject");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn identity(&self) -> Option<&Identity> {
+        self.cell().info.identity.as_ref()
     }
 
     /// Returns the request headers of the first transport that the edges forward; names in lower case. See

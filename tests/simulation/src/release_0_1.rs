@@ -66,7 +66,16 @@ fn attach(attach: &mut Attach) {
 }
 
 fn batch(batch: &mut Batch) {
-    let Batch { transport: _, number: _, runs: _, sacks: _, reset: _, end: _, tag_history } = batch;
+    let Batch {
+        transport: _,
+        number: _,
+        runs: _,
+        sacks: _,
+        reset: _,
+        end: _,
+        tag_history,
+        credentials: _,
+    } = batch;
     tag_history.clear();
 }
 
@@ -100,9 +109,16 @@ pub(crate) fn core_frame(frame: &mut CoreFrame) {
             (*created_tag, *heartbeat_after) = (0, 0);
         }
         Some(Frame::Messages(messages)) => {
-            let pb::Messages { transport: _, first: _, messages: _, tag, binary: _, compress } =
-                messages;
-            (*tag, *compress) = (None, None);
+            let pb::Messages {
+                transport: _,
+                first: _,
+                messages: _,
+                tag,
+                binary: _,
+                compress,
+                renew_within_ms,
+            } = messages;
+            (*tag, *compress, *renew_within_ms) = (None, None, None);
         }
         Some(Frame::Close(close)) => {
             // The cause was added later.
@@ -198,9 +214,9 @@ pub(crate) fn event(event: &mut Event) {
             (*lost, *epoch) = (false, 0);
         }
         // The events were added later.
-        Some(Event::CommandRefused(_) | Event::Synced(_) | Event::Rejoined(_)) => {
-            event.event = None
-        }
+        Some(
+            Event::CommandRefused(_) | Event::Synced(_) | Event::Rejoined(_) | Event::Renewed(_),
+        ) => event.event = None,
         Some(
             Event::TransportChanged(_)
             | Event::Ended(_)
@@ -234,9 +250,10 @@ fn started(started: &mut Started) {
         finishing,
         accepts,
         finish_reason,
+        identity,
     } = started;
     (*created_tag, *assignment, *attempts, *accepts) = (0, 0, 0, 0);
-    *finishing = false;
+    (*finishing, *identity) = (false, None);
     finish_reason.clear();
     state.iter_mut().for_each(send_state);
 }

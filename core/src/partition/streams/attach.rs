@@ -133,6 +133,9 @@ impl PartitionStreams {
         if generation(attach) > 0 && !self.stores_sessions {
             return Some(CloseCause::WrongVersion);
         }
+        if attach.identity.is_some() && !self.stores_identities {
+            return Some(unavailable::close(unavailable::OLD_CORES));
+        }
         if has_kinds && !(self.stores_kinds && self.may_serve_kinds(attach)) {
             return Some(CloseCause::WrongVersion);
         }
@@ -305,6 +308,7 @@ impl PartitionStreams {
         let number = StreamNumber::new(self.partition as u16, self.streams_made);
         let mut turn = Turn {
             now,
+            wall_ms: self.wall_offset.wrapping_add(now.0),
             tag: self.tag,
             stores_finish: self.stores_finish,
             limits: &self.limits,
@@ -321,6 +325,7 @@ impl PartitionStreams {
             stream.on_assigned(session.id, &session.instance_id, session.window, &mut turn);
         }
         self.by_id.insert((service, stream_id), number);
+        self.index.add(number, stream.state());
         let stream = AccountedStream::new(stream, address, &self.budgets.usage);
         self.streams.insert(number, Box::new(stream));
         add(&self.counters.streams, 1);

@@ -152,7 +152,14 @@ impl PartitionStreams {
         effects.app(session, refusal);
     }
 
-    fn on_batch(&mut self, key: TransportKey, batch: Batch, now: Millis, effects: &mut Effects) {
+    fn on_batch(
+        &mut self,
+        key: TransportKey,
+        mut batch: Batch,
+        now: Millis,
+        effects: &mut Effects,
+    ) {
+        batch.identity = batch.identity.filter(|_| self.stores_identities);
         if let Some(number) = self.transports.get(&key).copied() {
             let tags = batch.tag_history.pairs().iter().map(|pair| pair.tag);
             self.check_claims_of_client(Some(number), tags);

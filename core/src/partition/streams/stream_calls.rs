@@ -144,6 +144,7 @@ impl PartitionStreams {
     ) -> Vec<StreamInfo> {
         let turn = Turn {
             now,
+            wall_ms: self.wall_offset.wrapping_add(now.0),
             tag: self.tag,
             stores_finish: self.stores_finish,
             limits: &self.limits,

@@ -205,7 +205,8 @@ impl PartitionStreams {
             | Record::LeftGroup { .. }
             | Record::Finishing { .. }
             | Record::Adopted { .. }
-            | Record::Trimmed { .. } => {}
+            | Record::Trimmed { .. }
+            | Record::Identified { .. } => {}
         }
     }
 

@@ -115,7 +115,10 @@ impl Client {
                 }
             }
             CoreMessage::Close(close) => panic!("closed: {:?}", close.cause),
-            CoreMessage::Taken(_) | CoreMessage::Tag(_) | CoreMessage::Compress(_) => {}
+            CoreMessage::Taken(_)
+            | CoreMessage::Tag(_)
+            | CoreMessage::Compress(_)
+            | CoreMessage::Renew(_) => {}
         }
     }
 
@@ -208,6 +211,7 @@ impl App {
             | AppOutput::Lost { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
+            | AppOutput::Renewed { .. }
             | AppOutput::Synced { .. }
             | AppOutput::CommandRefused { .. } => panic!("{output:?}"),
         }

@@ -60,6 +60,7 @@ impl Checker {
                 CoreFrame::Transport { transport, message } => {
                     let stream = StreamNumber(transport.0);
                     match message {
+                        CoreMessage::Renew(_) => true,
                         CoreMessage::Opened { .. } => streams.contains_key(&stream),
                         CoreMessage::Sack(sack) => acked(stream, sack),
                         CoreMessage::Close(close) => match &close.sack {
@@ -103,6 +104,7 @@ impl Checker {
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }
+                | AppOutput::Renewed { .. }
                 | AppOutput::Synced { .. }
                 | AppOutput::CommandRefused { .. } => true,
             };

@@ -237,6 +237,7 @@ pub(in crate::partition) fn hello(transport: u64, stream: &str) -> Attach {
         tag_history: ReceivedTags::default(),
         created: None,
         protocol: ClientProtocol::V2,
+        identity: None,
     }
 }
 
@@ -266,6 +267,6 @@ pub(super) fn messages(number: u64, first: u64, messages: Vec<Payload>) -> Batch
         sacks: Vec::new(),
         tag_history: ReceivedTags::default(),
         reset: None,
-        end: None,
+        ..Batch::default()
     }
 }

@@ -48,7 +48,7 @@ fn acknowledge(harness: &Harness, app: &TestSession, by_client: bool, by_app: bo
         let sack = Sack { acked: Some(MessageNumber(0)), beyond: Vec::new() };
         let (number, tag_history) = (minerva_proto::BatchNumber(0), ReceivedTags::default());
         let (runs, sacks) = (Vec::new(), vec![sack]);
-        harness.batch(2, Batch { number, runs, sacks, tag_history, reset: None, end: None });
+        harness.batch(2, Batch { number, runs, sacks, tag_history, ..Batch::default() });
     }
     if by_app {
         let (session, event) = (app.handle.id, EventNumber(0));

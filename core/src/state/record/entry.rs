@@ -164,7 +164,9 @@ impl Header {
 /// The oldest reader version of a record; without claim tags, only of a record that needs `kinds_version`.
 fn reader_version(context: &BlobContext, record: &Record) -> u32 {
     let is_redelivered = matches!(record, Record::Assigned { redeliveries: 1.., .. });
-    if record.has_session() {
+    if matches!(record, Record::Identified { .. }) {
+        context.identities_version()
+    } else if record.has_session() {
         context.sessions_version()
     } else if record.has_kinds() {
         context.kinds_version()

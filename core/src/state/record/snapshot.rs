@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use minerva_proto::{
-    EventNumber, LogIndex, MAX_NUMBER, MessageNumber, Payload, StreamNumber, payload,
+    EventNumber, Identity, LogIndex, MAX_NUMBER, MessageNumber, Payload, StreamNumber, payload,
 };
 use prost::Message;
 
-use super::super::attributes::{Attributes, OutboxLimits};
+use super::super::attributes::Attributes;
 use super::super::facts::{Ended, Origin};
 use super::super::session::{NumberedRejoin, Retention, Session};
 use super::super::tag_history::TagHistory;
 use super::seal::{self, Position};
 use super::stored::StoredEnded;
+use super::stored_attributes::StoredAttributes;
+use super::stored_identity::StoredIdentity;
 use super::stored_origin::StoredOrigin;
 use super::stored_session::{
     StoredRejoined, StoredRetention, StoredSession, retention_of, stored_retention,
@@ -70,6 +72,8 @@ pub struct Snapshot {
     pub session: Option<Session>,
     /// Unacknowledged Rejoined events; each has an empty message in `inbox`. Stored from version 6 on.
     pub rejoined: Vec<NumberedRejoin>,
+    /// The present identity of the client, if verified. Stored from version 7 on.
+    pub identity: Option<Arc<Identity>>,
     /// Claims that assigned the numbers.
     pub tags: TagHistory,
 }
@@ -82,7 +86,10 @@ impl Snapshot {
         let messages = messages.map(|message| message.len() + PER_MESSAGE);
         let service = self.selected_service.as_ref().map_or(0, |service| service.len());
         let tags = self.tags.lines().len() * PER_TAG_LINE;
-        let texts = self.origin.size() + service + self.attributes.size();
+        let identity = self.identity.as_ref().map_or(0, |identity| {
+            identity.size() + PER_MESSAGE * (identity.audience.len() + identity.claims.len() + 4)
+        });
+        let texts = self.origin.size() + service + self.attributes.size() + identity;
         PER_STREAM + texts + tags + self.session_size() + messages.sum::<usize>()
     }
 
@@ -111,6 +118,10 @@ impl Snapshot {
         if self.has_session(context) {
             stored.version = context.sessions_version();
             self.store_session(&mut stored);
+        }
+        if let Some(identity) = &self.identity {
+            stored.version = context.identities_version();
+            stored.identity = Some(identity.as_ref().into());
         }
         let position = Position::Snapshot(stream);
         seal::seal(context, position, stored.encoded_len(), |blob| stored.encode_raw(blob))
@@ -180,6 +191,7 @@ impl Snapshot {
             session: None,
             rejoined: Vec::new(),
             retention: None,
+            identity: None,
         }
     }
 
@@ -209,7 +221,8 @@ impl StoredSnapshot {
         let has_binary = !binary_inbox.is_empty()
             || self.waiting.iter().chain(&self.outbox).any(|message| message.binary);
         let is_first = tags.is_none() && *assignments == 0 && *redeliveries == 0;
-        is_first && finish.is_none() && is_v2 && !has_binary && !has_session
+        let is_open = finish.is_none() && self.identity.is_none();
+        is_first && is_open && is_v2 && !has_binary && !has_session
     }
 
     fn try_into_snapshot(self) -> Result<(Snapshot, LogIndex), DecodeError> {
@@ -253,6 +266,7 @@ impl StoredSnapshot {
                 .into_iter()
                 .map(StoredRejoined::into_numbered)
                 .collect::<Result<_, _>>()?,
+            identity: stored.identity.map(|identity| Arc::new(identity.into())),
             tags,
         };
         Ok((snapshot, LogIndex(stored.as_of)))
@@ -325,50 +339,9 @@ struct StoredSnapshot {
     /// Version 6.
     #[prost(message, optional, tag = "27")]
     retention: Option<StoredRetention>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredAttributes {
-    #[prost(string, optional, tag = "1")]
-    label: Option<String>,
-    #[prost(string, repeated, tag = "2")]
-    groups: Vec<String>,
-    #[prost(uint64, tag = "3")]
-    pushed: u64,
-    #[prost(bytes = "bytes", repeated, tag = "4")]
-    keys: Vec<Bytes>,
-    #[prost(uint32, optional, tag = "5")]
-    outbox_bytes: Option<u32>,
-    #[prost(uint32, optional, tag = "6")]
-    outbox_messages: Option<u32>,
-}
-
-impl From<&Attributes> for StoredAttributes {
-    fn from(attributes: &Attributes) -> Self {
-        Self {
-            label: attributes.label.as_deref().map(str::to_owned),
-            groups: attributes.groups.iter().map(|group| group.to_string()).collect(),
-            pushed: attributes.pushed,
-            keys: attributes.keys.iter().cloned().collect(),
-            outbox_bytes: attributes.outbox.bytes,
-            outbox_messages: attributes.outbox.messages,
-        }
-    }
-}
-
-impl From<StoredAttributes> for Attributes {
-    fn from(stored: StoredAttributes) -> Self {
-        Self {
-            label: stored.label.map(Into::into),
-            groups: stored.groups.into_iter().map(Into::into).collect(),
-            pushed: stored.pushed,
-            // Copies, because a slice would retain the whole checkpoint.
-            keys: stored.keys.iter().map(|key| Bytes::copy_from_slice(key)).collect(),
-            outbox: OutboxLimits { bytes: stored.outbox_bytes, messages: stored.outbox_messages },
-            finish: None,
-            retention: Retention::default(),
-        }
-    }
+    /// Version 7.
+    #[prost(message, optional, tag = "28")]
+    identity: Option<StoredIdentity>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -12,6 +12,7 @@ use prost::Message;
 
 use super::super::attributes::OutboxLimits;
 use super::super::facts::{Ended, EndedBy, Origin};
+use super::stored_identity::StoredIdentity;
 use super::stored_origin::StoredOrigin;
 use super::stored_session::{StoredAdopted, StoredRetention, retention_of, stored_retention};
 use super::{Push, Record};
@@ -61,7 +62,10 @@ pub(super) fn is_same_push(a: &Record, b: &Record) -> bool {
 pub(super) struct StreamRecord {
     #[prost(uint64, tag = "1")]
     pub(super) stream: u64,
-    #[prost(oneof = "Content", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18")]
+    #[prost(
+        oneof = "Content",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19"
+    )]
     record: Option<Content>,
     /// Further streams with the same record, each as the difference from the previous stream number.
     #[prost(uint64, repeated, tag = "14")]
@@ -145,6 +149,9 @@ enum Content {
     /// Version 6.
     #[prost(uint64, tag = "18")]
     Trimmed(u64),
+    /// Version 7.
+    #[prost(message, tag = "19")]
+    Identified(StoredIdentity),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -278,6 +285,7 @@ impl From<&Record> for Content {
                 Self::Adopted(StoredAdopted::new(*key, *own, rejoin))
             }
             Record::Trimmed { below } => Self::Trimmed(below.0),
+            Record::Identified { identity } => Self::Identified(identity.as_ref().into()),
         }
     }
 }
@@ -338,6 +346,7 @@ impl TryFrom<Content> for Record {
                 Self::Adopted { generation: rejoin.generation, key, own, rejoin }
             }
             Content::Trimmed(below) => Self::Trimmed { below: MessageNumber(below) },
+            Content::Identified(stored) => Self::Identified { identity: Arc::new(stored.into()) },
         })
     }
 }

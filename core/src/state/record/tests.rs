@@ -2,6 +2,7 @@
 
 mod damage;
 mod golden;
+mod identities;
 mod kinds;
 mod sessions;
 
@@ -128,6 +129,7 @@ fn snapshot() -> Snapshot {
         session: None,
         rejoined: Vec::new(),
         tags: tags(),
+        identity: None,
     }
 }
 

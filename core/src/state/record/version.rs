@@ -18,10 +18,11 @@ use super::DecodeError;
 /// - 4: finished streams with messages that the client has not acknowledged.
 /// - 5: streams of version 3 of the wire protocol; binary messages, and text of other bytes than 0x20-0x7E.
 /// - 6: sessions: generations of clients, and retained messages.
-pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 7 } else { 6 };
+/// - 7: verified identities of clients.
+pub const STORED_VERSION: u32 = if STANDS_FOR_NEXT { 8 } else { 7 };
 
 /// Whether this build stands for the next version in tests of upgrades (`minerva-faults upgrade`): the blobs with claim
-/// tags need a reader of version 7, although their content is that of an older version.
+/// tags need a reader of version 8, although their content is that of an older version.
 const STANDS_FOR_NEXT: bool = option_env!("MINERVA_NEXT_STORED_VERSION").is_some();
 
 /// The version of content without claim tags.
@@ -41,6 +42,9 @@ const KINDS_VERSION: u32 = 5;
 
 /// The first version with sessions.
 const SESSIONS_VERSION: u32 = 6;
+
+/// The first version with verified identities of clients.
+const IDENTITIES_VERSION: u32 = 7;
 
 /// The newest content that all live cores can read, shared by all partitions of a core. Starts at 1, never decreases.
 #[derive(Clone, Debug)]
@@ -129,6 +133,16 @@ impl BlobContext {
     /// The oldest reader version of a blob with a session. Such content is never left out.
     pub(super) fn sessions_version(&self) -> u32 {
         self.tags_version().max(SESSIONS_VERSION)
+    }
+
+    /// Whether identities may be written.
+    pub(crate) fn has_identities(&self) -> bool {
+        self.version >= IDENTITIES_VERSION
+    }
+
+    /// The oldest reader version of a blob with an identity. Such content is never left out.
+    pub(super) fn identities_version(&self) -> u32 {
+        self.tags_version().max(IDENTITIES_VERSION)
     }
 
     /// Whether claim tags may be written.

@@ -50,6 +50,7 @@ impl Edge {
             }
             CoreMessage::Sack(_)
             | CoreMessage::Compress(_)
+            | CoreMessage::Renew(_)
             | CoreMessage::Close(_)
             | CoreMessage::Taken(_) => {}
         }
@@ -81,6 +82,7 @@ impl World {
         let (tag, limits) = (self.tag, &self.limits);
         let mut turn = Turn {
             now: NOW,
+            wall_ms: 0,
             tag,
             stores_finish: true,
             limits,
@@ -165,6 +167,7 @@ fn a_tag_precedes_the_messages_of_each_claim() {
         CoreMessage::Opened { .. }
         | CoreMessage::Sack(_)
         | CoreMessage::Compress(_)
+        | CoreMessage::Renew(_)
         | CoreMessage::Close(_)
         | CoreMessage::Taken(_) => None,
     });

@@ -33,6 +33,12 @@ pub(super) struct Harness {
     pub(super) records: Vec<Record>,
 }
 
+/// First time of a harness.
+const START: Millis = Millis(1_000_000);
+
+/// Wall clock at the first time, in milliseconds since 1970.
+pub(super) const WALL_MS: u64 = 1_700_000_000_000;
+
 /// A push with an optional idempotency key.
 pub(super) fn push(messages: Vec<Payload>, key: Option<Bytes>) -> Arc<Push> {
     Push { messages, keys: key.into_iter().collect() }.into()
@@ -42,17 +48,17 @@ impl Harness {
     /// The stream created by a hello, and its first outputs.
     pub(super) fn open(attach: Attach, limits: Limits) -> (Self, Vec<String>) {
         let mut effects = Effects::default();
-        let now = Millis(1_000_000);
+        let now = START;
         let mut turn = Turn {
             now,
+            wall_ms: WALL_MS,
             tag: TAG,
             stores_finish: true,
             limits: &limits,
             intake: Intake::All,
             effects: &mut effects,
         };
-        let mut stream =
-            Stream::create(StreamNumber(NUMBER), &attach, 1_700_000_000_000, &mut turn);
+        let mut stream = Stream::create(StreamNumber(NUMBER), &attach, WALL_MS, &mut turn);
         stream.on_attach(key_of(&attach), attach, &mut turn);
         stream.flush(&mut turn);
         let mut harness = Self {
@@ -80,6 +86,7 @@ impl Harness {
         let mut effects = Effects::default();
         let mut turn = Turn {
             now: self.now,
+            wall_ms: WALL_MS + self.now.0 - START.0,
             tag: TAG,
             stores_finish: self.stores_finish,
             limits: &self.limits,
@@ -232,6 +239,7 @@ pub(super) fn secondary(transport: u64) -> Attach {
         tag_history: ReceivedTags::default(),
         created: None,
         protocol: ClientProtocol::V2,
+        identity: None,
     }
 }
 
@@ -262,7 +270,7 @@ pub(super) fn batch(first: u64, messages: &[&str]) -> Batch {
         sacks: Vec::new(),
         tag_history: ReceivedTags::default(),
         reset: None,
-        end: None,
+        ..Batch::default()
     }
 }
 
@@ -311,6 +319,7 @@ fn edge_text(frame: &CoreFrame) -> String {
         CoreMessage::Taken(batch) => format!("{transport} taken {batch}"),
         CoreMessage::Tag(tag) => format!("{transport} tag {tag}"),
         CoreMessage::Compress(on) => format!("{transport} compress {on}"),
+        CoreMessage::Renew(within) => format!("{transport} renew {}", within.as_secs()),
     }
 }
 
@@ -356,6 +365,7 @@ fn app_text(output: &AppOutput) -> String {
             panic!("not an output of a stream: {output:?}")
         }
         AppOutput::GroupRefused { group, .. } => format!("app not in {group}"),
+        AppOutput::Renewed { identity, .. } => format!("app renewed {}", identity.expires_at),
         AppOutput::Synced { token, .. } => format!("app synced {token}"),
         AppOutput::CommandRefused { detail, .. } => format!("app refused command {detail}"),
     }

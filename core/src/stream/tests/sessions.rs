@@ -18,7 +18,7 @@ fn key(generation: u32) -> KeyHash {
 }
 
 /// A transport of a generation that has received its welcome.
-fn later(transport: u64, generation: u32) -> Attach {
+pub(super) fn later(transport: u64, generation: u32) -> Attach {
     let generation_of = Generation { number: generation, ..Generation::default() };
     let proof = KeyProof { key: key(generation), next: None, generation: generation_of };
     Attach { protocol: ClientProtocol::V3(proof), ..primary(transport) }

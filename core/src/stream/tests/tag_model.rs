@@ -45,6 +45,7 @@ impl Owners {
         let (tag, limits) = (self.tag, &self.limits);
         let mut turn = Turn {
             now: NOW,
+            wall_ms: 0,
             tag,
             stores_finish: true,
             limits,

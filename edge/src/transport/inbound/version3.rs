@@ -9,7 +9,24 @@ use minerva_proto::{
 use super::super::compression;
 use super::{Cut, FRAME_OVERHEAD, Fault, Inbound, Wire, WireVersions};
 
+/// Most renewals of credentials in a row.
+const MAX_RENEWALS: u8 = 4;
+
 impl Inbound {
+    /// Notes a request for credentials, which the client may answer once.
+    pub(in super::super) fn on_credentials_wanted(&mut self) {
+        self.renewals_left = self.renewals_left.saturating_add(1).min(MAX_RENEWALS);
+    }
+
+    /// Adds new credentials to the batch, the last ones of a read. Credentials beyond the requests have no effect: each
+    /// costs the core the verification of a signature.
+    fn take_credentials(&mut self, credentials: String, cut: &mut Cut) {
+        let Some(left) = self.renewals_left.checked_sub(1) else { return };
+        self.renewals_left = left;
+        cut.cost += credentials.len();
+        cut.batch.credentials = credentials;
+    }
+
     /// Longest message of version 3, in bytes: that of the applications, so that they can return each message.
     pub(in super::super) fn max_message(&self) -> usize {
         self.max_frame.min(MAX_MESSAGE)
@@ -126,7 +143,7 @@ impl Inbound {
                 cut.batch.tag_history.clone_from(&self.tags);
             }
             v3::Frame::Reset(reset) => cut.batch.reset = Some(reset),
-            // Credentials that the server has not requested have no effect.
+            v3::Frame::Renewal(v3::Renewal::Credentials(new)) => self.take_credentials(new, cut),
             v3::Frame::Comment(_) | v3::Frame::Extension(_) | v3::Frame::Renewal(_) => {}
             // `cut_v3` inflates runs and takes messages.
             v3::Frame::Compressed(_)

@@ -3,6 +3,7 @@
 mod compression;
 mod limits;
 mod refusals;
+mod renewal;
 mod welcome;
 
 use bytes::{BufMut, BytesMut};

@@ -82,6 +82,12 @@ fn texts_of_an_attach_are_bounded() {
 }
 
 #[test]
+fn new_credentials_are_bounded() {
+    let error = |length| batch_error(|batch| batch.credentials = "x".repeat(length));
+    assert_eq!((error(MAX_CRED), error(MAX_CRED + 1)), (None, Some("batch.credentials")));
+}
+
+#[test]
 fn an_attach_without_seen_ack_has_seen_nothing() {
     let decoded = decode_attach(attach()).unwrap();
     assert_eq!((decoded.seen_ack, decoded.sack), (Sack::NONE, None));

@@ -38,6 +38,8 @@ const ADDED: &[(&str, u32)] = &[
     ("Opened", 6),
     ("Strings", 6),
     ("Opened", 7),
+    ("Batch", 8),
+    ("Strings", 7),
 ];
 
 /// The unknown fields of a message and its parts.

@@ -139,6 +139,8 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
         tag_history: tag_history(),
         reset: Some(Reset::new(&"r".repeat(255), true)),
         end: Some(End { kill: Some(KillReason::FrameCorruption) }),
+        credentials: "c".repeat(MAX_CRED),
+        identity: None,
     };
     let caller = Caller {
         service: "s".repeat(64).parse().unwrap(),
@@ -174,6 +176,7 @@ fn the_longest_attach_is_not_much_longer_than_its_weight() {
                 own: Some(MessageNumber(MAX_NUMBER)),
             },
         }),
+        identity: None,
     };
     let message = EdgeMessage::Attach(Box::new(attach));
     let frame = EdgeFrame { transport: TransportId(u64::MAX), message };

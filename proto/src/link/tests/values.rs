@@ -75,14 +75,16 @@ fn tag_history() -> impl Strategy<Value = ReceivedTags> {
 fn batch() -> impl Strategy<Value = Batch> {
     let end = option::of(kill()).prop_map(|kill| End { kill });
     let input = (vec(run(), 0..3), vec(sack(), 0..3), tag_history());
-    (any::<u64>(), input, option::of(reset()), option::of(end)).prop_map(
-        |(number, (runs, sacks, tag_history), reset, end)| Batch {
+    (any::<u64>(), input, option::of(reset()), option::of(end), ".{0,9}").prop_map(
+        |(number, (runs, sacks, tag_history), reset, end, credentials)| Batch {
             number: BatchNumber(number),
             runs,
             sacks,
             tag_history,
             reset,
             end,
+            credentials,
+            identity: None,
         },
     )
 }
@@ -142,6 +144,7 @@ fn attach() -> impl Strategy<Value = Attach> {
             tag_history,
             created: created.filter(|_| !create),
             protocol,
+            identity: None,
         }
     })
 }
@@ -199,6 +202,7 @@ pub(super) fn core_frame() -> impl Strategy<Value = CoreFrame> {
         run().prop_map(CoreMessage::Messages),
         any::<u64>().prop_map(|tag| CoreMessage::Tag(ClaimTag(tag))),
         any::<bool>().prop_map(CoreMessage::Compress),
+        any::<u32>().prop_map(|ms| CoreMessage::Renew(Duration::from_millis(ms.into()))),
         close().prop_map(|close| CoreMessage::Close(Box::new(close))),
         any::<u64>().prop_map(|batch| CoreMessage::Taken(BatchNumber(batch))),
     ];

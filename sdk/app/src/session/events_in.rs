@@ -1,6 +1,6 @@
 //! Input of the session: applies each event of a call to the streams.
 
-use minerva_proto::app::{Messages, Rejoined, Released, Started, event};
+use minerva_proto::app::{Messages, Rejoined, Released, Renewed, Started, event};
 use minerva_proto::{ClaimTag, EventNumber, StreamNumber};
 
 use super::calls::{CallId, Partition};
@@ -39,6 +39,7 @@ impl Session {
                 self.on_ended(call, number, event, Ended::from_proto(ended), signals)?;
             }
             event::Event::Rejoined(rejoined) => self.on_rejoined(call, rejoined, signals)?,
+            event::Event::Renewed(renewed) => self.on_renewed(call, renewed, signals),
             event::Event::TransportChanged(change) => {
                 if let Some(stream) = self.attached(call, StreamNumber(change.stream)) {
                     stream.on_change(TransportChange::from_proto(&change));
@@ -182,6 +183,15 @@ impl Session {
         }
         self.reschedule(number);
         Ok(())
+    }
+
+    fn on_renewed(&mut self, call: CallId, renewed: Renewed, signals: &mut Vec<Signal>) {
+        let (number, identity) = (StreamNumber(renewed.stream), renewed.identity.map(Into::into));
+        if let Some(stream) = self.attached(call, number)
+            && stream.update_identity(identity)
+        {
+            signals.push(Signal::Readable(number));
+        }
     }
 
     fn on_released(

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{EventNumber, MAX_MESSAGE, Message};
+use minerva_proto::{EventNumber, Identity, MAX_MESSAGE, Message};
 
 use super::error::ContractError;
 use crate::event::{Ended, Event, Rejoin, TransportChange};
@@ -152,13 +152,22 @@ impl Incoming {
         self.queue.push_back(Event::TransportChanged(change));
     }
 
+    /// Queues the identity of a new token in place of an unread one.
+    pub(super) fn on_renewed(&mut self, identity: Identity) {
+        self.queue.retain(|event| !matches!(event, Event::Renewed { .. }));
+        self.queue.push_back(Event::Renewed { identity: Box::new(identity) });
+    }
+
     /// Takes the next event for the handler.
     pub(super) fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
         match &event {
             Event::Message { message, .. } => self.bytes -= message.len(),
             Event::TransportChanged(_) => self.changes -= 1,
-            Event::Rejoined { .. } | Event::Ended { .. } | Event::Released => {}
+            Event::Rejoined { .. }
+            | Event::Renewed { .. }
+            | Event::Ended { .. }
+            | Event::Released => {}
         }
         Some(event)
     }

@@ -7,12 +7,13 @@
 
 mod commands_out;
 mod finish;
+mod identity;
 mod lost_numbers;
 mod unacceptable;
 
 use minerva_proto::app::{SendState, Started};
 use minerva_proto::mutation::{self, Mutation};
-use minerva_proto::{ClaimTag, EventNumber, Message, MessageNumber, StreamNumber};
+use minerva_proto::{ClaimTag, EventNumber, Identity, Message, MessageNumber, StreamNumber};
 
 use self::finish::PendingFinish;
 use self::lost_numbers::send_tag;
@@ -60,6 +61,8 @@ pub(super) struct Stream {
     core: CoreTraits,
     /// The messages that the client accepts, as far as the core can deliver them.
     accepts: Accepts,
+    /// The present identity of the client, as known to the handler.
+    identity: Option<Identity>,
     /// The reader is gone: events are acknowledged unread.
     abandoned: bool,
     /// All events below are acknowledged by the handler; at most `incoming.expected()`.
@@ -127,6 +130,7 @@ impl Stream {
             attachment: Some(Attachment { call, epoch: started.epoch }),
             core,
             accepts: Accepts::from_proto(started.accepts()),
+            identity: started.identity.clone().map(Into::into),
             abandoned: false,
             handled: next_event,
             barrier: MessageNumber(0),
@@ -203,6 +207,7 @@ impl Stream {
             finish.sent = true;
         }
         self.incoming.resume(next_event);
+        self.update_identity(started.identity.clone().map(Into::into));
         self.ack_sent = next_event;
         if self.ended.is_some() {
             self.outgoing.clear();

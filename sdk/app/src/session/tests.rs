@@ -5,6 +5,7 @@
 mod claim_tags;
 mod ends;
 mod finish;
+mod identity;
 mod kinds;
 mod model_core;
 mod one_call;
@@ -218,9 +219,12 @@ impl World {
                 self.read.push(message);
             }
             Read::Event(Event::Ended { event, .. }) => self.unfinished = Some(event),
-            Read::Event(Event::Rejoined { .. } | Event::TransportChanged(_) | Event::Released) => {
-                panic!("never sent")
-            }
+            Read::Event(
+                Event::Rejoined { .. }
+                | Event::Renewed { .. }
+                | Event::TransportChanged(_)
+                | Event::Released,
+            ) => panic!("never sent"),
             Read::Waiting | Read::Over => {}
         }
     }

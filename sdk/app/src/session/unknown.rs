@@ -28,6 +28,7 @@ pub(crate) fn in_event(event: &app::Event) -> u64 {
             | event::Event::PartitionLeft(_)
             | event::Event::GroupRefused(_)
             | event::Event::Synced(_)
+            | event::Event::Renewed(_)
             | event::Event::CommandRefused(_),
         ) => false,
     };

@@ -65,7 +65,7 @@ impl Receiver {
         loop {
             match self.next_event().await? {
                 Event::Message { message, .. } => return Some(message),
-                Event::TransportChanged(_) | Event::Rejoined { .. } => {}
+                Event::TransportChanged(_) | Event::Rejoined { .. } | Event::Renewed { .. } => {}
                 Event::Ended { .. } | Event::Released => return None,
             }
         }
@@ -90,7 +90,7 @@ impl Receiver {
                 self.over = true;
             }
             Event::Released => self.over = true,
-            Event::TransportChanged(_) => {}
+            Event::TransportChanged(_) | Event::Renewed { .. } => {}
         }
         Some(event)
     }

@@ -28,7 +28,7 @@ impl Checker {
                     && self.holds_sack(client, sack.as_ref())
             }
             CoreMessage::Sack(sack) => self.holds_sack(client, Some(sack)),
-            CoreMessage::Tag(_) | CoreMessage::Compress(_) => true,
+            CoreMessage::Tag(_) | CoreMessage::Compress(_) | CoreMessage::Renew(_) => true,
             CoreMessage::Messages(run) => {
                 let messages: Vec<Body> = run.messages.iter().map(Body::from).collect();
                 let contents = self.versions.contents(client);
@@ -70,6 +70,7 @@ impl Checker {
             | CoreMessage::Sack(_)
             | CoreMessage::Tag(_)
             | CoreMessage::Compress(_)
+            | CoreMessage::Renew(_)
             | CoreMessage::Messages(_)
             | CoreMessage::Taken(_) => false,
         };

@@ -176,6 +176,7 @@ fn observed(session: ConnId, output: &AppOutput) -> InstanceOutput {
         | AppOutput::PartitionOwned { .. }
         | AppOutput::PartitionLeft { .. }
         | AppOutput::GroupRefused { .. }
+        | AppOutput::Renewed { .. }
         | AppOutput::Synced { .. } => InstanceOutput::Other,
     }
 }

@@ -196,7 +196,7 @@ fn an_intact_blob_of_a_newer_version_is_refused_with_both_versions() {
     let error = DecodeError::Version { needs: NEWER.into(), reads: STORED_VERSION };
     assert_eq!(
         error.to_string(),
-        "needs a program that reads version 7 of the stored form; this one reads versions 1 to 6"
+        "needs a program that reads version 8 of the stored form; this one reads versions 1 to 7"
     );
     // A header with a field that this program does not know.
     let entry =

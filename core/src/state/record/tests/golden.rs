@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use minerva_proto::TransportKind;
 
+use super::identities::{identified, identity};
 use super::kinds::{records_of_version_3, snapshot_of_version_3};
 use super::sessions::{records_of_sessions, snapshot_of_session};
 use super::*;
@@ -18,11 +19,17 @@ use crate::state::CheckpointSummary;
 use crate::state::record::seal::read_varint;
 
 /// Number of record kinds; see [`kind_of`].
-const RECORD_KINDS: usize = 16;
+const RECORD_KINDS: usize = 17;
 
 /// The complete sets, each with the CRC-32C of its files. They never change.
-const RELEASED: &[(u32, u32)] =
-    &[(1, 0xedbb_0e88), (2, 0x01dc_871c), (3, 0xb81a_10e0), (4, 0xe992_4259), (5, 0xe77b_266e)];
+const RELEASED: &[(u32, u32)] = &[
+    (1, 0xedbb_0e88),
+    (2, 0x01dc_871c),
+    (3, 0xb81a_10e0),
+    (4, 0xe992_4259),
+    (5, 0xe77b_266e),
+    (6, 0xaa91_2633),
+];
 
 /// A number for each kind of record. A new kind gets the next number; the set of the newest version must contain it.
 fn kind_of(record: &Record) -> usize {
@@ -43,6 +50,7 @@ fn kind_of(record: &Record) -> usize {
         Record::Finishing { .. } => 13,
         Record::Adopted { .. } => 14,
         Record::Trimmed { .. } => 15,
+        Record::Identified { .. } => 16,
     }
 }
 
@@ -162,6 +170,7 @@ fn write_newest_set() {
     every.push((StreamNumber(first), Record::Finishing { reason: "finished".into() }));
     every.extend(records_of_version_3().map(|record| (StreamNumber(first + 1), record)));
     every.extend(records_of_sessions().map(|record| (StreamNumber(first + 1), record)));
+    every.push((StreamNumber(first + 1), identified()));
     for (index, records) in [every, pushes(first..first + 5, &"push".into())].iter().enumerate() {
         let blob = encode_entry(&context(STORED_VERSION), LogIndex(index as u64), records);
         write(format!("entry-{PARTITION}-{index}.bin"), blob);
@@ -194,6 +203,11 @@ fn write_newest_set() {
     write(format!("snapshot-{PARTITION}-{stream}.bin"), blob);
     let stream = StreamNumber(first + 2);
     let blob = snapshot_of_session().encode(&context(STORED_VERSION), stream, LogIndex(9));
+    write(format!("snapshot-{PARTITION}-{stream}.bin"), blob);
+    let stream = StreamNumber(first + 3);
+    let identity = Some(identity().into());
+    let snapshot = Snapshot { identity, ..snapshot_of_version_3() };
+    let blob = snapshot.encode(&context(STORED_VERSION), stream, LogIndex(9));
     write(format!("snapshot-{PARTITION}-{stream}.bin"), blob);
 }
 
@@ -287,7 +301,8 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
         }
         // Release 0.1 had all kinds of records but the finish and those of sessions.
         let expected = match version {
-            6.. => RECORD_KINDS,
+            7.. => RECORD_KINDS,
+            6 => 16,
             4.. => 14,
             _ => 13,
         };
@@ -304,6 +319,7 @@ fn each_set_has_all_kinds_of_content_of_its_version() {
         parts.extend(kinds.into_iter().filter(|_| version >= 5));
         let sessions = ["session", "retained", "acknowledged beyond a gap"];
         parts.extend(sessions.into_iter().filter(|_| version >= 6));
+        parts.extend((version >= 7).then_some("identity"));
         let covered: BTreeSet<&str> = covered.iter().map(String::as_str).collect();
         assert_eq!(covered, parts.into_iter().collect(), "content of version {version}");
     }
@@ -371,6 +387,7 @@ fn parts_of(snapshot: &Snapshot) -> Vec<String> {
         (snapshot.session.is_some(), "session"),
         (!snapshot.retained.is_empty(), "retained"),
         (!snapshot.beyond.is_empty(), "acknowledged beyond a gap"),
+        (snapshot.identity.is_some(), "identity"),
     ];
     let ended = snapshot.ended.iter().map(|ended| format!("ended by {:?}", ended.by));
     let parts = parts.into_iter().filter(|(is_there, _)| *is_there);

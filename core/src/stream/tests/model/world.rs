@@ -299,7 +299,8 @@ impl World {
             CoreMessage::Opened { .. }
             | CoreMessage::Taken(_)
             | CoreMessage::Tag(_)
-            | CoreMessage::Compress(_) => {}
+            | CoreMessage::Compress(_)
+            | CoreMessage::Renew(_) => {}
             CoreMessage::Sack(sack) => {
                 assert!(sack.acked <= recorded.acked, "acknowledges an unrecorded message");
                 self.acked = sack.acked.map(|acked| acked.0);
@@ -348,6 +349,7 @@ impl World {
             | AppOutput::PartitionOwned { .. }
             | AppOutput::PartitionLeft { .. }
             | AppOutput::GroupRefused { .. }
+            | AppOutput::Renewed { .. }
             | AppOutput::Synced { .. } => panic!("{output:?}"),
         }
     }

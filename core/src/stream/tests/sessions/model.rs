@@ -144,6 +144,7 @@ impl World {
             | CoreMessage::Messages(_)
             | CoreMessage::Tag(_)
             | CoreMessage::Compress(_)
+            | CoreMessage::Renew(_)
             | CoreMessage::Close(_)
             | CoreMessage::Taken(_) => {}
         }

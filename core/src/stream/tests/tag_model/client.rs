@@ -157,6 +157,7 @@ impl World {
                 CoreMessage::Opened { .. }
                 | CoreMessage::Sack(_)
                 | CoreMessage::Compress(_)
+                | CoreMessage::Renew(_)
                 | CoreMessage::Taken(_) => {}
             }
         }

@@ -204,6 +204,7 @@ impl World {
                 | AppOutput::PartitionOwned { .. }
                 | AppOutput::PartitionLeft { .. }
                 | AppOutput::GroupRefused { .. }
+                | AppOutput::Renewed { .. }
                 | AppOutput::Synced { .. }
                 | AppOutput::CommandRefused { .. } => panic!("{output:?}"),
             }

@@ -53,6 +53,7 @@ impl Stream {
             self.discard_if_abandoned();
             return Ok(false);
         }
+        self.note_identity(rejoin.identity.as_ref());
         let new = self.incoming.on_rejoined(event, rejoin)?;
         Ok(self.discard_if_abandoned() && new)
     }

@@ -229,6 +229,7 @@ fn event_to_json(event: Event) -> Value {
         Event::Rejoined { event, rejoin } => {
             json!({ "event": number(event), "generation": rejoin.generation, "from": rejoin.from.0 })
         }
+        Event::Renewed { identity } => json!({ "renewed": identity.expires_at }),
         Event::TransportChanged(change) => json!({ "transports": change.transports }),
         Event::Ended { event, ended: Ended { reason, application_level, .. } } => {
             json!({ "event": number(event), "reason": reason, "application_level": application_level })
