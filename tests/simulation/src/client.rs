@@ -29,6 +29,8 @@ pub(crate) struct Client {
     index: usize,
     machine: Machine,
     versions: Versions,
+    /// The server inflates compressed runs.
+    may_compress: bool,
     /// The checker was informed that two messages with one number have arrived.
     has_reported_loss: bool,
     transports: BTreeMap<TransportNumber, Transport>,
@@ -106,6 +108,7 @@ impl Client {
             index,
             machine,
             versions,
+            may_compress: false,
             has_reported_loss: false,
             transports: BTreeMap::new(),
             begun: 0,

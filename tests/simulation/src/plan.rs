@@ -211,10 +211,15 @@ impl Plan {
         Versions {
             clients,
             services: self.services,
-            serves_v3: self.stored_version == minerva_core::store::STORED_VERSION,
+            serves_v3: self.has_summaries(),
             has_old_apps: self.mixes_versions,
             instances: self.instances(),
         }
+    }
+
+    /// Whether every checkpoint has a summary, which reveals an earlier snapshot in the place of the last one.
+    pub(crate) fn has_summaries(&self) -> bool {
+        self.stored_version == minerva_core::store::STORED_VERSION
     }
 
     /// Number of instances.

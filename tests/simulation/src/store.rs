@@ -178,10 +178,15 @@ impl Store {
         self.clock.step(forward, length);
     }
 
-    /// Damages some blobs of a partition.
-    pub(crate) fn damage(&mut self, partition: u32, net: &mut Network) -> Vec<DamagedBlob> {
+    /// Damages some blobs of a partition. With `may_be_stale` an earlier snapshot may take the place of the last one.
+    pub(crate) fn damage(
+        &mut self,
+        partition: u32,
+        may_be_stale: bool,
+        net: &mut Network,
+    ) -> Vec<DamagedBlob> {
         let count = net.random.pick(&[1, 1, 1, 2, 3]);
-        self.data.damage(partition, count, &mut net.random)
+        self.data.damage(partition, (count, may_be_stale), &mut net.random)
     }
 
     /// Takes the data for a later rollback of these partitions, or of the whole store.

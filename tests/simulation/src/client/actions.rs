@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use minerva_client::TransportKind;
-use minerva_client::simulation::{Action, WireVersion, encode};
+use minerva_client::simulation::{Action, Frame, WireVersion, encode};
 use minerva_proto::MessageNumber;
 
 use super::{Client, Transport, framing, is_socket};
@@ -83,9 +83,12 @@ impl Client {
             if link.request_sent && !is_socket(link.kind) {
                 continue;
             }
-            let frames = self.machine.take_frames(now, *number);
+            let mut frames = self.machine.take_frames(now, *number);
             if frames.is_empty() {
                 continue;
+            }
+            if self.may_compress && net.random.percent(30) {
+                frames = with_runs(frames);
             }
             has_written = true;
             net.trace.detail(|| format!("client {} writes on {number}: {frames:?}", self.index));
@@ -113,6 +116,24 @@ impl Client {
             }
         }
     }
+}
+
+/// Joins adjacent messages with their numbers to runs, which the codec compresses if worth it. The SDK does so with runs
+/// of 16 KiB.
+fn with_runs(frames: Vec<Frame>) -> Vec<Frame> {
+    let (mut joined, mut run) = (Vec::new(), Vec::new());
+    for frame in frames {
+        if matches!(frame, Frame::Message(_) | Frame::SeqNum(_)) {
+            run.push(frame);
+            continue;
+        }
+        if !run.is_empty() {
+            joined.push(Frame::Run(std::mem::take(&mut run)));
+        }
+        joined.push(frame);
+    }
+    joined.extend(Some(Frame::Run(run)).filter(|run| *run != Frame::Run(Vec::new())));
+    joined
 }
 
 /// Sends bytes, sometimes in two parts with a border inside a frame.

@@ -81,6 +81,9 @@ impl Client {
         checker: &mut Checker,
     ) {
         let message = self.message_of(transport, &frame);
+        if let Frame::Welcome(welcome) = &frame {
+            self.may_compress |= welcome.inflates;
+        }
         self.machine.on_frame(self.time(net), transport, frame);
         if self.machine.has_found_loss() && !self.has_reported_loss {
             self.has_reported_loss = true;

@@ -26,6 +26,8 @@ struct OriginalBlob {
     before: Bytes,
     /// The streams that the damage can have touched; `None`: every stream of the partition.
     touched: Option<BTreeSet<StreamNumber>>,
+    /// An earlier snapshot, which is intact.
+    is_stale: bool,
     /// The last load of the damaged content by an owner, in the order of all loads.
     loaded: Option<u64>,
 }
@@ -44,7 +46,8 @@ pub(super) struct LoadedDamage {
 impl PartitionDamage {
     /// Notes a damaged blob.
     pub(super) fn add(&mut self, damaged: DamagedBlob) -> Result<(), String> {
-        let DamagedBlob { place, before, after, at, is_cut } = damaged;
+        let DamagedBlob { place, before, after, at, is_cut, stale } = damaged;
+        let is_stale = stale.is_some();
         let earlier = self.blobs.remove(&(place, before.clone()));
         // The second damage of a blob adds to the first one.
         let (before, earlier) = match earlier {
@@ -52,12 +55,13 @@ impl PartitionDamage {
             None => (before, None),
         };
         let touched = match (place, earlier) {
+            (_, None) if is_stale => stale,
             (_, Some(_)) => None,
             (BlobPlace::Meta, None) => Some(BTreeSet::new()),
             (BlobPlace::Stream(number), None) => Some(BTreeSet::from([number])),
             (BlobPlace::Entry(_), None) => touched_by(&before, at, is_cut)?,
         };
-        self.blobs.insert((place, after), OriginalBlob { before, touched, loaded: None });
+        self.blobs.insert((place, after), OriginalBlob { before, touched, is_stale, loaded: None });
         Ok(())
     }
 
@@ -94,8 +98,11 @@ impl PartitionDamage {
     /// the earlier ones of its stream. Not all damage of other blobs is harmful.
     pub(super) fn dropped(&self, stored: &StoredPartition) -> Option<BlobPlace> {
         let mut last = BTreeMap::new();
-        let snapshots =
-            self.blobs.iter().filter(|((place, _), _)| matches!(place, BlobPlace::Stream(_)));
+        let is_snapshot = |place: &BlobPlace| matches!(place, BlobPlace::Stream(_));
+        let snapshots = self
+            .blobs
+            .iter()
+            .filter(|((place, _), original)| is_snapshot(place) && !original.is_stale);
         for ((place, after), original) in snapshots {
             let entry = last.entry(place).or_insert((original.loaded, after));
             *entry = (original.loaded, after).max(*entry);

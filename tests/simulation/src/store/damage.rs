@@ -1,4 +1,6 @@
-//! Damage of stored blobs: a flipped bit or a lost end, at a random position.
+//! Damage of stored blobs: a flipped bit or a lost end at a random position, or the return of an earlier snapshot.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use minerva_proto::{LogIndex, StreamNumber};
@@ -24,11 +26,23 @@ pub(crate) struct DamagedBlob {
     pub(crate) at: usize,
     /// Whether all bytes from there on are lost; else one bit is flipped.
     pub(crate) is_cut: bool,
+    /// For an earlier snapshot: the streams of which one has this snapshot, by the summary of the checkpoint.
+    pub(crate) stale: Option<BTreeSet<StreamNumber>>,
 }
+
+/// Groups of streams with a digest each in the summary of a checkpoint.
+const GROUPS: u64 = 16;
 
 impl StoredPartition {
     /// Damages a random blob, if there is one.
-    pub(super) fn damage(&mut self, random: &mut Random) -> Option<DamagedBlob> {
+    pub(super) fn damage(
+        &mut self,
+        may_be_stale: bool,
+        random: &mut Random,
+    ) -> Option<DamagedBlob> {
+        if may_be_stale && random.percent(25) {
+            return self.restore_older(random);
+        }
         let places: Vec<BlobPlace> = self.places().collect();
         if places.is_empty() {
             return None;
@@ -49,7 +63,34 @@ impl StoredPartition {
         }
         let after = Bytes::from(bytes);
         blob.clone_from(&after);
-        Some(DamagedBlob { place, before, after, at, is_cut })
+        Some(DamagedBlob { place, before, after, at, is_cut, stale: None })
+    }
+
+    /// Replaces a snapshot by the one before.
+    fn restore_older(&mut self, random: &mut Random) -> Option<DamagedBlob> {
+        let numbers: Vec<StreamNumber> = self.older.keys().copied().collect();
+        let number = *numbers.get(random.below(numbers.len()))?;
+        let after = self.older.remove(&number)?;
+        let before = self.streams.insert(number, after.clone())?;
+        let is_in_group = |other: &&StreamNumber| other.count() % GROUPS == number.count() % GROUPS;
+        let stale = self.streams.keys().filter(is_in_group).copied().collect();
+        let place = BlobPlace::Stream(number);
+        Some(DamagedBlob { place, before, after, at: 0, is_cut: false, stale: Some(stale) })
+    }
+
+    /// Replaces or removes the snapshot of a stream.
+    pub(super) fn replace(&mut self, number: StreamNumber, blob: Option<&Bytes>) {
+        let before = match blob {
+            Some(blob) => self.streams.insert(number, blob.clone()),
+            None => self.streams.remove(&number),
+        };
+        match (blob, before) {
+            (Some(blob), Some(before)) if before != blob => {
+                self.older.insert(number, before);
+            }
+            (Some(_), Some(_)) => {}
+            (Some(_) | None, _) => drop(self.older.remove(&number)),
+        }
     }
 
     /// The blob at a place.

@@ -42,6 +42,8 @@ pub(crate) struct StoredPartition {
     pub(crate) log: VecDeque<Bytes>,
     pub(super) meta: Option<Bytes>,
     pub(crate) streams: BTreeMap<StreamNumber, Bytes>,
+    /// The snapshots before the last ones.
+    pub(super) older: BTreeMap<StreamNumber, Bytes>,
     /// Checkpoint calls of this epoch.
     checkpoints: u64,
     /// Damaged blobs by name, the oldest first. The model needs no bound.
@@ -122,11 +124,11 @@ impl StoreData {
     pub(super) fn damage(
         &mut self,
         partition: u32,
-        count: u64,
+        (count, may_be_stale): (u64, bool),
         random: &mut Random,
     ) -> Vec<DamagedBlob> {
         let Some(stored) = self.partitions.get_mut(&partition) else { return Vec::new() };
-        (0..count).filter_map(|_| stored.damage(random)).collect()
+        (0..count).filter_map(|_| stored.damage(may_be_stale, random)).collect()
     }
 
     /// Newest version of content that every live member has permitted once.
@@ -351,12 +353,7 @@ impl StoredPartition {
             return Ok(OpReply::Done);
         }
         self.meta = Some(meta.clone());
-        for (stream, blob) in changed {
-            match blob {
-                Some(blob) => self.streams.insert(*stream, blob.clone()),
-                None => self.streams.remove(stream),
-            };
-        }
+        changed.iter().for_each(|(stream, blob)| self.replace(*stream, blob.as_ref()));
         self.log.drain(..((covers - self.first) as usize).min(self.log.len()));
         self.first = covers;
         Ok(OpReply::Done)

@@ -125,7 +125,8 @@ impl World {
     }
 
     pub(super) fn damage_store(&mut self, partition: u32) {
-        let damaged = self.store.damage(partition, &mut self.net);
+        let may_be_stale = self.plan.has_summaries();
+        let damaged = self.store.damage(partition, may_be_stale, &mut self.net);
         if damaged.is_empty() {
             return;
         }
