@@ -159,6 +159,12 @@ impl Access {
             .map_err(|error| self.refused(error))
     }
 
+    /// Whether the value of `authorization` permits to read the metrics.
+    pub(crate) fn may_read_metrics(&self, authorization: &[u8]) -> bool {
+        let caller = self.caller(Some(authorization), &Extensions::new());
+        caller.is_ok_and(|caller| self.check(&caller, Right::Metrics, None).is_ok())
+    }
+
     /// The services whose streams the caller may address by number.
     pub(crate) fn scope(&self, caller: &Caller, right: Right) -> Result<Scope, AccessError> {
         scope(caller, right, self.anonymous).map_err(|error| self.refused(error))

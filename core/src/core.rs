@@ -241,6 +241,12 @@ impl Core {
         stalled.or_else(|| self.service.borrow().obstacle())
     }
 
+    /// The check of the header `authorization` for `/metrics`: a token with the right `metrics`.
+    pub fn metrics_access(&self) -> impl Fn(&[u8]) -> bool + Send + Sync + use<> {
+        let access = self.access.clone();
+        move |authorization| access.may_read_metrics(authorization)
+    }
+
     /// Serves edges that connect over TCP.
     pub fn serve_link_tcp(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use minerva_core::access::{self, TokenCommand};
+use minerva_core::access::{self, TokenCommand, TokenCommandError};
 use minerva_core::inspect::{self, StoreCommand};
 use minerva_core::store::{self, StoreError, StorePassword, StoreUrl};
 use minerva_core::{Config, Core, Metrics, is_config_error};
 use minerva_runtime::{
-    Admin, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals, Subcommand, ThreadConfig,
-    address, doctor, health, program,
+    Admin, AdminAccess, AdminConfig, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals,
+    Subcommand, ThreadConfig, address, doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -60,6 +60,9 @@ struct Options {
     threads: ThreadConfig,
 
     #[command(flatten, next_help_heading = "Operation")]
+    open: AdminConfig,
+
+    #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
 
     #[command(subcommand)]
@@ -94,10 +97,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         Some(Task::Store(command)) => {
             return Ok(inspect::run(&command, &store_url, |text| print!("{text}")).await?);
         }
-        Some(Task::Token(command)) => {
-            let (print, note) = (|text: &str| print!("{text}"), |text: &str| eprint!("{text}"));
-            return Ok(access::run(&command, &store_url, print, note).await?);
-        }
+        Some(Task::Token(command)) => return Ok(run_token(&command, &store_url).await?),
         None => {}
     }
     options.core.check_listener("--link", options.link)?;
@@ -111,6 +111,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_address = admin.local_addr()?;
+    let admin_access = AdminAccess::new(options.open);
+    let admin = admin.with_access(admin_access.clone());
     tokio::spawn(admin.serve(readiness.clone(), registry));
     // Bound before the store is opened, so that a second process fails at once.
     let link = bind("--link", options.link).await?;
@@ -141,6 +143,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     reload_at_hangup(&core)?;
     core.serve_link_tcp(link);
     core.serve_api(api);
+    admin_access.set_authorize(core.metrics_access());
     core.update_readiness(&readiness);
     println!("{ready}");
     Ok(serve(core, &mut signals, &readiness).await?)
@@ -162,6 +165,11 @@ fn reload_at_hangup(core: &Core) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// The subcommand `token`: prints tokens on standard output, and explanations on standard error.
+async fn run_token(command: &TokenCommand, store: &StoreUrl) -> Result<(), TokenCommandError> {
+    access::run(command, store, |text| print!("{text}"), |text| eprint!("{text}")).await
 }
 
 /// The subcommand `doctor`: checks the machine and the store.

@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
 use minerva_runtime::{
-    Admin, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals, Subcommand, ThreadConfig,
-    address, doctor, health, program,
+    Admin, AdminAccess, AdminConfig, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals,
+    Subcommand, ThreadConfig, address, doctor, health, program,
 };
 use prometheus_client::registry::Registry;
 
@@ -41,6 +41,9 @@ struct Options {
 
     #[command(flatten, next_help_heading = "Operation")]
     threads: ThreadConfig,
+
+    #[command(flatten, next_help_heading = "Operation")]
+    open: AdminConfig,
 
     #[command(flatten, next_help_heading = "Operation")]
     log: LogConfig,
@@ -78,6 +81,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         let hangups = ReloadSignals::listen().context("cannot listen for signals")?;
         tokio::spawn(certificates.reload_on(hangups));
     }
+    let admin = admin.with_access(AdminAccess::new(options.open));
     tokio::spawn(admin.serve(readiness.clone(), registry));
     let clients = edge.local_addr();
     let following = tokio::spawn(follow_links(edge.link_state(), readiness.clone(), move || {

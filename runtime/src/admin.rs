@@ -1,6 +1,8 @@
 //! The admin port: `/healthz` (liveness), `/readyz` (readiness) and `/metrics` (Prometheus text). Each `main.rs` binds
 //! the port, registers metrics and sets the readiness.
 
+mod access;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+
+pub use self::access::{AdminAccess, AdminConfig};
 
 /// Time limit of a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,15 +62,23 @@ impl Readiness {
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
+    access: AdminAccess,
 }
 
 impl Admin {
-    /// Binds the port.
+    /// Binds the port; `/metrics` is open to loopback callers, see [`Admin::with_access`].
     ///
     /// # Errors
     /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await? })
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self { listener, access: AdminAccess::default() })
+    }
+
+    /// Sets the rules of `/metrics`.
+    #[must_use]
+    pub fn with_access(self, access: AdminAccess) -> Self {
+        Self { access, ..self }
     }
 
     /// The address of the listening socket, with the port chosen by the system for port 0.
@@ -81,14 +93,16 @@ impl Admin {
     pub async fn serve(self, readiness: Readiness, metrics: Registry) {
         let metrics = Arc::new(metrics);
         loop {
-            let Ok((socket, _)) = self.listener.accept().await else {
+            let Ok((socket, peer)) = self.listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let (readiness, metrics) = (readiness.clone(), Arc::clone(&metrics));
+            let access = self.access.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
-                    let response = respond(&request, &readiness, &metrics);
+                    let allowed = access.check(peer, request.headers());
+                    let response = respond(&request, &readiness, &metrics, allowed);
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let _ = http1::Builder::new()
@@ -105,6 +119,7 @@ fn respond(
     request: &Request<Incoming>,
     readiness: &Readiness,
     metrics: &Registry,
+    allowed: Result<(), (StatusCode, &'static str)>,
 ) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
@@ -118,6 +133,9 @@ fn respond(
             Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         },
         "/metrics" => {
+            if let Err((status, problem)) = allowed {
+                return text(status, problem.to_owned());
+            }
             let mut page = String::new();
             match encode(&mut page, metrics) {
                 Ok(()) => text(StatusCode::OK, page),

@@ -40,7 +40,7 @@ pub mod values;
 pub use self::config_error::ConfigError;
 #[cfg(feature = "process")]
 pub use self::{
-    admin::{Admin, Readiness},
+    admin::{Admin, AdminAccess, AdminConfig, Readiness},
     health::{HealthError, Subcommand, health},
     log::LogConfig,
     memory::usable_memory,

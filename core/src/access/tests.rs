@@ -108,6 +108,20 @@ async fn a_caller_is_identified_by_the_bearer_token() {
     assert_eq!(refused("TOKEN_MISSING"), 2);
 }
 
+#[tokio::test]
+async fn metrics_need_a_token_with_that_right() {
+    let store = MemoryStore::new();
+    let mut values = Vec::new();
+    for right in [Right::Metrics, Right::Read] {
+        let (record, text) = token(Scope::All, right, None);
+        store.set_token(&record.id, Some(record.encode().into())).await.unwrap();
+        values.push(format!("Bearer {text}"));
+    }
+    let (access, _source) = access(&store, "").await;
+    let may_read = |value: &str| access.may_read_metrics(value.as_bytes());
+    assert!(may_read(&values[0]) && !may_read(&values[1]) && !may_read("Bearer mnv_x"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn new_and_revoked_tokens_are_known_within_a_second() {
     let directory = tempfile::tempdir().unwrap();

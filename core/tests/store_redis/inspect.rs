@@ -165,7 +165,8 @@ pub(crate) async fn wait_for(admin: u16, path: &str, text: &str) -> String {
     for _ in 0..1500 {
         let mut response = String::new();
         if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", admin)) {
-            let request = format!("GET {path} HTTP/1.1\r\nhost: core\r\nconnection: close\r\n\r\n");
+            let request =
+                format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
             socket.write_all(request.as_bytes()).unwrap();
             socket.read_to_string(&mut response).unwrap();
         }

@@ -14,7 +14,7 @@ use minerva_core::store::{self, StoreUrl};
 use minerva_core::{Core, is_config_error};
 use minerva_edge::{Edge, Pages};
 use minerva_runtime::{
-    Admin, ConfigError, Readiness, ReloadSignals, StopSignals, doctor, health, program,
+    Admin, AdminAccess, ConfigError, Readiness, ReloadSignals, StopSignals, doctor, health, program,
 };
 use options::{Options, Switch, Task};
 use prometheus_client::registry::Registry;
@@ -51,6 +51,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         .await
         .map_err(|error| ConfigError::cannot_listen("--admin", options.admin, &error))?;
     let admin_address = admin.local_addr()?;
+    let admin_access = AdminAccess::new(options.open);
+    let admin = admin.with_access(admin_access.clone());
     tokio::spawn(admin.serve(readiness.clone(), registry));
     let api = TcpListener::bind(options.core.api)
         .await
@@ -77,6 +79,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     if options.demo == Switch::On {
         tokio::spawn(demo::run(dialable(api_address)));
     }
+    admin_access.set_authorize(core.metrics_access());
     core.update_readiness(&readiness);
     println!("{}", ready_line(&options, clients, api_address, admin_address));
     serve(edge, core, &mut signals, &readiness).await

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use minerva_core::store::{StorePassword, StoreUrl};
-use minerva_runtime::{ConfigError, LogConfig, address, threads};
+use minerva_runtime::{AdminConfig, ConfigError, LogConfig, address, threads};
 
 /// All of Minerva in one process: reliable streams between browsers or devices and application
 /// services.
@@ -51,6 +51,9 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Operation", env = "MINERVA_THREADS", value_name = "COUNT",
         value_parser = threads())]
     pub(crate) threads: Option<usize>,
+
+    #[command(flatten, next_help_heading = "Operation")]
+    pub(crate) open: AdminConfig,
 
     #[command(flatten, next_help_heading = "Operation")]
     pub(crate) log: LogConfig,

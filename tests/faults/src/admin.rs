@@ -17,7 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) async fn get(admin: SocketAddr, path: &str) -> anyhow::Result<String> {
     let query = async {
         let mut socket = TcpStream::connect(admin).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await?;
         let mut response = String::new();
         socket.read_to_string(&mut response).await?;
