@@ -58,6 +58,16 @@ export interface Header {
   value: string;
 }
 
+export interface Identity {
+  issuer: string;
+  subject: string;
+  audience: string[];
+  token_id: string;
+  issued_at: Long;
+  expires_at: Long;
+  claims: Header[];
+}
+
 export interface Started {
   stream: Long;
   stream_id: string;
@@ -79,6 +89,7 @@ export interface Started {
   finishing: boolean;
   accepts: string;
   finish_reason: string;
+  identity: Identity | null;
 }
 
 export interface MessageContent {

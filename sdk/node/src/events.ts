@@ -10,6 +10,19 @@ export type TransportKind = 'tcp' | 'websocket' | 'http-stream' | 'long-poll';
 /** The messages that a client accepts: `ascii` is text of the bytes 0x20-0x7E (version 2 of the protocol). */
 export type Accepts = 'ascii' | 'all';
 
+/** The verified content of a client's token (JWT). */
+export interface Identity {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly audience: string[];
+  readonly tokenId: string | undefined;
+  readonly issuedAt: Date | undefined;
+  /** The stream ends with the reason `token expired` soon after, unless the client sends a new token. */
+  readonly expiresAt: Date;
+  /** The claims that the configuration of the core selects. */
+  readonly claims: Record<string, unknown>;
+}
+
 /** A message from the client. The first message of a stream is event 1, and each further one counts up by one. */
 export interface Message {
   readonly type: 'message';
@@ -82,6 +95,16 @@ export function acceptsOf(accepts: string): Accepts {
 
 export function headersOf(headers: contract.Header[]): [string, string][] {
   return headers.map(({ name, value }) => [name, value]);
+}
+
+export function identityOf(identity: contract.Identity): Identity {
+  const { issuer, subject, audience, token_id: tokenId, claims } = identity;
+  const [issued, expires] = [identity.issued_at, identity.expires_at].map((seconds) => new Date(Number(seconds) * 1000));
+  return {
+    issuer, subject, audience, tokenId: tokenId || undefined, expiresAt: expires!,
+    issuedAt: identity.issued_at === '0' ? undefined : issued,
+    claims: Object.fromEntries(claims.map(({ name, value }) => [name, JSON.parse(value)])),
+  };
 }
 
 export function endedOf(ended: contract.Ended): Ended {

@@ -2,7 +2,7 @@
 // `Service` for the first program, and `Stream` for what a handler can do.
 export * from './errors.js';
 export type {
-  Accepts, Content, Ended, Event, Message, Rejoined, Released, TransportChanged, TransportKind,
+  Accepts, Content, Ended, Event, Identity, Message, Rejoined, Released, TransportChanged, TransportKind,
 } from './events.js';
 export { type Handler, Service, type ServiceOptions } from './service.js';
 export { type Retention, Stream } from './stream.js';

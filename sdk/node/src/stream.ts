@@ -1,7 +1,9 @@
 // The handle of one stream: its properties, receiving and sending.
 import type { SetLimits } from './contract.js';
 import { OutboxFullError, SettingError } from './errors.js';
-import { type Accepts, type Content, type Ended, type Event, type TransportKind, acceptsOf, headersOf, transportOf } from './events.js';
+import {
+  type Accepts, type Content, type Ended, type Event, type Identity, type TransportKind, acceptsOf, headersOf, identityOf, transportOf,
+} from './events.js';
 import { type Cell, type Instance, Phase, sendErrorOf } from './instance.js';
 import { QueueError, TooManyGroupsError } from './session/errors.js';
 import type { StreamState } from './session/stream.js';
@@ -99,6 +101,12 @@ export class Stream implements AsyncIterable<Content> {
   /** The credentials of the client, `cred` in the hello: a secret. */
   get credentials(): string {
     return this.#cell.started.credentials;
+  }
+
+  /** The identity of the client at the assignment, if the core verifies tokens. */
+  get identity(): Identity | undefined {
+    const { identity } = this.#cell.started;
+    return identity ? identityOf(identity) : undefined;
   }
 
   /** The request headers of the first transport that the edges forward; names in lower case. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { AppService, type Command, type Event as CoreEvent } from '../src/contract.js';
 import { MessageTooLongError } from '../src/errors.js';
-import type { Content, Event } from '../src/events.js';
+import { type Content, type Event, identityOf } from '../src/events.js';
 import { ContractError, QueueError, TooManyGroupsError } from '../src/session/errors.js';
 import { Session, type Signal } from '../src/session/session.js';
 import type { StreamState } from '../src/session/stream.js';
@@ -137,3 +137,19 @@ for (const { name, steps } of scenarios) {
     }
   });
 }
+
+test('an event of a feature that is not listed is skipped', () => {
+  const player = new Player();
+  player.play({ begin: 'a' });
+  for (const event of [{ registered: {} }, { renewed: { stream: 1 } }, {}]) {
+    assert.deepEqual(player.play({ event, call: 'a' }), { signals: [], broken: false });
+  }
+});
+
+test('the identity of a client has the selected claims', () => {
+  const identity = {
+    issuer: 'i', subject: 'ann', audience: ['x'], token_id: '', issued_at: '0', expires_at: '5', claims: [{ name: 'roles', value: '["a"]' }],
+  };
+  const { subject, expiresAt, issuedAt, claims } = identityOf(identity);
+  assert.deepEqual([subject, expiresAt.getTime(), issuedAt, claims], ['ann', 5000, undefined, { roles: ['a'] }]);
+});

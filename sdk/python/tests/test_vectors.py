@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import json_format
 
 from minerva_app import errors
-from minerva_app.events import Ended, Event, Message, Rejoined, TransportChanged
+from minerva_app.events import Ended, Event, Identity, Message, Rejoined, TransportChanged
 from minerva_app.proto import app_pb2 as pb
 from minerva_app.session import (
     Arrived,
@@ -193,3 +193,18 @@ def test_the_session_reproduces_the_vectors(scenario: dict[str, Any]) -> None:
     player = Player()
     for index, step in enumerate(scenario["steps"]):
         assert player.play(step) == step["out"], f"step {index}: {step}"
+
+
+def test_an_event_of_a_feature_that_is_not_listed_is_skipped() -> None:
+    player = Player()
+    player.on_begin("a", {})
+    events: list[dict[str, Any]] = [{"registered": {}}, {"renewed": {"stream": 1}}, {}]
+    for event in events:
+        assert player.on_event(event, {"call": "a"}) == {"signals": [], "broken": False}
+
+
+def test_the_identity_of_a_client_has_the_selected_claims() -> None:
+    claims = [pb.Claim(name="roles", value='["a"]')]
+    identity = Identity.of(pb.Identity(issuer="i", subject="ann", audience=["x"], expires_at=5, claims=claims))
+    assert (identity.subject, identity.audience, identity.expires_at) == ("ann", ("x",), 5)
+    assert identity.claims == {"roles": ["a"]}

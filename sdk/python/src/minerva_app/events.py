@@ -56,6 +56,35 @@ class Rewind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """The verified content of a client's token (JWT)."""
+
+    issuer: str
+    subject: str
+    audience: tuple[str, ...]
+    token_id: str
+    issued_at: int
+    """Seconds since 1970; 0 if absent."""
+    expires_at: int
+    """Seconds since 1970. The stream ends with the reason `token expired` soon after, unless the client renews the token."""
+    claims: dict[str, Any]
+    """The claims that the configuration of the core selects."""
+
+    @classmethod
+    def of(cls, identity: pb.Identity) -> "Identity":
+        claims = {claim.name: json.loads(claim.value) for claim in identity.claims}
+        return cls(
+            identity.issuer,
+            identity.subject,
+            tuple(identity.audience),
+            identity.token_id,
+            identity.issued_at,
+            identity.expires_at,
+            claims,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message from the client."""
 

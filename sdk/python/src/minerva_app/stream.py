@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from . import errors
-from .events import Accepts, Content, Ended, Event, Message, Rejoined, Released, TransportKind
+from .events import Accepts, Content, Ended, Event, Identity, Message, Rejoined, Released, TransportKind
 from .instance import Cell, Instance, Phase
 from .proto import app_pb2 as pb
 from .retention import Retention
@@ -87,6 +87,12 @@ class Stream:
     def credentials(self) -> str:
         """The credentials of the client, `cred` in the hello: a secret."""
         return self._cell.started.credentials
+
+    @property
+    def identity(self) -> Identity | None:
+        """The identity of the client at the assignment, if the core verifies tokens."""
+        started = self._cell.started
+        return Identity.of(started.identity) if started.HasField("identity") else None
 
     @property
     def headers(self) -> list[tuple[str, str]]:

@@ -241,7 +241,7 @@ class ServeResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("registered", "started", "messages", "transport_changed", "ended", "send_state", "send_refused", "released", "partition_owned", "partition_left", "group_refused", "command_refused", "synced", "rejoined")
+    __slots__ = ("registered", "started", "messages", "transport_changed", "ended", "send_state", "send_refused", "released", "partition_owned", "partition_left", "group_refused", "command_refused", "synced", "rejoined", "renewed")
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +256,7 @@ class Event(_message.Message):
     COMMAND_REFUSED_FIELD_NUMBER: _ClassVar[int]
     SYNCED_FIELD_NUMBER: _ClassVar[int]
     REJOINED_FIELD_NUMBER: _ClassVar[int]
+    RENEWED_FIELD_NUMBER: _ClassVar[int]
     registered: Registered
     started: Started
     messages: Messages
@@ -270,7 +271,8 @@ class Event(_message.Message):
     command_refused: CommandRefused
     synced: Synced
     rejoined: Rejoined
-    def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., messages: _Optional[_Union[Messages, _Mapping]] = ..., transport_changed: _Optional[_Union[TransportChanged, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., send_state: _Optional[_Union[SendState, _Mapping]] = ..., send_refused: _Optional[_Union[SendRefused, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., partition_owned: _Optional[_Union[PartitionOwned, _Mapping]] = ..., partition_left: _Optional[_Union[PartitionLeft, _Mapping]] = ..., group_refused: _Optional[_Union[GroupRefused, _Mapping]] = ..., command_refused: _Optional[_Union[CommandRefused, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ...) -> None: ...
+    renewed: Renewed
+    def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., messages: _Optional[_Union[Messages, _Mapping]] = ..., transport_changed: _Optional[_Union[TransportChanged, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., send_state: _Optional[_Union[SendState, _Mapping]] = ..., send_refused: _Optional[_Union[SendRefused, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., partition_owned: _Optional[_Union[PartitionOwned, _Mapping]] = ..., partition_left: _Optional[_Union[PartitionLeft, _Mapping]] = ..., group_refused: _Optional[_Union[GroupRefused, _Mapping]] = ..., command_refused: _Optional[_Union[CommandRefused, _Mapping]] = ..., synced: _Optional[_Union[Synced, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ...) -> None: ...
 
 class Registered(_message.Message):
     __slots__ = ("outbox_bytes", "outbox_messages", "max_message_bytes", "core_id", "max_version", "features")
@@ -289,7 +291,7 @@ class Registered(_message.Message):
     def __init__(self, outbox_bytes: _Optional[int] = ..., outbox_messages: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., core_id: _Optional[str] = ..., max_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("stream", "stream_id", "resumed", "next_event", "next_send", "credentials", "headers", "peer_address", "transport", "started_at_ms", "send_state", "epoch", "label", "groups", "created_tag", "assignment", "attempts", "finishing", "accepts", "finish_reason")
+    __slots__ = ("stream", "stream_id", "resumed", "next_event", "next_send", "credentials", "headers", "peer_address", "transport", "started_at_ms", "send_state", "epoch", "label", "groups", "created_tag", "assignment", "attempts", "finishing", "accepts", "finish_reason", "identity")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
@@ -310,6 +312,7 @@ class Started(_message.Message):
     FINISHING_FIELD_NUMBER: _ClassVar[int]
     ACCEPTS_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     stream: int
     stream_id: str
     resumed: bool
@@ -330,7 +333,42 @@ class Started(_message.Message):
     finishing: bool
     accepts: Accepts
     finish_reason: str
-    def __init__(self, stream: _Optional[int] = ..., stream_id: _Optional[str] = ..., resumed: bool = ..., next_event: _Optional[int] = ..., next_send: _Optional[int] = ..., credentials: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., peer_address: _Optional[str] = ..., transport: _Optional[_Union[TransportKind, str]] = ..., started_at_ms: _Optional[int] = ..., send_state: _Optional[_Union[SendState, _Mapping]] = ..., epoch: _Optional[int] = ..., label: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., created_tag: _Optional[int] = ..., assignment: _Optional[int] = ..., attempts: _Optional[int] = ..., finishing: bool = ..., accepts: _Optional[_Union[Accepts, str]] = ..., finish_reason: _Optional[str] = ...) -> None: ...
+    identity: Identity
+    def __init__(self, stream: _Optional[int] = ..., stream_id: _Optional[str] = ..., resumed: bool = ..., next_event: _Optional[int] = ..., next_send: _Optional[int] = ..., credentials: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., peer_address: _Optional[str] = ..., transport: _Optional[_Union[TransportKind, str]] = ..., started_at_ms: _Optional[int] = ..., send_state: _Optional[_Union[SendState, _Mapping]] = ..., epoch: _Optional[int] = ..., label: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., created_tag: _Optional[int] = ..., assignment: _Optional[int] = ..., attempts: _Optional[int] = ..., finishing: bool = ..., accepts: _Optional[_Union[Accepts, str]] = ..., finish_reason: _Optional[str] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("issuer", "subject", "audience", "token_id", "issued_at", "expires_at", "claims")
+    ISSUER_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    issuer: str
+    subject: str
+    audience: _containers.RepeatedScalarFieldContainer[str]
+    token_id: str
+    issued_at: int
+    expires_at: int
+    claims: _containers.RepeatedCompositeFieldContainer[Claim]
+    def __init__(self, issuer: _Optional[str] = ..., subject: _Optional[str] = ..., audience: _Optional[_Iterable[str]] = ..., token_id: _Optional[str] = ..., issued_at: _Optional[int] = ..., expires_at: _Optional[int] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ...) -> None: ...
+
+class Claim(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class Renewed(_message.Message):
+    __slots__ = ("stream", "identity")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    stream: int
+    identity: Identity
+    def __init__(self, stream: _Optional[int] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")
@@ -373,7 +411,7 @@ class TransportChanged(_message.Message):
     def __init__(self, stream: _Optional[int] = ..., transport_number: _Optional[int] = ..., attached: bool = ..., primary: bool = ..., transport: _Optional[_Union[TransportKind, str]] = ..., transports: _Optional[int] = ...) -> None: ...
 
 class Rejoined(_message.Message):
-    __slots__ = ("stream", "event", "generation", "asked", "asked_number", "complete", "credentials", "headers", "peer_address", "transport")
+    __slots__ = ("stream", "event", "generation", "asked", "asked_number", "complete", "credentials", "headers", "peer_address", "transport", "identity")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -385,6 +423,7 @@ class Rejoined(_message.Message):
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     stream: int
     event: int
     generation: int
@@ -395,7 +434,8 @@ class Rejoined(_message.Message):
     headers: _containers.RepeatedCompositeFieldContainer[Header]
     peer_address: str
     transport: TransportKind
-    def __init__(self, stream: _Optional[int] = ..., event: _Optional[int] = ..., generation: _Optional[int] = ..., asked: _Optional[_Union[RejoinRequest, str]] = ..., asked_number: _Optional[int] = ..., complete: bool = ..., credentials: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., peer_address: _Optional[str] = ..., transport: _Optional[_Union[TransportKind, str]] = ..., **kwargs) -> None: ...
+    identity: Identity
+    def __init__(self, stream: _Optional[int] = ..., event: _Optional[int] = ..., generation: _Optional[int] = ..., asked: _Optional[_Union[RejoinRequest, str]] = ..., asked_number: _Optional[int] = ..., complete: bool = ..., credentials: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., peer_address: _Optional[str] = ..., transport: _Optional[_Union[TransportKind, str]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., **kwargs) -> None: ...
 
 class Ended(_message.Message):
     __slots__ = ("stream", "event", "reason", "application_level", "by")

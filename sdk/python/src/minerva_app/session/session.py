@@ -216,7 +216,9 @@ class Session:
             return
         if not self._calls.is_registered(call):
             raise ContractError("an event arrived before Registered")
-        getattr(self, f"_on_{kind}")(call, getattr(event, kind))
+        # An event of a later core, or of a feature that this SDK does not list, is skipped.
+        if on_event := getattr(self, f"_on_{kind}", None):
+            on_event(call, getattr(event, kind))
 
     def _on_started(self, call: CallId, started: pb.Started) -> None:
         number = started.stream
