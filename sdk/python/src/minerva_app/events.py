@@ -66,7 +66,7 @@ class Identity:
     issued_at: int
     """Seconds since 1970; 0 if absent."""
     expires_at: int
-    """Seconds since 1970. The stream ends with the reason `token expired` soon after, unless the client renews the token."""
+    """Seconds since 1970. The stream ends with the reason `token expired` soon after, unless the client renews it."""
     claims: dict[str, Any]
     """The claims that the configuration of the core selects."""
 
