@@ -148,8 +148,8 @@ impl ServerCertVerifier for CoreVerifier {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the certificate of the server has the role {0}, not minerva:core; give the core the certificate of \
-     `minerva-core certificates --core`"
+    "the certificate of the server has the role {0}, not minerva:core; give the core a certificate with \
+     that role"
 )]
 struct WrongRole(PeerRole);
 

@@ -9,7 +9,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-const RENEW: &str = "renew it, for example with `minerva-core certificates`";
+const RENEW: &str = "renew it, as docs/security.md shows";
 const SAME_CA: &str = "give both programs certificates of one CA (--mtls-ca)";
 const GIVE_FILES: &str = "give the peer --mtls-ca, --mtls-cert and --mtls-key (applications: MINERVA_MTLS_CA, \
      MINERVA_MTLS_CERT and MINERVA_MTLS_KEY)";

@@ -18,7 +18,7 @@ pub(super) const CA: &str = "--mtls-ca (MINERVA_MTLS_CA)";
 pub(super) const CERTIFICATE: &str = "--mtls-cert (MINERVA_MTLS_CERT)";
 pub(super) const KEY: &str = "--mtls-key (MINERVA_MTLS_KEY)";
 
-const RENEW: &str = "make a new one, for example with `minerva-core certificates`";
+const RENEW: &str = "make a new one, as docs/security.md shows";
 
 /// Paths of the CA of the peers, and of the own certificate with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,7 @@ impl TlsFiles {
         key: Option<PathBuf>,
     ) -> Result<Option<Self>, ConfigError> {
         let missing = |option: &str, file: &str| {
-            let fix =
-                "give the three files of `minerva-core certificates`: ca.pem, cert.pem and key.pem";
+            let fix = "give all three files, ca.pem, cert.pem and key.pem of docs/security.md";
             Err(ConfigError::new(option, format!("{file} is missing"), fix))
         };
         match (ca, certificate, key) {

@@ -10,8 +10,8 @@ use crate::ConfigError;
 #[group(id = "mtls")]
 pub struct MtlsOptions {
     /// PEM file of the CA that signs the certificates of cores, edges and applications. With this option and the next two,
-    /// the connections between these programs use TLS, and both sides present a certificate; `minerva-core certificates`
-    /// makes all files. Changed files are loaded without a restart.
+    /// the connections between these programs use TLS, and both sides present a certificate:
+    /// docs/security.md. Changed files are loaded without a restart.
     #[arg(long, env = "MINERVA_MTLS_CA", value_name = "FILE", help_heading = "Security")]
     pub mtls_ca: Option<PathBuf>,
 

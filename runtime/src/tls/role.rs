@@ -27,12 +27,12 @@ pub enum PeerRole {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// The certificate cannot be parsed.
-    #[error("the certificate cannot be parsed; make it again with `minerva-core certificates`")]
+    #[error("the certificate cannot be parsed; make it again, as docs/security.md shows")]
     Malformed,
     /// No URI of the scheme `minerva:`.
     #[error(
         "the certificate has no role; its subject alternative name needs one URI such as minerva:edge \
-         (`minerva-core certificates` makes it)"
+         (docs/security.md shows how)"
     )]
     Missing,
     /// More than one role.

@@ -109,8 +109,7 @@ pub(crate) async fn starts_with_tls(socket: &TcpStream) -> io::Result<bool> {
 impl ServerConfigs {
     fn build(files: &TlsFiles) -> Result<Self, ConfigError> {
         let Some((chain, key)) = files.identity()? else {
-            let fix =
-                "give the three files of `minerva-core certificates`: ca.pem, cert.pem and key.pem";
+            let fix = "give all three files, ca.pem, cert.pem and key.pem of docs/security.md";
             return Err(ConfigError::new(
                 CERTIFICATE,
                 "the certificate of the core is missing",

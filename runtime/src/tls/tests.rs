@@ -169,7 +169,7 @@ async fn a_foreign_and_an_expired_certificate_are_refused_with_the_reason_on_bot
     let client = Leaf { years: (2000, 2020), ..Leaf::client(&["minerva:edge"]) };
     let files = authority.make("peer", &client);
     let error = TlsClient::client(files.clone()).unwrap_err().to_string();
-    assert!(error.contains("expired") && error.contains("minerva-core certificates"), "{error}");
+    assert!(error.contains("expired") && error.contains("docs/security.md"), "{error}");
     let (certificate, _) = files.identity.unwrap();
     let leaf = rustls::pki_types::CertificateDer::from_pem_file(certificate).unwrap();
     let roots = TlsFiles { ca: authority.path().join("ca.pem"), identity: None }.roots().unwrap();
