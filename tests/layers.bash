@@ -2,7 +2,7 @@
 # executes each layer in a process of its own with `set -e`, at the root of the repository. A layer without a
 # long form has only a short one.
 
-all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps python node
+all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps python node go
   pressure nginx browsers compose)
 # Layers without a short form, for tests/long.
 long_layers=(autobahn)
@@ -11,7 +11,7 @@ quick_layers=(format lint licences arrows pages contract unit web)
 # Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
 # first to need. The sum of the short forms is at most 3,300 s. A layer may take four times as long.
 declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [pages]=5 [contract]=30 [unit]=480 [web]=120
-  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [node]=40 [pressure]=60
+  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [node]=40 [go]=60 [pressure]=60
   [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
   [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=1500 [compose]=3600 [autobahn]=300)
@@ -305,6 +305,31 @@ short_node() {
   npm test
 }
 
+# The application SDK in Go: format, lints, the generated contract, the vectors, and a running `minerva`.
+short_go() {
+  need_go || return 0
+  need python3 python3
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program python3-venv
+  short_build
+  # protoc, which grpcio-tools contains.
+  python3 -m venv target/go/python
+  target/go/python/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.73.1
+  local python=$PWD/target/go/python/bin/python unformatted
+  export GOFLAGS=-buildvcs=false MINERVA_BIN=${MINERVA_BIN:-$PWD/target/release}
+  cd sdk/go
+  go list -m
+  unformatted=$(gofmt -l .)
+  [ -z "$unformatted" ] || { echo "not formatted by gofmt: $unformatted"; return 1; }
+  go mod tidy -diff
+  go vet ./...
+  go run honnef.co/go/tools/cmd/staticcheck@2026.2.2 ./...
+  PYTHON=$python ./generate ../../target/go/appv1
+  diff -r internal/appv1 ../../target/go/appv1
+  go test -race -count=1 -v ./... | awk '
+    /^ *--- PASS/ { ok++ } /^ *--- FAIL/ { bad++ } /^ *--- SKIP/ { print "skipped: " $3 }
+    !/^ *(=== |--- PASS)/ { print } END { printf "%d passed, %d failed\n", ok, bad }'
+}
+
 # The Autobahn test suite against the edge's WebSocket code: docs/protocol.md. The layer `unit` has a short form, edge/tests/rfc6455.rs.
 # Built alone: the feature must not be enabled in programs.
 long_autobahn() {
@@ -415,6 +440,17 @@ need_node() {
     echo "node $(node --version) is too old. Install version 20 or later (Debian 13 has one)." >&2
     return 1
   fi
+}
+
+# Go 1.25 or later, which Debian 12 and 13 do not have: the layer is skipped without. A downloaded toolchain does not count.
+need_go() {
+  export GOTOOLCHAIN=local
+  command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
+  local version
+  version=$(go env GOVERSION 2>/dev/null) || version=none
+  [ "$(printf '%s\n' 1.25 "${version#go}" | sort -V | head -n 1)" = 1.25 ] && [ "$version" != none ] && return
+  echo "skipped: go ≥ 1.25 (found: $version)"
+  return 1
 }
 
 need_cargo_deny() { cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --quiet; }
