@@ -213,6 +213,7 @@ mod tests {
         "outbox_bytes",
         "streams_opened",
         "streams_forgotten",
+        "streams_unrecorded",
         "streams_freed_unserved",
         "transports_unavailable",
         "takeovers",

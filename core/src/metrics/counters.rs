@@ -29,6 +29,11 @@ impl Collector for CounterCollector {
                 &counters.forgotten,
             ),
             (
+                "streams_unrecorded",
+                "Hellos for streams that the store lost without a trace, after an edge or an application has proven a loss",
+                &counters.unrecorded,
+            ),
+            (
                 "streams_freed_unserved",
                 "Ended streams freed because their service has never had an instance",
                 &counters.freed_unserved,

@@ -46,6 +46,8 @@ pub struct Counters {
     pub commands_refused: AtomicU64,
     /// Ended streams that were forgotten without an acknowledgement of the application.
     pub forgotten: AtomicU64,
+    /// Hellos for streams that the store does not hold at all, after a proven rollback.
+    pub unrecorded: AtomicU64,
     /// Streams freed at their end because their service has never had an instance.
     pub freed_unserved: AtomicU64,
     /// Messages received from clients.

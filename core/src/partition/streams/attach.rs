@@ -104,6 +104,7 @@ impl PartitionStreams {
         if is_own {
             if self.is_newly_lost(attach, &unknown) {
                 self.losses.on_unrecorded();
+                add(&self.counters.unrecorded, u64::from(self.losses.is_proven()));
             }
             self.note_reset(attach, &unknown, now);
         }

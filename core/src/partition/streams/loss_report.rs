@@ -60,6 +60,11 @@ impl LossReport {
         self.claim.get_or_insert(tag);
     }
 
+    /// Whether a peer that cannot be a hostile client has proven the rollback.
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
     /// A stream has ended with `state lost`.
     pub(super) fn on_ended(&mut self) {
         self.lost.ended += 1;

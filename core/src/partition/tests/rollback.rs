@@ -1,5 +1,7 @@
 //! A store rollback without a living owner: answers of the next owner for lost and unknown streams.
 
+use std::sync::atomic::Ordering;
+
 use minerva_proto::ClaimTag;
 use minerva_proto::link::{Attach, CloseCause, CoreFrame, Resume};
 use minerva_proto::{EventNumber, KillReason, MessageNumber, Reset, Sack, StreamNumber};
@@ -73,6 +75,22 @@ async fn a_lost_stream_is_reported_after_its_end_was_acknowledged() {
         assert!(is_lost(&hello), "{hello:?}");
         harness.wait(2 * idle).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hellos_for_streams_lost_without_a_trace_are_counted_after_a_proof() {
+    let store = TestStore::free();
+    let mut harness = rolled_back(&store, Limits::default()).await;
+    let count = |harness: &Harness| harness.counters.unrecorded.load(Ordering::Relaxed);
+    reconnect(&mut harness, "stream3", Sack::up_to(0)).await;
+    assert_eq!(count(&harness), 0, "a client alone proves nothing");
+    let resumed = resume(&mut harness, "stream2", StreamNumber(2)).await;
+    assert!(is_lost(&resumed), "{resumed:?}");
+    for _ in 0..2 {
+        let hello = reconnect(&mut harness, "stream2", Sack::up_to(0)).await;
+        assert!(is_lost(&hello), "{hello:?}");
+    }
+    assert_eq!(count(&harness), 3);
 }
 
 /// An owner after a rollback whose application has reset stream 1 as lost and acknowledged the end.
