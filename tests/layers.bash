@@ -3,7 +3,7 @@
 # long form has only a short one.
 
 all_layers=(format lint licences arrows pages contract unit web simulation build fuzz conformance kill faults apps python node go
-  pressure nginx browsers compose)
+  monitoring pressure nginx browsers compose)
 # Layers without a short form, for tests/long.
 long_layers=(autobahn)
 quick_layers=(format lint licences arrows pages contract unit web)
@@ -11,10 +11,10 @@ quick_layers=(format lint licences arrows pages contract unit web)
 # Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
 # first to need. The sum of the short forms is at most 3,300 s. A layer may take four times as long.
 declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [pages]=5 [contract]=30 [unit]=480 [web]=120
-  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [node]=40 [go]=60 [pressure]=60
-  [nginx]=240 [browsers]=200 [compose]=220)
+  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [node]=40 [go]=60
+  [monitoring]=40 [pressure]=60 [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
-  [faults]=21600 [apps]=1500 [pressure]=1800 [nginx]=1200 [browsers]=1500 [compose]=3600 [autobahn]=300)
+  [faults]=21600 [apps]=1500 [monitoring]=1200 [pressure]=1800 [nginx]=1200 [browsers]=1500 [compose]=3600 [autobahn]=300)
 
 short_format() { cargo fmt --all --check; }
 
@@ -335,6 +335,25 @@ short_go() {
 long_autobahn() {
   cargo build --release --quiet -p minerva-edge --features echo --example websocket_echo
   tests/autobahn/run target/release/examples/websocket_echo
+}
+
+# Alert rules and dashboards, and with faults in a deployment: the alerts that fire.
+short_monitoring() {
+  need prometheus prometheus
+  need promtool prometheus
+  need python3 python3
+  short_build
+  tests/monitoring/run
+}
+
+long_monitoring() {
+  short_monitoring
+  need redis-server redis-server
+  need_node
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program python3-venv
+  python3 -m venv target/monitoring
+  target/monitoring/bin/pip install --quiet --disable-pip-version-check ./sdk/python
+  MINERVA_PYTHON=target/monitoring/bin/python tests/monitoring/drill
 }
 
 short_pressure() {
