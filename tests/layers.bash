@@ -11,7 +11,7 @@ quick_layers=(format lint licences arrows pages contract unit web)
 # Seconds on two cores from a clean clone, in the order of all_layers; each includes the builds that the layer is the
 # first to need. The sum of the short forms is at most 3,300 s. A layer may take four times as long.
 declare -A short_budget=([format]=15 [lint]=270 [licences]=300 [arrows]=10 [pages]=5 [contract]=30 [unit]=480 [web]=120
-  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=150 [python]=60 [node]=40 [go]=60
+  [simulation]=390 [build]=270 [fuzz]=190 [conformance]=30 [kill]=90 [faults]=256 [apps]=180 [python]=60 [node]=40 [go]=60
   [monitoring]=40 [pressure]=60 [nginx]=240 [browsers]=200 [compose]=220)
 declare -A long_budget=([unit]=3600 [web]=1800 [fuzz]=7200 [simulation]=14400 [build]=2400 [conformance]=600 [kill]=3600
   [faults]=21600 [apps]=1500 [monitoring]=1200 [pressure]=1800 [nginx]=1200 [browsers]=1500 [compose]=3600 [autobahn]=300)
@@ -250,9 +250,9 @@ upgrade_to_next() {
     --phases forward,back,forward,raise,refused
 }
 
-# Application services in three languages under kills; one with effects in a database, killed at five points; a TCP gateway.
+# Application services in four languages under kills (three without Go); one with effects in a database, killed at five points; a TCP gateway.
 short_apps() { serve 100 20; }
-long_apps() { serve 500 200; target/release/minerva-apps qan --store redis --kills 200; for _ in {2..5}; do target/release/minerva-apps parrot; done; }
+long_apps() { serve 500 200; target/release/minerva-apps qan --store redis --kills 200; for _ in {2..5}; do target/release/minerva-apps parrot --apps "$parrots"; done; }
 
 serve() { # KILLS per point of the ledger, KILLS of questions
   need redis-server redis-server
@@ -261,8 +261,8 @@ serve() { # KILLS per point of the ledger, KILLS of questions
   python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program python3-venv
   short_build
   install_parrots
-  target/release/minerva-apps parrot
-  target/release/minerva-apps parrot --max-version 3
+  target/release/minerva-apps parrot --apps "$parrots"
+  target/release/minerva-apps parrot --apps "$parrots" --max-version 3
   target/release/minerva-apps ledger --kills "$1"
   target/release/minerva-apps qan --kills "$2"
   target/release/minerva-apps gateway
@@ -270,6 +270,11 @@ serve() { # KILLS per point of the ledger, KILLS of questions
 
 # Installs the SDKs as packages, and the build outputs of the examples, under target/apps.
 install_parrots() {
+  parrots=rust,python,typescript
+  if need_go; then
+    (cd sdk/go && GOFLAGS=-buildvcs=false go build -o ../../target/apps/go/ ./examples/parrot)
+    parrots+=,go
+  fi
   python3 -m venv target/apps/python
   target/apps/python/bin/pip install --quiet --disable-pip-version-check ./sdk/python
   rm -rf target/apps/typescript

@@ -24,7 +24,7 @@ const ANSWERS_BETWEEN: u64 = 300;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Config {
     /// Only these apps.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "rust,python,typescript")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "rust,python,typescript,go")]
     apps: Vec<App>,
     /// Only these stores.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "memory,redis")]
@@ -41,6 +41,9 @@ pub(crate) struct Config {
     /// The compiled examples/typescript/parrot.ts, with its packages.
     #[arg(long, default_value = "target/apps/typescript/build/parrot.js", value_name = "FILE")]
     typescript: PathBuf,
+    /// The compiled sdk/go/examples/parrot.
+    #[arg(long, default_value = "target/apps/go/parrot", value_name = "FILE")]
+    go: PathBuf,
 }
 
 /// Implementations of the parrot.
@@ -52,6 +55,8 @@ enum App {
     Python,
     /// `examples/typescript/parrot.ts`.
     Typescript,
+    /// `sdk/go/examples/parrot`.
+    Go,
 }
 
 /// Fault under traffic.
@@ -124,6 +129,7 @@ impl App {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::Typescript => "typescript",
+            Self::Go => "go",
         }
     }
 
@@ -140,6 +146,7 @@ impl App {
                 (config.python.clone(), vec![script.into()])
             }
             Self::Typescript => ("node".into(), vec![config.typescript.clone().into()]),
+            Self::Go => (config.go.clone(), vec![]),
         };
         let process = Process::new(self.name(), program, arguments, log).ready_when("serving");
         Ok(process.variable("MINERVA_API", &deployment.api).variable("MINERVA_INSTANCE", "parrot"))
