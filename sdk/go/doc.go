@@ -13,4 +13,6 @@
 //		}
 //		return err
 //	}
+//
+// [Streams] sends to streams from other programs and from request handlers.
 package minerva
