@@ -8,6 +8,7 @@ mod figures;
 mod history;
 pub(crate) mod image;
 mod injury;
+mod instance;
 pub(crate) mod redb_image;
 pub(crate) mod redis_image;
 mod round;

@@ -55,6 +55,7 @@ impl Bench {
         let mut servers =
             Servers::new(core, &store.url(), config.partitions, &mut ports, directory.path())?;
         servers.start().await?;
+        store.wait_for_version().await?;
         let histories = template::prepare(&servers, config.streams).await?;
         if place == Place::RedbStopped {
             servers.core.signal(Signal::TERM)?;

@@ -75,6 +75,11 @@ impl Image {
         here.chain(there).map(|(row, _)| row.owner()).collect()
     }
 
+    /// Whether a Redis store has a stored version above the first one.
+    pub(super) fn has_version(&self) -> bool {
+        self.0.keys().any(|row| row.name() == "format")
+    }
+
     /// The rows of these owners.
     pub(crate) fn part(&self, owners: &BTreeSet<Owner>) -> Self {
         let rows = self.0.iter().filter(|(row, _)| owners.contains(&row.owner()));

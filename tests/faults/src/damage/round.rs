@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use minerva_app::Service;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::application::Application;
 use super::history::{History, echo, listed, probe};
+use super::instance::Instance;
 use super::servers::{Failure, Servers, Unreadable};
 use super::verdict::{ClientEnd, Verdict};
 use super::wire::{Frame, Hello, Wire};
@@ -74,10 +73,7 @@ async fn converse(
 ) -> anyhow::Result<Round> {
     servers.start().await?;
     let application = Arc::new(Application::new(round, Arc::clone(histories)));
-    let service = Service::connect(servers.api.to_string()).name("default").start();
-    let service = timeout(FIRST, service).await.context("the application cannot register")??;
-    let attending = Arc::clone(&application);
-    let serving = tokio::spawn(service.run(move |stream| Arc::clone(&attending).attend(stream)));
+    let instance = Instance::start(servers.api, &application).await?;
     let mut clients = Clients::start(round, servers.clients, histories);
     clients.wait(servers, histories).await?;
     clients.tasks.abort_all();
@@ -85,7 +81,7 @@ async fn converse(
     let unserved = clients.unserved(histories);
     let refused =
         if unserved.is_empty() { Unreadable::default() } else { servers.unreadable().await? };
-    serving.abort();
+    instance.end().await?;
     let verdict = |(end, history): (Option<ClientEnd>, &History)| {
         let is_refused = refused.includes(history.partition, &unserved);
         Verdict::new(end, &application.seen(history.stream), is_refused)

@@ -1,15 +1,18 @@
 //! The places that are damaged: values in Redis, its append-only file, and a redb file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::image::Image;
 use super::injury::Kind;
 use super::redb_image::Reading;
 use super::{redb_image, redis_image};
+use crate::clock;
 use crate::ports::Ports;
 use crate::process::Process;
 use crate::random::Random;
@@ -17,6 +20,9 @@ use crate::redis_server::{RedisServer, copy_directory};
 
 /// A core starts on one of so many files that redb does not open, and on every other unreadable file.
 const SHOWN: u64 = 10;
+/// Deadline for the stored version of a new store; interval of the queries.
+const VERSION: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
 const REDB_FILE: &str = "minerva.redb";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -96,6 +102,17 @@ impl Store {
 
     fn template(&self) -> PathBuf {
         self.directory.join("template")
+    }
+
+    /// Waits until the core has raised the stored version, so that the preparation writes all content of this version. A
+    /// file has the newest version from the start; cores that share a store raise the version after two leases.
+    pub(super) async fn wait_for_version(&self) -> anyhow::Result<()> {
+        let deadline = clock::now() + VERSION;
+        while !self.place.is_redb() && !redis_image::read(&self.server).await?.has_version() {
+            ensure!(clock::now() < deadline, "the core does not raise the stored version");
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Keeps the files of the prepared store, and returns the content. No core runs.
