@@ -14,5 +14,6 @@
 //		return err
 //	}
 //
-// [Streams] sends to streams from other programs and from request handlers.
+// [Streams] sends to streams from other programs and from request handlers. The package
+// minerva.dev/minerva/qan has questions and answers.
 package minerva
