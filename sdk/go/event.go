@@ -3,7 +3,9 @@ package minerva
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf16"
 
 	"minerva.dev/minerva/internal/appv1"
 	"minerva.dev/minerva/internal/session"
@@ -17,6 +19,28 @@ func Text(text string) Content { return Content{session.Content{Data: text}} }
 
 // Binary returns the content of a binary message. The bytes are copied.
 func Binary(data []byte) Content { return Content{session.Content{Data: string(data), Binary: true}} }
+
+// JSON returns a text message with a value as JSON. Other characters than ASCII are escaped, so clients of every version accept
+// the message.
+func JSON(value any) (Content, error) {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return Content{}, err
+	}
+	var ascii strings.Builder
+	for _, character := range string(encoded) {
+		switch {
+		case character < 0x7F:
+			ascii.WriteRune(character)
+		case character <= 0xFFFF:
+			fmt.Fprintf(&ascii, "\\u%04x", character)
+		default:
+			high, low := utf16.EncodeRune(character)
+			fmt.Fprintf(&ascii, "\\u%04x\\u%04x", high, low)
+		}
+	}
+	return Text(ascii.String()), nil
+}
 
 // Text returns the text, or the bytes of a binary message as a string.
 func (c Content) Text() string { return c.inner.Data }

@@ -3,9 +3,6 @@ package minerva_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
@@ -129,16 +126,7 @@ func (c *client) play(steps ...string) {
 
 func TestTheFirstProgramOfTheGuide(t *testing.T) {
 	d := running(t)
-	program := filepath.Join(t.TempDir(), "hello")
-	if output, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./examples/hello").CombinedOutput(); err != nil {
-		t.Fatal(string(output), err)
-	}
-	command := exec.Command(program)
-	command.Env = append(os.Environ(), "MINERVA_API="+d.api)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = command.Process.Kill() })
+	command := d.program(t, compiled(t, "hello"))
 	d.connect(t, "ann").play(">good morning", "hello, ann", "good morning")
 	_ = command.Process.Signal(syscall.SIGTERM)
 	if err := command.Wait(); err != nil {

@@ -204,3 +204,15 @@ func TestTheFirstProgramOfTheReadmeIsTheExample(t *testing.T) {
 		t.Fatalf("%d lines", lines)
 	}
 }
+
+func TestJSONIsASCIIAndDecodesToTheSameText(t *testing.T) {
+	const text = "é\x7f\u0000<🦀"
+	content, err := minerva.JSON(text)
+	if err != nil || content.Text() != `"\u00e9\u007f\u0000\u003c\ud83e\udd80"` {
+		t.Fatal(content.Text(), err)
+	}
+	var decoded string
+	if err := (minerva.Message{Content: content}).DecodeJSON(&decoded); err != nil || decoded != text {
+		t.Fatal(decoded, err)
+	}
+}

@@ -2,7 +2,6 @@ package minerva
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -205,13 +204,13 @@ func (s *Stream) TrySend(content Content) error {
 	return err
 }
 
-// SendJSON sends a value as JSON. Clients of version 2 accept ASCII only: see Accepts.
+// SendJSON sends a value as JSON in ASCII, which clients of every version accept.
 func (s *Stream) SendJSON(ctx context.Context, value any) error {
-	encoded, err := json.Marshal(value)
+	content, err := JSON(value)
 	if err != nil {
 		return err
 	}
-	return s.Send(ctx, Text(string(encoded)))
+	return s.Send(ctx, content)
 }
 
 // Answer queues a message and acknowledges an event in one step: the core takes both or neither, so that an event redelivered
