@@ -14,7 +14,7 @@ import type { Listener, TransportHandle } from './transports/transport.js';
 import { openWebSocket } from './transports/websocket.js';
 
 /** Outputs of the machine that the application receives. */
-export type AppOutput = Exclude<Output, { readonly do: 'open' | 'write' | 'close' | 'fallback' }>;
+export type AppOutput = Exclude<Output, { readonly do: 'open' | 'write' | 'close' | 'fallback' | 'token' }>;
 
 /** Largest request of a page that is being unloaded: browsers allow 64 KiB with `keepalive`, less some room. */
 const MAX_KEEPALIVE_BYTES = 60_000;
@@ -139,6 +139,9 @@ export class Driver {
       case 'fallback':
         if (VERSION_3 && !this.machine.away) VERSION_2.add(String(this.endpoints.bases));
         return;
+      case 'token':
+        if (VERSION_3) void this.#fetchToken();
+        return;
       case 'problem':
         if (output.problem?.code === 'network') this.#diagnose();
         break;
@@ -146,6 +149,16 @@ export class Driver {
         if (output.kind && this.machine.isAuto) storePreferredKind(String(this.endpoints.bases[0]), output.kind);
     }
     this.onOutput(output);
+  }
+
+  /** Calls `getToken` of the page; an error is a result that is no token. */
+  async #fetchToken(): Promise<void> {
+    let token: unknown;
+    try {
+      token = await this.machine.options.getToken?.();
+    } catch {}
+    this.machine.credentials?.onToken(token, now());
+    this.run();
   }
 
   /** Replaces the problem `network` by a more precise one. */

@@ -38,6 +38,14 @@ export interface Hello {
   readonly line?: string | undefined;
 }
 
+/** Longest credentials in UTF-8 bytes that servers accept. */
+export const MAX_CRED = 8192;
+
+/** Returns whether servers accept a value as credentials. */
+export function isCred(value: unknown): value is string {
+  return typeof value === 'string' && !/\p{Surrogate}/u.test(value) && new TextEncoder().encode(value).length <= MAX_CRED;
+}
+
 /**
  * Serialises a value as JSON in printable ASCII, the characters that a stream carries. JSON.parse restores the value.
  *

@@ -1,10 +1,8 @@
 /** Options of a stream and their check, which needs no network. Used by the client. */
 import { MinervaError } from './errors.js';
-import { DEFAULT_HEARTBEAT } from './hello.js';
+import { DEFAULT_HEARTBEAT, isCred, MAX_CRED } from './hello.js';
 import { KINDS, type Kind } from './stream/types.js';
 
-/** Longest `cred` in UTF-8 bytes that servers accept. */
-export const MAX_CRED = 8192;
 const CREDENTIALS: readonly RequestCredentials[] = ['include', 'same-origin', 'omit'];
 /** Longest heartbeat interval in seconds. */
 const MAX_HEARTBEAT = 600;
@@ -24,6 +22,15 @@ export interface MinervaOptions {
   readonly version?: 2 | 3 | 'auto';
   /** Credentials passed to the application at the start of the stream; at most 8,192 bytes of UTF-8. */
   readonly cred?: string;
+  /**
+   * Returns credentials that replace each other, as a JWT: called before the first hello, unless `cred` is present, and when the
+   * server asks for new ones. Calls never overlap, unless one takes more than 30 s. After an error, or a result that is no text of
+   * at most 8,192 bytes, the next call follows the back-off or the next request of the server; the stream goes on until its
+   * credentials end. Renewal needs version 3.
+   *
+   *     new MinervaStream('/_minerva/', { getToken: async () => (await fetch('/token')).text() });
+   */
+  readonly getToken?: () => string | Promise<string>;
   /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */
   readonly heartbeat?: number;
   /**
@@ -58,13 +65,14 @@ export type ServiceUrl = string | URL | readonly (string | URL)[];
 /** Throws `MinervaError` for options that no server accepts; an attempt with them could only be refused. */
 export function checkOptions(options: MinervaOptions): void {
   const { transport = 'auto', version = 'auto', cred = '', heartbeat = DEFAULT_HEARTBEAT, credentials = 'omit' } = options;
-  const isText = typeof cred === 'string' && !/\p{Surrogate}/u.test(cred);
+  const { getToken } = options;
   const rules: [boolean, string][] = [
     [['auto', ...KINDS].includes(transport), `transport is auto, ${KINDS.join(', ')}`],
     [VERSION_3 ? ['auto', 2, 3].includes(version) : version !== 3, VERSION_3 ? 'version is auto, 2 or 3' : 'load client3.js'],
     [VERSION_3 || options.session === undefined, 'sessions need client3.js'],
     [CREDENTIALS.includes(credentials), `credentials is ${CREDENTIALS.join(', ')}`],
-    [isText && new TextEncoder().encode(cred).length <= MAX_CRED, `cred is text of at most ${MAX_CRED} bytes in UTF-8`],
+    [!getToken || (VERSION_3 && typeof getToken === 'function'), VERSION_3 ? 'getToken is a function' : 'getToken needs client3.js'],
+    [isCred(cred), `cred is text of at most ${MAX_CRED} bytes in UTF-8`],
     [Number.isInteger(heartbeat) && heartbeat > 0 && heartbeat <= MAX_HEARTBEAT, `heartbeat is 1 to ${MAX_HEARTBEAT} s`],
   ];
   for (const [isMet, rule] of rules) if (!isMet) throw new MinervaError(rule);

@@ -8,6 +8,7 @@ import { DEFAULT_HEARTBEAT } from './hello.js';
 import type { Message } from './message.js';
 import { Closing } from './stream/closing.js';
 import { ConnectionState } from './stream/connection_state.js';
+import { Credentials } from './stream/credentials.js';
 import { ProblemReport } from './stream/problem_report.js';
 import { DAMAGED, fromProblem, local, MAX_PAUSE, MIN_HALT_TIME, NO_VERSION_3, type Refusal } from './stream/refusal.js';
 import { ReliableChannel, RESET_TIMEOUT, type FrameResult } from './stream/reliable_channel.js';
@@ -30,6 +31,8 @@ export class StreamMachine {
   #outputs: Output[] = [];
   #negotiation: Negotiation | undefined;
   #problem = new ProblemReport();
+  /** Present if the page can fetch credentials. */
+  readonly credentials: Credentials | undefined;
   /** No attempt before this time unless the network changes, after a refusal that repetition does not lift. */
   #haltedUntil = 0;
   /** Consecutive refusals that halt or postpone the attempts. */
@@ -56,6 +59,7 @@ export class StreamMachine {
     this.#closing = new Closing(context, this.#opener, this.#onRefused.bind(this));
     if (VERSION_3) {
       this.#negotiation = new Negotiation(context, this.#factory, this.#opener, this.#end.bind(this));
+      if (options.getToken) this.credentials = new Credentials(context, this.#factory, this.#problem);
     }
   }
 
@@ -216,7 +220,7 @@ export class StreamMachine {
     if (now >= this.#resetDeadline) this.#end('client', 'reset not confirmed');
     if (this.#connection.state !== 'ended' && !this.away) {
       this.#policy.checkHealth(now);
-      this.#opener.openTransports(now);
+      if (!VERSION_3 || !this.credentials || this.credentials.isReady(now)) this.#opener.openTransports(now);
       this.#opener.flush(now);
     }
     // A handler of the page may have reset the stream before the first request.
@@ -235,7 +239,7 @@ export class StreamMachine {
   pollTimeout(): number | null {
     const times = [this.#resetDeadline, this.#problem.dueAt, ...this.#transports.all().map((t) => t.deadline)];
     if (this.#connection.state !== 'ended' && !this.away) {
-      times.push(...this.#policy.deadlines(), ...this.#opener.deadlines());
+      times.push(...this.#policy.deadlines(), ...this.#opener.deadlines(), this.credentials?.callUntil ?? Infinity);
     }
     const next = Math.min(...times.filter((time) => time > this.#drainedAt));
     return next === Infinity ? null : next;
@@ -268,12 +272,9 @@ export class StreamMachine {
     return { ...this.#channel.counts, reconnects: this.#connection.reconnects };
   }
 
-  /** Bytes of unacknowledged messages. */
   get unackedBytes(): number {
     return this.#channel.unackedBytes;
   }
-
-  // Received frames.
 
   #recv(transport: Transport, frame: Frame | Frame3, now: number): boolean {
     switch (frame.type) {
@@ -297,8 +298,6 @@ export class StreamMachine {
       case 'you_close_it':
         this.#closing.drop(transport, now, 'ended');
         return true;
-      case 'comment':
-        return true;
       case 'reset': {
         // The server repeats the reset that has ended the stream: the own one, or an earlier one of the application.
         const { resetting, closing } = this.#channel;
@@ -308,10 +307,8 @@ export class StreamMachine {
       }
       case 'kill':
         return this.#recvKill(transport, frame.reason, now);
-      case 'hello':
-        return false;
       default:
-        return VERSION_3 && this.#recv3(transport, frame, now);
+        return frame.type === 'comment' || (VERSION_3 && frame.type !== 'hello' && this.#recv3(transport, frame, now));
     }
   }
 
@@ -334,6 +331,9 @@ export class StreamMachine {
         this.maxMessage = frame.max ?? this.maxMessage;
         this.#negotiation?.onWelcome(transport, frame);
         return this.#onCreated(transport);
+      case 'renewal':
+        this.credentials?.call(now);
+        return true;
       default:
         return frame.type !== 'compressed';
     }
@@ -370,8 +370,8 @@ export class StreamMachine {
   #recvKill(transport: Transport, reason: string, now: number): boolean {
     const { resetting, created } = this.#channel;
     if (reason === 'invalid_frame_type_or_arguments' && !created) {
-      const action = transport.kind === 'websocket' ? 'retry' : 'halt';
-      this.#onRefused(transport, { ...local('hello', 'hello refused'), action }, now);
+      const refusal = local('hello', 'hello refused', transport.kind === 'websocket' ? 'retry' : 'halt');
+      this.#onRefused(transport, refusal, now);
     }
     if (reason === 'frame_corruption') this.#onRefused(transport, DAMAGED, now);
     if (reason === 'stream_attach_failure') {

@@ -53,6 +53,10 @@ export class ModelStream {
   readonly transports = new Set<ServerTransport>();
   reset: string | null = null;
 
+  writeToPrimary(frame: OutFrame): void {
+    if (this.#primary) this.write(this.#primary, [frame]);
+  }
+
   send(message: Message): void {
     this.sent.push(message);
     if (this.#primary) this.flush(this.#primary);
@@ -195,6 +199,8 @@ export class ModelServer {
   /** The reset frames that ended streams, by id. */
   readonly resets = new Map<string, string>();
 
+  /** Credentials of accepted hellos and of renewals. */
+  readonly creds: string[] = [];
   /** Versions of the wire protocol that the server has. */
   maxVersion = 2;
 
@@ -217,6 +223,7 @@ export class ModelServer {
       this.streams.set(id, stream);
       this.created += 1;
     }
+    if ('cred' in hello) this.creds.push(String(hello['cred']));
     const transport: ServerTransport = {
       wire,
       tnum: Number(hello['tnum']),
@@ -283,6 +290,11 @@ export class ModelServer {
     }
   }
 
+  /** Asks for new credentials on each primary. */
+  wantCredentials(): void {
+    for (const stream of this.streams.values()) stream.writeToPrimary('{"by":60}t');
+  }
+
   /** Sends a heartbeat on each transport that asked for heartbeats. */
   sendHeartbeats(): void {
     for (const stream of this.streams.values()) {
@@ -316,6 +328,10 @@ function recv(
       if (!stream.applySack(String(raw).slice(0, -1), frame.sack)) {
         return stream.closeInOrder(transport, [kill(transport.version, 'acked_unsent_strings', 'acked_unsent')]);
       }
+    } else if (/^\d+ \w{16}L$/.test(raw)) {
+      // Claim tags: the store of the model loses nothing.
+    } else if (raw.endsWith('t')) {
+      server.creds.push((JSON.parse(raw.slice(0, -1)) as { cred: string }).cred);
     } else if (frame?.type === 'reset') {
       return server.reset(id, frame.reason, transport);
     } else {

@@ -3,7 +3,7 @@ import { StreamMachine } from './stream.js';
 import type { Output, StreamOptions } from './stream/types.js';
 /** Outputs of the machine that the application receives. */
 export type AppOutput = Exclude<Output, {
-    readonly do: 'open' | 'write' | 'close' | 'fallback';
+    readonly do: 'open' | 'write' | 'close' | 'fallback' | 'token';
 }>;
 export declare class Driver {
     #private;

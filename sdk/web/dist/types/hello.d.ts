@@ -35,6 +35,10 @@ export interface Hello {
     /** Claim tags of the received messages. */
     readonly line?: string | undefined;
 }
+/** Longest credentials in UTF-8 bytes that servers accept. */
+export declare const MAX_CRED = 8192;
+/** Returns whether servers accept a value as credentials. */
+export declare function isCred(value: unknown): value is string;
 /**
  * Serialises a value as JSON in printable ASCII, the characters that a stream carries. JSON.parse restores the value.
  *

@@ -1,6 +1,4 @@
 import { type Kind } from './stream/types.js';
-/** Longest `cred` in UTF-8 bytes that servers accept. */
-export declare const MAX_CRED = 8192;
 /**
  * Options of a stream.
  *
@@ -16,6 +14,15 @@ export interface MinervaOptions {
     readonly version?: 2 | 3 | 'auto';
     /** Credentials passed to the application at the start of the stream; at most 8,192 bytes of UTF-8. */
     readonly cred?: string;
+    /**
+     * Returns credentials that replace each other, as a JWT: called before the first hello, unless `cred` is present, and when the
+     * server asks for new ones. Calls never overlap, unless one takes more than 30 s. After an error, or a result that is no text of
+     * at most 8,192 bytes, the next call follows the back-off or the next request of the server; the stream goes on until its
+     * credentials end. Renewal needs version 3.
+     *
+     *     new MinervaStream('/_minerva/', { getToken: async () => (await fetch('/token')).text() });
+     */
+    readonly getToken?: () => string | Promise<string>;
     /** Heartbeat interval of the server in whole seconds, 1 to 600; default 20. */
     readonly heartbeat?: number;
     /**

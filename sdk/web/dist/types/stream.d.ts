@@ -5,12 +5,15 @@
 import { type OutFrame } from './frames.js';
 import type { Frame3 } from './frames3.js';
 import type { Message } from './message.js';
+import { Credentials } from './stream/credentials.js';
 import { type Refusal } from './stream/refusal.js';
 import type { Counters, Kind, Output, Problem, State, Version } from './stream/types.js';
 import type { StreamOptions, TransportOutcome } from './stream/types.js';
 export declare class StreamMachine {
     #private;
     readonly options: StreamOptions;
+    /** Present if the page can fetch credentials. */
+    readonly credentials: Credentials | undefined;
     /** Number of URLs of the service: fewer refusals leave the ordinary back-off. */
     urls: number;
     /** Longest message in bytes. */
@@ -60,6 +63,5 @@ export declare class StreamMachine {
     get version(): Version | 0;
     get problem(): Problem | null;
     get counters(): Counters;
-    /** Bytes of unacknowledged messages. */
     get unackedBytes(): number;
 }

@@ -29,21 +29,16 @@ export interface Refusal {
   readonly after: number;
 }
 
-/** Builds a refusal with the reaction `retry`. */
-export function local(code: string, title: string): Refusal {
-  return { code, title, action: 'retry', after: 0 };
+/** Builds a refusal without a pause. */
+export function local(code: string, title: string, action: Refusal['action'] = 'retry'): Refusal {
+  return { code, title, action, after: 0 };
 }
 
 /** Data that no sender has written: a proxy has changed or mixed them. The annotation lets the build drop unused objects. */
 export const DAMAGED = /* @__PURE__ */ local('frame', 'a proxy has damaged the data');
 
 /** A server without version 3. */
-export const NO_VERSION_3: Refusal = /* @__PURE__ */ {
-  code: 'version',
-  title: 'the server has no version 3, as binary messages and characters beyond 0x20-0x7E need (--max-version 3)',
-  action: 'fallback',
-  after: 0,
-};
+export const NO_VERSION_3 = /* @__PURE__ */ local('version', 'no version 3: start the server with --max-version 3', 'fallback');
 
 /** Members of a refusal frame, and of the body of a refused request. */
 interface Problem {

@@ -35,6 +35,8 @@ export class ReliableChannel {
   resetting: { readonly reason: string; readonly applicationLevel: boolean } | null = null;
   /** Reset of the page that waits for the acknowledgement of all messages; null without one. */
   closing: { readonly reason: string } | null = null;
+  /** Frame with new credentials that is not written yet. */
+  renewal: readonly string[] = [];
   readonly receiver = new Receiver();
   #queue = new SendQueue();
   #inFlight = new InFlight();
@@ -99,7 +101,11 @@ export class ReliableChannel {
   /** Takes the frames that may be written to `carrier` now: messages, and behind them the reset. */
   takeFrames(carrier: Transport, now: number): OutFrame[] {
     if (carrier.closing || carrier.resetSent) return [];
-    return this.#inFlight.takeFrames(carrier, this.#queue, this.takeReset(carrier), now);
+    const frames = this.#inFlight.takeFrames(carrier, this.#queue, this.takeReset(carrier), now);
+    if (!VERSION_3) return frames;
+    const { renewal } = this;
+    this.renewal = [];
+    return [...renewal, ...frames];
   }
 
   /** Takes the reset frame, once for each transport; none before a reset. */

@@ -33,6 +33,8 @@ export class TransportFactory {
   mayFallBack: boolean;
   /** Creation of the stream, `STREAM.TAG`, from the welcome of version 3. */
   born: string | undefined;
+  /** Credentials of hellos until the server has accepted the stream. */
+  cred: string | undefined;
   /** Generation that the server has not accepted yet; absent otherwise. */
   adopting: SessionStart | undefined;
 
@@ -43,6 +45,7 @@ export class TransportFactory {
     readonly heartbeat: number,
   ) {
     this.adopting = options.session;
+    this.cred = options.cred;
     this.born = this.adopting?.born;
     this.mayFallBack = VERSION_3 && options.version === 'auto';
     this.version = VERSION_3 && (options.version === 3 || this.mayFallBack) ? 3 : 2;
@@ -87,8 +90,8 @@ export class TransportFactory {
 
   /** Assigns the transport number and encodes the hello. A long-poll that follows a working one is attached already. */
   hello(transport: Transport, predecessor: Transport | null, { maxPollTime, heartbeat }: HelloTimes): string {
-    const { channel, options, version, born, adopting } = this;
-    const { id, cred, session } = options;
+    const { channel, options, version, born, adopting, cred } = this;
+    const { id, session } = options;
     const gen = session?.generation;
     transport.number = (gen ?? 0) * TRANSPORTS_PER_GENERATION + this.hellosSent++;
     const { created, receiver } = channel;

@@ -55,6 +55,8 @@ export type Output =
   | { readonly do: 'welcome'; readonly born: string; readonly from: number; readonly own: number }
   /** The stream has version 2, because the server has no version 3. */
   | { readonly do: 'fallback' }
+  /** Call `getToken` of the page; `StreamMachine.onToken` takes the result. */
+  | { readonly do: 'token' }
   /** Another kind carries the stream (null for none), and the reason. */
   | { readonly do: 'transport'; readonly kind: Kind | null; readonly why: string }
   | { readonly do: 'end'; readonly end: End };
@@ -69,7 +71,7 @@ export interface Problem {
   /**
    * Refusal of the server: `origin`, `service`, `unserved`, `busy`, `hello`, `draining`, `unavailable`. Local causes:
    * `network`, `timeout`, `blocked` (by the browser), `proxy` (response of another server), `frame` (damaged response),
-   * `version` (the server lacks the version that the queued messages need).
+   * `version` (the server lacks the version that the queued messages need), `token` (`getToken` has failed).
    * Later versions may add codes.
    */
   readonly code: string;
@@ -180,6 +182,8 @@ export interface StreamOptions {
   readonly known?: Kind | undefined;
   /** Credentials for the application. */
   readonly cred?: string;
+  /** Fetches credentials, for the first hello without `cred` and at the request of the server. The driver calls it. */
+  readonly getToken?: () => string | Promise<string>;
   /** Heartbeat interval of the server in seconds. */
   readonly heartbeat?: number;
   /** Random numbers, uniform in [0, 1). */

@@ -34,9 +34,9 @@ export class Uploads {
     if (primary && primary.kind !== 'websocket' && predecessor && predecessor.kind !== 'websocket') return Infinity;
     // A long-poll that delivered messages ends soon; the hello of the next one carries the SACK.
     const endsSoon = primary?.kind === 'long-poll' && primary.progress;
-    const { hasUnacked, resetting, receiver } = this.channel;
+    const { hasUnacked, resetting, receiver, renewal } = this.channel;
     const ackDueAt = endsSoon || !carrier ? Infinity : receiver.ackDueAt;
-    return Math.max(this.retry.nextAttemptAt, hasUnacked || resetting ? 0 : ackDueAt);
+    return Math.max(this.retry.nextAttemptAt, hasUnacked || resetting || (VERSION_3 && renewal.length > 0) ? 0 : ackDueAt);
   }
 
   /** Appends messages to the frames of a new upload and sets its deadline. */

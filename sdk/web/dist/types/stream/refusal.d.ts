@@ -19,8 +19,8 @@ export interface Refusal {
     /** Pause in ms that the server asks for; 0 without one. */
     readonly after: number;
 }
-/** Builds a refusal with the reaction `retry`. */
-export declare function local(code: string, title: string): Refusal;
+/** Builds a refusal without a pause. */
+export declare function local(code: string, title: string, action?: Refusal['action']): Refusal;
 /** Data that no sender has written: a proxy has changed or mixed them. The annotation lets the build drop unused objects. */
 export declare const DAMAGED: Refusal;
 /** A server without version 3. */

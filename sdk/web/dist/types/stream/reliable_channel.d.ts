@@ -37,6 +37,8 @@ export declare class ReliableChannel {
     closing: {
         readonly reason: string;
     } | null;
+    /** Frame with new credentials that is not written yet. */
+    renewal: readonly string[];
     readonly receiver: Receiver;
     /** Restores the unacknowledged messages of earlier generations; `own` is the first number above all of them. */
     restore(messages: SessionStart['restored'], own: number): void;

@@ -25,6 +25,8 @@ export declare class TransportFactory {
     mayFallBack: boolean;
     /** Creation of the stream, `STREAM.TAG`, from the welcome of version 3. */
     born: string | undefined;
+    /** Credentials of hellos until the server has accepted the stream. */
+    cred: string | undefined;
     /** Generation that the server has not accepted yet; absent otherwise. */
     adopting: SessionStart | undefined;
     constructor(channel: ReliableChannel, options: StreamOptions, 

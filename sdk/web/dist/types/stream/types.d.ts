@@ -71,6 +71,10 @@ export type Output =
  | {
     readonly do: 'fallback';
 }
+/** Call `getToken` of the page; `StreamMachine.onToken` takes the result. */
+ | {
+    readonly do: 'token';
+}
 /** Another kind carries the stream (null for none), and the reason. */
  | {
     readonly do: 'transport';
@@ -90,7 +94,7 @@ export interface Problem {
     /**
      * Refusal of the server: `origin`, `service`, `unserved`, `busy`, `hello`, `draining`, `unavailable`. Local causes:
      * `network`, `timeout`, `blocked` (by the browser), `proxy` (response of another server), `frame` (damaged response),
-     * `version` (the server lacks the version that the queued messages need).
+     * `version` (the server lacks the version that the queued messages need), `token` (`getToken` has failed).
      * Later versions may add codes.
      */
     readonly code: string;
@@ -196,6 +200,8 @@ export interface StreamOptions {
     readonly known?: Kind | undefined;
     /** Credentials for the application. */
     readonly cred?: string;
+    /** Fetches credentials, for the first hello without `cred` and at the request of the server. The driver calls it. */
+    readonly getToken?: () => string | Promise<string>;
     /** Heartbeat interval of the server in seconds. */
     readonly heartbeat?: number;
     /** Random numbers, uniform in [0, 1). */
