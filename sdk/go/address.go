@@ -54,7 +54,8 @@ func tlsFromEnvironment() *TLSFiles {
 	return &files
 }
 
-func (f *TLSFiles) config(host string) (*tls.Config, error) {
+// config reads the files. The name in the certificate of the core is compared with the host of the authority of the call.
+func (f *TLSFiles) config() (*tls.Config, error) {
 	pem, err := os.ReadFile(f.CA)
 	if err != nil {
 		return nil, startErrorf("the CA of TLS: %v", err)
@@ -63,7 +64,7 @@ func (f *TLSFiles) config(host string) (*tls.Config, error) {
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, startErrorf("the CA of TLS: %s contains no certificate in PEM form", f.CA)
 	}
-	config := &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS13}
+	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}
 	if f.Cert != "" || f.Key != "" {
 		certificate, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 		if err != nil {
@@ -181,7 +182,7 @@ func bearer(token string) (string, error) {
 func dial(at address, target string, files *TLSFiles) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
 	if at.isTLS {
-		config, err := files.config(at.host)
+		config, err := files.config()
 		if err != nil {
 			return nil, err
 		}

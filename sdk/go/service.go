@@ -150,7 +150,7 @@ func (s *Service) prepare() (*connectors, []address, error) {
 		return nil, nil, err
 	}
 	if s.TLS != nil {
-		if _, err := s.TLS.config(addresses[0].host); err != nil {
+		if _, err := s.TLS.config(); err != nil {
 			return nil, nil, err
 		}
 	}
