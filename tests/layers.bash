@@ -286,6 +286,7 @@ install_parrots() {
 
 # The application SDK in Python: format, lints, types, the generated contract, the vectors, and a running `minerva`.
 short_python() {
+  need openssl openssl
   need python3 python3
   python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program python3-venv
   short_build
@@ -303,6 +304,7 @@ short_python() {
 
 # The application SDK in TypeScript: types, the vectors, and a running `minerva`.
 short_node() {
+  need openssl openssl
   need_node
   short_build
   cd sdk/node

@@ -1,8 +1,9 @@
 // Addresses of cores: parsing, name resolution and connections. Used by the service and by `Streams`.
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { Metadata, credentials } from '@grpc/grpc-js';
+import { type ChannelCredentials, Metadata, credentials } from '@grpc/grpc-js';
 import { MinervaError, StartError } from './errors.js';
+import { type TlsFiles, tlsCredentials, tlsFromEnvironment } from './tls.js';
 
 /** Most addresses per service, and most socket addresses used per host name. */
 const MAX_ADDRESSES = 64;
@@ -30,31 +31,44 @@ export interface Address {
   readonly port: number;
   /** Identifies the core until the core's id is known. */
   readonly key: string;
+  readonly tls?: TlsFiles;
 }
 
-/** Parses `HOST:PORT` or `http://HOST:PORT`, as one text with commas or as a list, and removes duplicates. */
-export function parseAddresses(cores: string | readonly string[]): Address[] {
+/**
+ * Parses `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`, as one text with commas or as a list, and removes duplicates. With
+ * files of TLS, by default those of the environment, `HOST:PORT` is an address of TLS. Throws StartError if a file is unreadable.
+ */
+export function parseAddresses(cores: string | readonly string[], tls: TlsFiles | undefined = tlsFromEnvironment()): Address[] {
+  if (tls) tlsCredentials(tls);
   const texts = typeof cores === 'string' ? cores.split(',').map((text) => text.trim()) : cores;
-  const addresses = new Map(texts.map(parse).map((address) => [address.key, address]));
+  const addresses = new Map(texts.map((text) => parse(text, tls)).map((address) => [address.key, address]));
   if (addresses.size < 1 || addresses.size > MAX_ADDRESSES) {
     throw new StartError(`${addresses.size} addresses of cores: 1 to ${MAX_ADDRESSES} are possible`);
   }
   return [...addresses.values()];
 }
 
-function parse(text: string): Address {
-  const problem = new StartError(`\`${text}\` is not the address of a core: use HOST:PORT or http://HOST:PORT`);
+function parse(text: string, tls: TlsFiles | undefined): Address {
+  const problem = new StartError(
+    `\`${text}\` is not the address of a core: use HOST:PORT, http://HOST:PORT or https://HOST:PORT`,
+  );
   let url;
   try {
-    url = new URL(text.includes('://') ? text : `http://${text}`);
+    url = new URL(text.includes('://') ? text : `${tls ? 'https' : 'http'}://${text}`);
   } catch {
     throw problem;
   }
   const isPlain = url.pathname === '/' && !url.search && !url.hash && !url.username;
-  if (url.protocol !== 'http:' || !url.hostname || !isPlain) throw problem;
+  if (!['http:', 'https:'].includes(url.protocol) || !url.hostname || !isPlain) throw problem;
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const port = url.port === '' ? 80 : Number(url.port);
-  return { host, port, key: `${host}:${port}` };
+  const isTls = url.protocol === 'https:';
+  const port = url.port === '' ? (isTls ? 443 : 80) : Number(url.port);
+  const address = { host, port, key: `${host}:${port}` };
+  if (!isTls) return address;
+  if (tls) return { ...address, tls };
+  throw new StartError(
+    `\`${text}\` needs files of TLS: set MINERVA_MTLS_CA, MINERVA_MTLS_CERT and MINERVA_MTLS_KEY, or \`tls\``,
+  );
 }
 
 /** The gRPC targets of a host; empty if the lookup fails now. */
@@ -80,9 +94,12 @@ function target(host: string, family: number, port: number): string {
   return family === 6 ? `ipv6:[${host}]:${port}` : `ipv4:${host}:${port}`;
 }
 
-/** The arguments of a client for one target of an address. */
-export function connection(address: Address, at: string): [string, ReturnType<typeof credentials.createInsecure>, object] {
-  return [at, credentials.createInsecure(), { ...OPTIONS, 'grpc.default_authority': address.key }];
+/** The arguments of a client for one target of an address. Throws StartError if a file of TLS is unreadable now. */
+export function connection({ host, key, tls }: Address, at: string): [string, ChannelCredentials, object] {
+  const options = { ...OPTIONS, 'grpc.default_authority': key };
+  if (!tls) return [at, credentials.createInsecure(), options];
+  // The certificate names the host; the target is one of its socket addresses.
+  return [at, tlsCredentials(tls), { ...options, 'grpc.ssl_target_name_override': host }];
 }
 
 /** The metadata of each call: the token, or that of the variable MINERVA_TOKEN. */

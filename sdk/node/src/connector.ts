@@ -30,6 +30,13 @@ export class Backoff {
   }
 }
 
+/** The error of a start that a core refuses. */
+function refusal({ message }: CallError): StartError {
+  // The text of gRPC for a connection without TLS to a port that needs TLS.
+  const hint = message.includes('Protocol not secure enough') ? ': the core needs TLS, set `tls`, or MINERVA_MTLS_CA, _CERT and _KEY' : '';
+  return new StartError(`a core refused the registration: ${message}${hint}`);
+}
+
 /** The calls of one service to all addresses. */
 export class Connectors {
   private readonly locks = new CoreLocks();
@@ -78,7 +85,7 @@ export class Connectors {
       } catch (error) {
         if (!(error instanceof CallError)) throw error;
         if (error instanceof SupersededError) continue;
-        if (error.isRefusal && this.onStarted(new StartError(`a core refused the registration: ${error.message}`))) {
+        if (error.isRefusal && this.onStarted(refusal(error))) {
           this.instance.advance(Phase.Stopped);
           return;
         }
@@ -95,11 +102,19 @@ export class Connectors {
   private async call(address: Address, target: string, core: { key: string }, backoff: Backoff): Promise<void> {
     const lock = await this.locks.lock(core.key, () => this.instance.isDrained);
     if (!lock) return;
-    const client = new AppService(...connection(address, target));
+    let client: InstanceType<typeof AppService>;
+    try {
+      client = new AppService(...connection(address, target));
+    } catch (error) {
+      lock.release();
+      if (error instanceof StartError) throw new CallError(error.message); // a file of TLS, read again, is not valid now
+      throw error;
+    }
+    const hint = address.tls ? `: is the core's certificate of this CA, and does it name ${address.host}?` : '';
     let call: Call | undefined;
     try {
       const connected = new Promise<void>((done, fail) => {
-        client.waitForReady(Date.now() + CONNECT_TIMEOUT, (error) => (error ? fail(new CallError('no connection')) : done()));
+        client.waitForReady(Date.now() + CONNECT_TIMEOUT, (error) => (error ? fail(new CallError(`no connection${hint}`)) : done()));
       });
       // A stop does not wait for a connection.
       await Promise.race([connected, this.instance.untilDrained()]);

@@ -7,6 +7,7 @@ export type {
 export { type Handler, Service, type ServiceOptions } from './service.js';
 export { type Retention, Stream } from './stream.js';
 export {
-  type GroupSendResult, type SendOptions, type SendOutcome, type StreamInfo, Streams, StreamsError, type Target, UnavailableError,
+  type GroupSendResult, type SendOptions, type SendOutcome, type StreamInfo, Streams, StreamsError, type StreamsOptions, type Target, UnavailableError,
   UnknownOutcomeError,
 } from './streams.js';
+export type { TlsFiles } from './tls.js';

@@ -7,6 +7,7 @@ import { StartError } from './errors.js';
 import { Instance, Phase } from './instance.js';
 import { shortHash } from './short_hash.js';
 import { Stream } from './stream.js';
+import type { TlsFiles } from './tls.js';
 
 /** Deadline for queued messages to become durable after a stop, in ms. */
 const DRAIN_TIMEOUT = 5_000;
@@ -33,6 +34,8 @@ export interface ServiceOptions {
   streamWindowBytes?: number;
   /** The secret of `minerva-core token create`; default `MINERVA_TOKEN`. A service with a token is served by holders only. */
   token?: string;
+  /** The files of mutual TLS; default `MINERVA_MTLS_CA`, `MINERVA_MTLS_CERT` and `MINERVA_MTLS_KEY`. */
+  tls?: TlsFiles;
 }
 
 export type Handler = (stream: Stream) => Promise<void>;
@@ -64,7 +67,7 @@ export class Service {
     if (!Number.isInteger(window) || window < 1 || window >= 2 ** 32) {
       throw new StartError(`a window of ${window} bytes: use 1 to 4294967295`);
     }
-    this.#addresses = parseAddresses(cores);
+    this.#addresses = parseAddresses(cores, options.tls);
     this.#instance = new Instance(window);
     this.#registration = { service: name, instanceId, window };
     this.#metadata = credentialsOf(options.token);

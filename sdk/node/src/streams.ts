@@ -9,6 +9,7 @@ import { type Ended as CoreEnded, StreamService } from './contract.js';
 import { MinervaError } from './errors.js';
 import { type Content, type Ended, type TransportKind, endedOf, transportOf } from './events.js';
 import { reasonOf } from './status_details.js';
+import type { TlsFiles } from './tls.js';
 
 /** Shortest deadline of one core, in ms. Otherwise a third of the deadline of the request. */
 const MIN_CORE_TIMEOUT = 3_000;
@@ -97,6 +98,15 @@ interface Coverage {
 /* eslint-disable-next-line @typescript-eslint/no-explicit-any */
 type Response = any;
 
+export interface StreamsOptions {
+  /** Deadline of a request in ms; default 10,000. */
+  timeout?: number;
+  /** The secret of `minerva-core token create`; default `MINERVA_TOKEN`. */
+  token?: string;
+  /** As in `ServiceOptions`. */
+  tls?: TlsFiles;
+}
+
 /**
  * Sends to streams of any service, manages their groups, resets and lists them.
  *
@@ -114,9 +124,8 @@ export class Streams {
   readonly #metadata: Metadata;
   readonly #clients = new Map<string, Client>();
 
-  /** `timeout` in ms; default 10,000. `token`: the secret of `minerva-core token create`; default `MINERVA_TOKEN`. */
-  constructor(cores: string | readonly string[], { timeout = 10_000, token }: { timeout?: number; token?: string } = {}) {
-    this.#addresses = parseAddresses(cores);
+  constructor(cores: string | readonly string[], { timeout = 10_000, token, tls }: StreamsOptions = {}) {
+    this.#addresses = parseAddresses(cores, tls);
     this.#timeout = timeout;
     this.#metadata = credentialsOf(token);
   }

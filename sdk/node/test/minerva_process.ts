@@ -7,7 +7,8 @@ import { type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const BIN = `${process.env['MINERVA_BIN'] ?? fileURLToPath(new URL('../../../../target/release', import.meta.url))}/minerva`;
+/** The program `minerva`; the others are beside it. */
+export const BIN = `${process.env['MINERVA_BIN'] ?? fileURLToPath(new URL('../../../../target/release', import.meta.url))}/minerva`;
 
 /** The reason to skip tests with a running `minerva`, or false. */
 export const skip = existsSync(BIN) ? false : `${BIN} is missing: cargo build --release`;

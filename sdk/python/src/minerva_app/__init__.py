@@ -42,6 +42,7 @@ from .streams import (
     UnavailableError,
     UnknownOutcomeError,
 )
+from .tls import TlsFiles
 
 __all__ = [
     "Accepts",
@@ -72,6 +73,7 @@ __all__ = [
     "Streams",
     "StreamsError",
     "Target",
+    "TlsFiles",
     "TransportChanged",
     "TransportKind",
     "UnavailableError",

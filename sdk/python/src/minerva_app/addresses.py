@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import grpc.aio
 
 from .errors import StartError
+from .tls import TlsFiles
 
 MAX_ADDRESSES = 64
 """Most addresses per service, and most socket addresses used per host name."""
@@ -44,6 +45,7 @@ class Address:
 
     host: str
     port: int
+    tls: TlsFiles | None = None
 
     @property
     def key(self) -> str:
@@ -70,10 +72,15 @@ class Address:
         return frozenset(list(targets)[:MAX_ADDRESSES])
 
 
-def parse_addresses(cores: str | list[str] | tuple[str, ...]) -> list[Address]:
-    """Parses `HOST:PORT` or `http://HOST:PORT`, as one text with commas or as a list, and removes duplicates."""
+def parse_addresses(cores: str | list[str] | tuple[str, ...], tls: TlsFiles | None) -> list[Address]:
+    """Parses `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`, as one text with commas or as a list, and removes
+    duplicates. With files of TLS, by default those of the environment, `HOST:PORT` is an address of TLS. Raises StartError
+    if a file is unreadable."""
+    tls = TlsFiles.from_environment() if tls is None else tls
+    if tls is not None:
+        tls.credentials()
     texts = [text.strip() for text in cores.split(",")] if isinstance(cores, str) else list(cores)
-    addresses = list(dict.fromkeys(_parse(text) for text in texts))
+    addresses = list(dict.fromkeys(_parse(text, tls) for text in texts))
     if not 0 < len(addresses) <= MAX_ADDRESSES:
         raise StartError(f"{len(addresses)} addresses of cores: 1 to {MAX_ADDRESSES} are possible")
     return addresses
@@ -92,20 +99,31 @@ def credentials(token: str | None) -> tuple[tuple[str, str], ...]:
 def connect(address: Address, target: str) -> grpc.aio.Channel:
     """A connection to one target of an address, made by the first call."""
     options = {**_OPTIONS, "grpc.default_authority": address.key}
+    if address.tls is not None:
+        # The certificate names the host; the target is one of its socket addresses.
+        options["grpc.ssl_target_name_override"] = address.host
+        return grpc.aio.secure_channel(target, address.tls.credentials(), options=list(options.items()))
     return grpc.aio.insecure_channel(target, options=list(options.items()))
 
 
-def _parse(text: str) -> Address:
-    problem = StartError(f"`{text}` is not the address of a core: use HOST:PORT or http://HOST:PORT")
+def _parse(text: str, tls: TlsFiles | None) -> Address:
+    problem = StartError(f"`{text}` is not the address of a core: use HOST:PORT, http://HOST:PORT or https://HOST:PORT")
+    scheme = "http" if tls is None else "https"
     try:
-        url = urlsplit(text if "://" in text else f"http://{text}")
+        url = urlsplit(text if "://" in text else f"{scheme}://{text}")
         host, port = url.hostname, url.port
     except ValueError:
         raise problem from None
     is_plain = url.path in ("", "/") and not url.query and not url.fragment and url.username is None
-    if url.scheme != "http" or not host or not is_plain:
+    if url.scheme not in ("http", "https") or not host or not is_plain:
         raise problem
-    return Address(host, 80 if port is None else port)
+    if url.scheme == "http":
+        return Address(host, 80 if port is None else port)
+    if tls is None:
+        raise StartError(
+            f"`{text}` needs files of TLS: set MINERVA_MTLS_CA, MINERVA_MTLS_CERT and MINERVA_MTLS_KEY, or `tls`"
+        )
+    return Address(host, 443 if port is None else port, tls)
 
 
 def _target(family: int, host: str, port: int) -> str:

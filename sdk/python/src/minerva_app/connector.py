@@ -128,13 +128,18 @@ class Connectors:
     async def _open(self, address: Address, target: str, core: str) -> "_Opened":
         """Waits for the lock of the core, connects and registers."""
         lock = await self._locks.lock(core)
-        channel = connect(address, target)
+        try:
+            channel = connect(address, target)
+        except StartError as error:  # a file of TLS, read again, is not valid now
+            lock.release()
+            raise CallError(str(error)) from None
         opened = _Opened(lock, channel)
         try:
             try:
                 await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT)
             except TimeoutError:
-                raise CallError("no connection") from None
+                hint = f": is the core's certificate of this CA, and does it name {address.host}?" if address.tls else ""
+                raise CallError(f"no connection{hint}") from None
             opened.call = Call(self._instance, channel, self._metadata)
             await opened.call.register(self._registration, lock)
         except BaseException:

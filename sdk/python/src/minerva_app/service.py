@@ -17,6 +17,7 @@ from .errors import StartError
 from .instance import Instance, Phase
 from .short_hash import short_hash
 from .stream import Stream
+from .tls import TlsFiles
 
 DRAIN_TIMEOUT = 5.0
 """Deadline for queued messages to become durable after a stop, in seconds."""
@@ -37,8 +38,8 @@ class Service:
 
         asyncio.run(Service("127.0.0.1:7400", name="echo").run(echo))
 
-    `cores` are the addresses of the cores, `HOST:PORT` or `http://HOST:PORT`, as one text with commas or as a list; default
-    `MINERVA_API`, else `127.0.0.1:7400`. A host name may resolve to several cores.
+    `cores` are the addresses of the cores, `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`, as one text with commas
+    or as a list; default `MINERVA_API`, else `127.0.0.1:7400`. A host name may resolve to several cores.
 
     `name` is the name of the service, of a-z, 0-9, '-' and '_'; `default` is the service of the path `/_minerva/`.
 
@@ -46,7 +47,8 @@ class Service:
     id the cores wait for `--app-grace` first. Two running processes must not share an id.
 
     `token` is the secret of `minerva-core token create`; default `MINERVA_TOKEN`. A service name that has a token is served
-    by its holders only.
+    by its holders only. `tls` has the files of mutual TLS; default `MINERVA_MTLS_CA`, `MINERVA_MTLS_CERT` and
+    `MINERVA_MTLS_KEY`.
 
     `stream_window_bytes` bounds the messages per stream that are queued for the handler or unacknowledged. Beyond, messages
     wait in the core, then in the client.
@@ -60,6 +62,7 @@ class Service:
         instance_id: str | None = None,
         stream_window_bytes: int = 256 * 1024,
         token: str | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         if not re.fullmatch(r"[a-z0-9_-]{1,64}", name):
             raise StartError(f"`{name}` cannot name a service: use 1 to 64 of a-z, 0-9, `-` and `_`")
@@ -69,7 +72,7 @@ class Service:
         if not 0 < stream_window_bytes < 1 << 32:
             raise StartError(f"a window of {stream_window_bytes} bytes: use 1 to 4294967295")
         self._cores = os.environ.get("MINERVA_API", "127.0.0.1:7400") if cores is None else cores
-        self._addresses = parse_addresses(self._cores)
+        self._addresses = parse_addresses(self._cores, tls)
         self._instance = Instance(stream_window_bytes)
         self._registration = Registration(name, instance_id, stream_window_bytes)
         self._metadata = credentials(token)

@@ -22,6 +22,7 @@ from .errors import MinervaError
 from .events import Content, Ended, TransportKind
 from .proto import streams_pb2 as pb
 from .proto.app_pb2 import Message
+from .tls import TlsFiles
 
 MIN_CORE_TIMEOUT = 3.0
 """Shortest deadline of one core, in seconds. Otherwise a third of the deadline of the request."""
@@ -170,10 +171,12 @@ class Streams:
     The effect of a returned request is durable. Each send has an idempotency key and takes effect once despite repetitions,
     while the stream takes fewer than 32 other sends with keys in between. While a stream has no owner, such as during a
     failover, requests wait up to the timeout. `token` is the secret of `minerva-core token create`; default
-    `MINERVA_TOKEN`."""
+    `MINERVA_TOKEN`. `tls` is that of `Service`."""
 
-    def __init__(self, cores: str | list[str], *, timeout: float = 10.0, token: str | None = None) -> None:
-        self._addresses, self._timeout, self._metadata = parse_addresses(cores), timeout, credentials(token)
+    def __init__(
+        self, cores: str | list[str], *, timeout: float = 10.0, token: str | None = None, tls: TlsFiles | None = None
+    ) -> None:
+        self._addresses, self._timeout, self._metadata = parse_addresses(cores, tls), timeout, credentials(token)
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def __aenter__(self) -> "Streams":
