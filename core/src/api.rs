@@ -108,7 +108,7 @@ fn needs(path: &str) -> Needs {
     if service == stream_service_server::SERVICE_NAME {
         return Needs::Right(match method {
             "Send" | "SendMany" | "SendToGroup" | "Join" | "Leave" => Right::Send,
-            "Get" | "List" => Right::Read,
+            "Get" | "List" | "ListGroup" => Right::Read,
             _ => Right::Reset,
         });
     }
@@ -160,6 +160,7 @@ mod tests {
             ("/minerva.app.v1.StreamService/Leave", Needs::Right(Right::Send)),
             ("/minerva.app.v1.StreamService/Get", Needs::Right(Right::Read)),
             ("/minerva.app.v1.StreamService/List", Needs::Right(Right::Read)),
+            ("/minerva.app.v1.StreamService/ListGroup", Needs::Right(Right::Read)),
             ("/minerva.app.v1.StreamService/Reset", Needs::Right(Right::Reset)),
             ("/minerva.app.v1.StreamService/OfALaterRelease", Needs::Right(Right::Reset)),
             ("/grpc.health.v1.Health/Check", Needs::Nothing),

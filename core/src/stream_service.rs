@@ -15,8 +15,9 @@ use minerva_proto::StreamNumber;
 use minerva_proto::app::stream_service_server::StreamService;
 use minerva_proto::app::{
     Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
-    ListRequest, ListResponse, ResetRequest, ResetResponse, SendManyRequest, SendManyResponse,
-    SendOutcome, SendRequest, SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
+    ListGroupRequest, ListGroupResponse, ListRequest, ListResponse, ResetRequest, ResetResponse,
+    SendManyRequest, SendManyResponse, SendOutcome, SendRequest, SendResponse, SendResult,
+    SendToGroupRequest, SendToGroupResponse,
 };
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
@@ -25,7 +26,7 @@ use self::decode::Target;
 use self::error::StreamCallError;
 use crate::access::{Access, AccessError, Caller, Right, Scope};
 use crate::partition::{Mail, PartitionTable, StreamCall, StreamRequest, StreamSelector};
-use crate::stream::{JoinOutcome, PushOutcome, StreamCallId, StreamInfo, StreamReply};
+use crate::stream::{JoinOutcome, PushOutcome, StreamCallId, StreamReply};
 
 /// The server; cheap to clone.
 #[derive(Clone)]
@@ -44,11 +45,19 @@ struct Replies {
 }
 
 /// One page of a list.
-struct Page {
-    streams: Vec<StreamInfo>,
+struct Page<T> {
+    entries: Vec<T>,
     is_more: bool,
     /// The partitions that replied.
     covered: Vec<u32>,
+}
+
+impl<T> Page<T> {
+    /// The token of the next page; empty on the last page.
+    fn next_token(&self, number: fn(&T) -> StreamNumber) -> String {
+        let last = self.entries.last().filter(|_| self.is_more);
+        last.map(|last| number(last).to_string()).unwrap_or_default()
+    }
 }
 
 impl StreamServer {
@@ -155,25 +164,28 @@ impl StreamServer {
         Ok(results)
     }
 
-    async fn page(&self, list: decode::List) -> Result<Page, StreamCallError> {
-        let decode::List { service, after, limit } = list;
-        let (mut streams, mut covered) = (Vec::new(), Vec::new());
+    /// The page of at most `limit` entries behind the stream `after`, partition by partition.
+    async fn page<T>(
+        &self,
+        (after, limit): (StreamNumber, usize),
+        request: impl Fn(usize) -> StreamRequest,
+        entries: fn(StreamReply) -> Vec<T>,
+    ) -> Result<Page<T>, StreamCallError> {
+        let (mut page, mut covered) = (Vec::new(), Vec::new());
         for partition in u32::from(after.partition())..self.partitions.count() {
-            // One stream beyond the page shows that there is another page.
-            let limit = limit + 1 - streams.len();
-            let request = StreamRequest::List { service: service.clone(), after, limit };
-            match self.request(partition, request).await {
-                Ok(reply) => streams.extend(encode::infos(reply)),
+            // One entry beyond the page shows that there is another page.
+            match self.request(partition, request(limit + 1 - page.len())).await {
+                Ok(reply) => page.extend(entries(reply)),
                 Err(StreamCallError::NotOwner) => continue,
                 Err(error) => return Err(error),
             }
             covered.push(partition);
-            if streams.len() > list.limit {
-                streams.truncate(list.limit);
-                return Ok(Page { streams, is_more: true, covered });
+            if page.len() > limit {
+                page.truncate(limit);
+                return Ok(Page { entries: page, is_more: true, covered });
             }
         }
-        Ok(Page { streams, is_more: false, covered })
+        Ok(Page { entries: page, is_more: false, covered })
     }
 }
 
@@ -273,12 +285,33 @@ impl StreamService for StreamServer {
         let (caller, request) = identified(request);
         let list = decode::list(request)?;
         self.permit(&caller, Right::Read, Some(&list.service))?;
-        let Page { streams, is_more, covered } = self.page(list).await?;
-        let last = streams.last().filter(|_| is_more);
+        let decode::List { service, after, limit } = list;
+        let request = |limit| StreamRequest::List { service: service.clone(), after, limit };
+        let page = self.page((after, limit), request, encode::infos).await?;
         Ok(Response::new(ListResponse {
-            next_page_token: last.map(|info| info.stream.to_string()).unwrap_or_default(),
-            streams: streams.into_iter().map(encode::info).collect(),
-            coverage: Some(self.coverage(covered)),
+            next_page_token: page.next_token(|info| info.stream),
+            streams: page.entries.into_iter().map(encode::info).collect(),
+            coverage: Some(self.coverage(page.covered)),
+        }))
+    }
+
+    async fn list_group(
+        &self,
+        request: Request<ListGroupRequest>,
+    ) -> Result<Response<ListGroupResponse>, Status> {
+        let (caller, request) = identified(request);
+        let list = decode::list_group(request)?;
+        self.permit(&caller, Right::Read, Some(&list.service))?;
+        let decode::ListGroup { service, group, after, limit, with_absent } = list;
+        let request = |limit| {
+            let (service, group) = (service.clone(), group.clone());
+            StreamRequest::ListGroup { service, group, after, limit, with_absent }
+        };
+        let page = self.page((after, limit), request, encode::members).await?;
+        Ok(Response::new(ListGroupResponse {
+            next_page_token: page.next_token(|member| member.stream),
+            members: page.entries.into_iter().map(encode::member).collect(),
+            coverage: Some(self.coverage(page.covered)),
         }))
     }
 }

@@ -55,6 +55,19 @@ pub enum StreamRequest {
         /// Maximum number of streams.
         limit: usize,
     },
+    /// List the members of a group, in the order of their numbers.
+    ListGroup {
+        /// Service of the group.
+        service: Arc<str>,
+        /// Name of the group.
+        group: Arc<str>,
+        /// The list starts behind this stream number.
+        after: StreamNumber,
+        /// Maximum number of members.
+        limit: usize,
+        /// List absent members, too.
+        with_absent: bool,
+    },
 }
 
 /// A set of streams.
@@ -82,7 +95,8 @@ impl StreamRequest {
             | Self::Leave(..)
             | Self::SetLabel(..)
             | Self::Get(_)
-            | Self::List { .. } => 0,
+            | Self::List { .. }
+            | Self::ListGroup { .. } => 0,
         }
     }
 }

@@ -20,6 +20,7 @@ mod gate;
 mod harness;
 mod held_streams;
 mod memory;
+mod presence;
 mod push_batch;
 mod quarantine;
 mod redelivery;

@@ -144,6 +144,7 @@ impl Stream {
     ) {
         let mut transport = Transport::new(key, attach, self.first_to_write(attach));
         let mut replaced = None;
+        self.note_attached(turn.now);
         transport.has_output |= has_frames;
         transport.cursor = transport.cursor.min(self.state.outbox().next());
         if attach.wants_messages {

@@ -52,6 +52,8 @@ pub struct Stream {
     pub(super) may_be_outdated: bool,
     /// Time of the last detach.
     pub(super) idle_since: Millis,
+    /// Begin of the present or last connection of the client; `None` before the first one to this owner.
+    pub(super) attached_since: Option<Millis>,
     /// Meaningful only once the stream has ended.
     pub(super) ended_at: Millis,
     pub(super) slow_client: SlowClient,
@@ -111,6 +113,7 @@ impl Stream {
             presumed_end: MessageNumber(0),
             may_be_outdated: true,
             idle_since: now,
+            attached_since: None,
             ended_at: now,
             slow_client: SlowClient::default(),
             received_end: None,

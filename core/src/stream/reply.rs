@@ -8,6 +8,7 @@ use std::sync::Arc;
 use minerva_proto::TransportKind;
 use minerva_proto::{EventNumber, StreamNumber};
 
+use super::Connection;
 use crate::state::{Ended, SendState};
 
 /// Number of a stream call, unique in the process.
@@ -25,6 +26,8 @@ pub enum StreamReply {
     Done(Vec<StreamNumber>),
     /// Reply to `Get` and `List`.
     Infos(Vec<StreamInfo>),
+    /// Reply to `ListGroup`.
+    Members(Vec<GroupMember>),
 }
 
 impl StreamReply {
@@ -35,6 +38,7 @@ impl StreamReply {
             Self::Joined(streams) => streams.is_empty(),
             Self::Done(streams) => streams.is_empty(),
             Self::Infos(streams) => streams.is_empty(),
+            Self::Members(members) => members.is_empty(),
         }
     }
 }
@@ -68,6 +72,18 @@ pub enum JoinOutcome {
     TooMany,
     /// The stream has ended.
     Ended,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    pub stream: StreamNumber,
+    /// Label set by the application.
+    pub label: Option<Arc<str>>,
+    /// Whether the client is connected.
+    pub connection: Connection,
+    /// Begin of the connection, or of the time without, in milliseconds since 1970.
+    pub since_ms: u64,
 }
 
 /// The description of a stream by `Get` and `List`.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
-    self, ListRequest, Message, ResetRequest, SendManyRequest, SendRequest, SendToGroupRequest,
+    self, ListGroupRequest, ListRequest, Message, ResetRequest, SendManyRequest, SendRequest,
+    SendToGroupRequest,
 };
 use minerva_proto::{Payload, Reset, ServiceName, StreamId, StreamNumber};
 
@@ -54,6 +55,16 @@ pub(crate) struct List {
     pub(crate) service: Arc<str>,
     pub(crate) after: StreamNumber,
     pub(crate) limit: usize,
+}
+
+/// A page of a group: at most `limit` members behind the number `after`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ListGroup {
+    pub(crate) service: Arc<str>,
+    pub(crate) group: Arc<str>,
+    pub(crate) after: StreamNumber,
+    pub(crate) limit: usize,
+    pub(crate) with_absent: bool,
 }
 
 impl Target {
@@ -165,7 +176,20 @@ pub(crate) fn reset(request: ResetRequest) -> Result<(Target, Reset), FieldError
 
 pub(crate) fn list(request: ListRequest) -> Result<List, FieldError> {
     let ListRequest { service, page_size, page_token } = request;
-    let after = match page_token.as_str() {
+    let (after, limit) = page(page_size, &page_token)?;
+    Ok(List { service: self::service("service", service)?, after, limit })
+}
+
+pub(crate) fn list_group(request: ListGroupRequest) -> Result<ListGroup, FieldError> {
+    let ListGroupRequest { service, group, page_size, page_token, with_absent } = request;
+    let (after, limit) = page(page_size, &page_token)?;
+    let (service, group) = (self::service("service", service)?, self::group(group)?);
+    Ok(ListGroup { service, group, after, limit, with_absent })
+}
+
+/// The number behind which a page starts, and the size of the page.
+fn page(page_size: u32, page_token: &str) -> Result<(StreamNumber, usize), FieldError> {
+    let after = match page_token {
         "" => 0,
         token => token.parse().map_err(|_| {
             FieldError::new("page_token", "must be empty or the next_page_token of a response")
@@ -175,11 +199,7 @@ pub(crate) fn list(request: ListRequest) -> Result<List, FieldError> {
     if limit > MAX_PAGE {
         return Err(FieldError::new("page_size", format!("must be up to {}", MAX_PAGE)));
     }
-    Ok(List {
-        service: self::service("service", service)?,
-        after: StreamNumber(after),
-        limit: limit as usize,
-    })
+    Ok((StreamNumber(after), limit as usize))
 }
 
 fn service(field: &'static str, name: String) -> Result<Arc<str>, FieldError> {

@@ -4,7 +4,7 @@ use minerva_proto::StreamNumber;
 use minerva_proto::app::{self, Pause, SendOutcome, SendResult, SendToGroupResponse};
 
 use crate::app::encode;
-use crate::stream::{JoinOutcome, PushOutcome, StreamInfo, StreamReply};
+use crate::stream::{Connection, GroupMember, JoinOutcome, PushOutcome, StreamInfo, StreamReply};
 
 /// Full streams of a group that a response names by default, and at most: 1 MB.
 const DEFAULT_FULL: usize = 1000;
@@ -60,28 +60,65 @@ pub(super) fn send_results(
 pub(super) fn push_outcomes(reply: StreamReply) -> Vec<(StreamNumber, PushOutcome)> {
     match reply {
         StreamReply::Pushed(outcomes) => outcomes,
-        StreamReply::Joined(_) | StreamReply::Done(_) | StreamReply::Infos(_) => Vec::new(),
+        StreamReply::Joined(_)
+        | StreamReply::Done(_)
+        | StreamReply::Infos(_)
+        | StreamReply::Members(_) => Vec::new(),
     }
 }
 
 pub(super) fn join_outcomes(reply: StreamReply) -> Vec<(StreamNumber, JoinOutcome)> {
     match reply {
         StreamReply::Joined(outcomes) => outcomes,
-        StreamReply::Pushed(_) | StreamReply::Done(_) | StreamReply::Infos(_) => Vec::new(),
+        StreamReply::Pushed(_)
+        | StreamReply::Done(_)
+        | StreamReply::Infos(_)
+        | StreamReply::Members(_) => Vec::new(),
     }
 }
 
 pub(super) fn done(reply: StreamReply) -> Vec<u64> {
     match reply {
         StreamReply::Done(numbers) => numbers.into_iter().map(|number| number.0).collect(),
-        StreamReply::Pushed(_) | StreamReply::Joined(_) | StreamReply::Infos(_) => Vec::new(),
+        StreamReply::Pushed(_)
+        | StreamReply::Joined(_)
+        | StreamReply::Infos(_)
+        | StreamReply::Members(_) => Vec::new(),
     }
 }
 
 pub(super) fn infos(reply: StreamReply) -> Vec<StreamInfo> {
     match reply {
         StreamReply::Infos(infos) => infos,
-        StreamReply::Pushed(_) | StreamReply::Done(_) | StreamReply::Joined(_) => Vec::new(),
+        StreamReply::Pushed(_)
+        | StreamReply::Done(_)
+        | StreamReply::Joined(_)
+        | StreamReply::Members(_) => Vec::new(),
+    }
+}
+
+pub(super) fn members(reply: StreamReply) -> Vec<GroupMember> {
+    match reply {
+        StreamReply::Members(members) => members,
+        StreamReply::Pushed(_)
+        | StreamReply::Done(_)
+        | StreamReply::Joined(_)
+        | StreamReply::Infos(_) => Vec::new(),
+    }
+}
+
+pub(super) fn member(member: GroupMember) -> app::GroupMember {
+    let connection = match member.connection {
+        Connection::Attached => app::Connection::Attached,
+        Connection::Detached => app::Connection::Detached,
+        Connection::Absent => app::Connection::Absent,
+        Connection::Unknown => app::Connection::Unknown,
+    };
+    app::GroupMember {
+        stream: member.stream.0,
+        label: member.label.as_deref().unwrap_or_default().to_owned(),
+        connection: connection.into(),
+        since_ms: member.since_ms,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use minerva_app::{Pause, SendOutcome, Service, Streams, StreamsError, Target};
+use minerva_app::{
+    Connection, GroupMember, Pause, SendOutcome, Service, Streams, StreamsError, Target,
+};
 use minerva_core::store::memory::MemoryStore;
 use minerva_core::{Config, PartitionOptions};
 use minerva_proto::link::pb::close;
@@ -85,6 +87,14 @@ async fn streams_of_all_cores_are_reached() {
     streams.list("default", |page| listed.extend(page.iter().map(|s| s.stream))).await.unwrap();
     listed.sort_unstable();
     assert_eq!(listed, numbers);
+    let mut members = Vec::new();
+    streams.list_group("default", "all", |page| members.extend(page)).await.unwrap();
+    members.sort_unstable_by_key(|member| member.stream);
+    assert!(members.iter().map(|member| member.stream).eq(numbers.iter().copied()), "{members:?}");
+    let is_ann = |member: &GroupMember| {
+        (member.label.as_deref(), member.connection) == (Some("ann"), Connection::Attached)
+    };
+    assert!(members.iter().all(is_ann), "{members:?}");
     assert_eq!(streams.reset(numbers[0], "bye").await.unwrap(), [numbers[0]]);
     let over = streams.send(numbers[0], ["late"]).await.unwrap_err();
     assert!(matches!(over, StreamsError::Ended | StreamsError::NotFound), "{over}");

@@ -6,9 +6,9 @@ use minerva_core::store::memory::MemoryStore;
 use minerva_proto::app::stream_service_client::StreamServiceClient;
 use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
-    self, Coverage, GetRequest, JoinGroup, JoinRequest, LeaveRequest, ListRequest, Pause,
-    ResetRequest, SendManyRequest, SendOutcome, SendRequest, SendToGroupRequest, SetLabel,
-    StreamInfo, Target, command,
+    self, Connection, Coverage, GetRequest, JoinGroup, JoinRequest, LeaveRequest, ListGroupRequest,
+    ListRequest, Pause, ResetRequest, SendManyRequest, SendOutcome, SendRequest,
+    SendToGroupRequest, SetLabel, StreamInfo, Target, command,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -288,4 +288,40 @@ async fn a_list_is_paginated() {
     let other = ListRequest { service: "other".to_owned(), ..ListRequest::default() };
     let none = client.list(other).await.unwrap().into_inner();
     assert_eq!((none.streams.len(), none.coverage), (0, all_partitions()));
+}
+
+#[tokio::test]
+async fn the_members_of_a_group_are_paginated() {
+    let served = serve().await;
+    let mut edge = Edge::connect(served.link).await;
+    let mut client = client(&served).await;
+    for number in 0..25 {
+        let id = format!("stream-id-stream-id-{number:03}");
+        edge.attach(attach(number, &id)).await;
+        let join = JoinRequest { target: target(Kind::StreamId(id)), group: "g".to_owned() };
+        client.join(join).await.unwrap();
+    }
+    let (mut all, mut token, group) = (Vec::new(), String::new(), "g".to_owned());
+    loop {
+        let request = ListGroupRequest {
+            group: group.clone(),
+            page_size: 10,
+            page_token: token,
+            ..ListGroupRequest::default()
+        };
+        let page = client.list_group(request).await.unwrap().into_inner();
+        assert!(page.members.len() <= 10 && !page.members.is_empty());
+        assert!(page.members.iter().all(|member| member.connection() == Connection::Attached));
+        all.extend(page.members.iter().map(|member| member.stream));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert!(all.len() == 25 && all.is_sorted(), "{all:?}");
+    let other = ListGroupRequest { group: "other".to_owned(), ..ListGroupRequest::default() };
+    let none = client.list_group(other).await.unwrap().into_inner();
+    assert_eq!((none.members.len(), none.coverage), (0, all_partitions()));
+    let nameless = client.list_group(ListGroupRequest::default()).await.unwrap_err();
+    assert_eq!(nameless.code(), Code::InvalidArgument, "{nameless:?}");
 }

@@ -105,8 +105,8 @@ pub use retention::Retention;
 pub use service::{Addresses, Service, ServiceBuilder, ServiceHandle};
 pub use stream::{AppStream, JsonError, Receiver, Sender};
 pub use streams::{
-    Backlog, GroupSend, GroupSendResult, Pause, SendOutcome, SendResult, StreamState, Streams,
-    StreamsError, Target,
+    Backlog, Connection, GroupMember, GroupSend, GroupSendResult, Pause, SendOutcome, SendResult,
+    StreamState, Streams, StreamsError, Target,
 };
 
 /// Compiles the example service of the README.

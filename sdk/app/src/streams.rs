@@ -5,6 +5,7 @@ mod attempts;
 mod core_request;
 mod error;
 mod group_send;
+mod presence;
 mod results;
 mod scatter_gather;
 
@@ -14,13 +15,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use minerva_proto::app::target::Target as Kind;
 use minerva_proto::app::{
-    self, GetRequest, JoinRequest, LeaveRequest, ResetRequest, SendManyRequest, SendRequest,
+    self, GetRequest, JoinRequest, LeaveRequest, ListRequest, ListResponse, ResetRequest,
+    SendManyRequest, SendRequest,
 };
 use minerva_proto::{MAX_REASON, Message, StreamId, StreamNumber, is_message_allowed};
 
 use self::core_request::{CoreRequest, CoreResponse};
 pub use self::error::StreamsError;
 pub use self::group_send::GroupSend;
+pub use self::presence::{Connection, GroupMember};
 pub use self::results::{Backlog, GroupSendResult, Pause, SendOutcome, SendResult, StreamState};
 use self::scatter_gather::ScatterGather;
 use crate::contents::Contents;
@@ -356,9 +359,13 @@ impl Streams {
     pub async fn list(
         &self,
         service: impl Into<String>,
-        each: impl FnMut(Vec<StreamState>),
+        mut each: impl FnMut(Vec<StreamState>),
     ) -> Result<(), StreamsError> {
-        self.cores.list(&service.into(), self.timeout, each).await
+        let request = ListRequest { service: service.into(), ..ListRequest::default() };
+        let each = |page: ListResponse| {
+            each(page.streams.into_iter().map(StreamState::from).collect());
+        };
+        self.cores.list(request, self.timeout, each).await
     }
 
     async fn request<Q: CoreRequest>(&self, request: &Q) -> Result<Vec<Q::Response>, StreamsError>

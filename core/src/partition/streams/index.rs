@@ -1,7 +1,7 @@
 //! Index of the streams of a partition by label and group, derived from the durable attributes.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use minerva_proto::StreamNumber;
@@ -47,7 +47,8 @@ impl StreamIndex {
 
     /// Streams with a label, ascending.
     pub(super) fn labelled(&self, service: &Arc<str>, label: &Arc<str>) -> Vec<StreamNumber> {
-        numbers(&self.labels, service, label, ..)
+        let found = self.labels.get(&(service.clone(), label.clone()));
+        found.map_or_else(Vec::new, |numbers| numbers.iter().copied().collect())
     }
 
     /// Streams in a group with numbers above `after`, ascending.
@@ -56,8 +57,11 @@ impl StreamIndex {
         service: &Arc<str>,
         group: &Arc<str>,
         after: StreamNumber,
-    ) -> Vec<StreamNumber> {
-        numbers(&self.groups, service, group, (Bound::Excluded(after), Bound::Unbounded))
+    ) -> impl Iterator<Item = StreamNumber> {
+        let found = self.groups.get(&(service.clone(), group.clone())).into_iter();
+        found.flat_map(move |numbers| {
+            numbers.range((Bound::Excluded(after), Bound::Unbounded)).copied()
+        })
     }
 }
 
@@ -83,14 +87,4 @@ fn remove(
             map.remove(&key);
         }
     }
-}
-
-fn numbers(
-    map: &HashMap<Key, BTreeSet<StreamNumber>>,
-    service: &Arc<str>,
-    text: &Arc<str>,
-    range: impl RangeBounds<StreamNumber>,
-) -> Vec<StreamNumber> {
-    let found = map.get(&(service.clone(), text.clone()));
-    found.map_or_else(Vec::new, |numbers| numbers.range(range).copied().collect())
 }

@@ -7,7 +7,10 @@ use minerva_proto::StreamNumber;
 use super::super::stream_call::{StreamCall, StreamRequest, StreamSelector};
 use super::PartitionStreams;
 use crate::state::Push;
-use crate::stream::{Effects, Intake, Millis, Output, PushOutcome, StreamInfo, StreamReply, Turn};
+use crate::stream::{
+    Connection, Effects, GroupMember, Intake, Millis, Output, PushOutcome, StreamInfo, StreamReply,
+    Turn,
+};
 
 impl PartitionStreams {
     /// Carries out a call, or adds it to the push batch. The reply is released when the turn is durable.
@@ -51,6 +54,12 @@ impl PartitionStreams {
             }
             StreamRequest::List { service, after, limit } => {
                 StreamReply::Infos(self.list(&service, after, limit, now, effects))
+            }
+            StreamRequest::ListGroup { service, group, after, limit, with_absent } => {
+                let members = self.members(&service, &group, after, now);
+                let is_listed =
+                    |member: &GroupMember| with_absent || member.connection != Connection::Absent;
+                StreamReply::Members(members.filter(is_listed).take(limit).collect())
             }
         };
         effects.outputs.push(Output::Reply(id, reply));
@@ -126,12 +135,33 @@ impl PartitionStreams {
             }
             StreamSelector::Label(service, label) => self.index.labelled(service, label),
             StreamSelector::Group(service, group, after) => {
-                self.index.members(service, group, *after)
+                self.index.members(service, group, *after).collect()
             }
         };
         let is_live =
             |number: &StreamNumber| self.streams.get(number).is_some_and(|s| !s.state().is_ended());
         numbers.into_iter().filter(is_live).collect()
+    }
+
+    /// The live members of a group with numbers above `after`.
+    fn members(
+        &self,
+        service: &Arc<str>,
+        group: &Arc<str>,
+        after: StreamNumber,
+        now: Millis,
+    ) -> impl Iterator<Item = GroupMember> {
+        let numbers = self.index.members(service, group, after);
+        let streams = numbers.filter_map(|number| self.streams.get(&number));
+        streams.filter(|stream| !stream.state().is_ended()).map(move |stream| {
+            let state = stream.connection(now);
+            GroupMember {
+                stream: stream.number(),
+                label: stream.state().attributes().label.clone(),
+                connection: state.connection,
+                since_ms: self.wall_ms(state.since),
+            }
+        })
     }
 
     fn list(

@@ -8,8 +8,9 @@ use minerva_proto::StreamNumber;
 use minerva_proto::app::stream_service_client::StreamServiceClient;
 use minerva_proto::app::{
     Coverage, GetRequest, GetResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse,
-    ResetRequest, ResetResponse, SendManyRequest, SendManyResponse, SendOutcome, SendRequest,
-    SendResponse, SendResult, SendToGroupRequest, SendToGroupResponse,
+    ListGroupRequest, ListGroupResponse, ListRequest, ListResponse, ResetRequest, ResetResponse,
+    SendManyRequest, SendManyResponse, SendOutcome, SendRequest, SendResponse, SendResult,
+    SendToGroupRequest, SendToGroupResponse,
 };
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -46,6 +47,14 @@ pub(super) trait CoreResponse {
     }
 }
 
+/// A request for a list in pages, which each core answers for its own partitions.
+pub(super) trait PagedRequest: CoreRequest {
+    fn with_page_size(self, size: u32) -> Self;
+
+    /// Continues behind a page; returns false behind the last page.
+    fn continue_behind(&mut self, page: &Self::Response) -> bool;
+}
+
 macro_rules! impl_requests {
     ($($request:ty => $response:ty, $method:ident, $is_change:literal, $key:expr;)*) => {$(
         impl CoreRequest for $request {
@@ -59,6 +68,21 @@ macro_rules! impl_requests {
 
             async fn send(self, mut client: Client) -> Result<Response<$response>, Status> {
                 client.$method(self).await
+            }
+        }
+    )*};
+}
+
+macro_rules! impl_pages {
+    ($($request:ty),*) => {$(
+        impl PagedRequest for $request {
+            fn with_page_size(self, page_size: u32) -> Self {
+                Self { page_size, ..self }
+            }
+
+            fn continue_behind(&mut self, page: &Self::Response) -> bool {
+                self.page_token.clone_from(&page.next_page_token);
+                !self.page_token.is_empty()
             }
         }
     )*};
@@ -83,7 +107,11 @@ impl_requests! {
     LeaveRequest => LeaveResponse, leave, true, |_| Bytes::new();
     ResetRequest => ResetResponse, reset, true, |_| Bytes::new();
     GetRequest => GetResponse, get, false, |_| Bytes::new();
+    ListRequest => ListResponse, list, false, |_| Bytes::new();
+    ListGroupRequest => ListGroupResponse, list_group, false, |_| Bytes::new();
 }
+
+impl_pages!(ListRequest, ListGroupRequest);
 
 impl_coverage!(
     SendResponse,
@@ -91,7 +119,9 @@ impl_coverage!(
     JoinResponse,
     LeaveResponse,
     ResetResponse,
-    GetResponse
+    GetResponse,
+    ListResponse,
+    ListGroupResponse
 );
 
 impl CoreResponse for SendManyResponse {

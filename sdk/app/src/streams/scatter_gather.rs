@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use minerva_proto::app::ListRequest;
 use minerva_proto::app::stream_service_client::StreamServiceClient;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
 use super::attempts::{Attempts, may_be_applied};
-use super::core_request::{Client, CoreRequest, CoreResponse, covers_all_partitions, is_complete};
+use super::core_request::{
+    Client, CoreRequest, CoreResponse, PagedRequest, covers_all_partitions, is_complete,
+};
 use super::error::StreamsError;
-use super::results::StreamState;
 use crate::random;
 use crate::service::{Address, Backoff, endpoint, resolve};
 use crate::token::Authorization;
@@ -143,30 +143,28 @@ impl ScatterGather {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
     }
 
-    /// Lists the streams of a service, core by core.
-    pub(super) async fn list(
+    /// Passes the pages of a list to `each`, core by core.
+    pub(super) async fn list<Q: PagedRequest>(
         &self,
-        service: &str,
+        request: Q,
         deadline: Duration,
-        mut each: impl FnMut(Vec<StreamState>),
-    ) -> Result<(), StreamsError> {
+        mut each: impl FnMut(Q::Response),
+    ) -> Result<(), StreamsError>
+    where
+        Q::Response: CoreResponse,
+    {
         let mut coverages = Vec::new();
         for (_, client) in self.clients().await {
-            let mut request = ListRequest {
-                service: service.to_owned(),
-                page_size: PAGE,
-                page_token: String::new(),
-            };
+            let mut request = request.clone().with_page_size(PAGE);
             loop {
-                let mut client = client.clone();
-                let page = timeout(deadline, client.list(request.clone())).await;
+                let page = timeout(deadline, request.clone().send(client.clone())).await;
                 let page = page.map_err(|_| timed_out())?.map_err(StreamsError::from)?.into_inner();
-                coverages.extend(page.coverage);
-                each(page.streams.into_iter().map(StreamState::from).collect());
-                if page.next_page_token.is_empty() {
+                coverages.extend(page.coverage().cloned());
+                let has_more = request.continue_behind(&page);
+                each(page);
+                if !has_more {
                     break;
                 }
-                request.page_token = page.next_page_token;
             }
         }
         if covers_all_partitions(coverages.iter()) {

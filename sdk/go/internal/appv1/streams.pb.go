@@ -102,6 +102,68 @@ func (SendOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{0}
 }
 
+// Connection is the connection of a client. Added in 0.2.
+type Connection int32
+
+const (
+	// Never sent.
+	Connection_CONNECTION_UNSPECIFIED Connection = 0
+	// The client is connected, or has lost the connection less than a second ago.
+	Connection_CONNECTION_ATTACHED Connection = 1
+	// The client lost the connection 1 to 10 seconds ago: a page is reloaded, or a network changes.
+	Connection_CONNECTION_DETACHED Connection = 2
+	// The client has had no connection for 10 seconds. The stream is still a member, and gets the messages to the group.
+	Connection_CONNECTION_ABSENT Connection = 3
+	// The core serves the stream for less than 10 seconds, and the client has not connected yet: the connection is as
+	// before, until another one is reported.
+	Connection_CONNECTION_UNKNOWN Connection = 4
+)
+
+// Enum value maps for Connection.
+var (
+	Connection_name = map[int32]string{
+		0: "CONNECTION_UNSPECIFIED",
+		1: "CONNECTION_ATTACHED",
+		2: "CONNECTION_DETACHED",
+		3: "CONNECTION_ABSENT",
+		4: "CONNECTION_UNKNOWN",
+	}
+	Connection_value = map[string]int32{
+		"CONNECTION_UNSPECIFIED": 0,
+		"CONNECTION_ATTACHED":    1,
+		"CONNECTION_DETACHED":    2,
+		"CONNECTION_ABSENT":      3,
+		"CONNECTION_UNKNOWN":     4,
+	}
+)
+
+func (x Connection) Enum() *Connection {
+	p := new(Connection)
+	*p = x
+	return p
+}
+
+func (x Connection) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Connection) Descriptor() protoreflect.EnumDescriptor {
+	return file_minerva_app_v1_streams_proto_enumTypes[1].Descriptor()
+}
+
+func (Connection) Type() protoreflect.EnumType {
+	return &file_minerva_app_v1_streams_proto_enumTypes[1]
+}
+
+func (x Connection) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Connection.Descriptor instead.
+func (Connection) EnumDescriptor() ([]byte, []int) {
+	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{1}
+}
+
 // Pause is a cause for which messages of a stream wait.
 type Pause int32
 
@@ -147,11 +209,11 @@ func (x Pause) String() string {
 }
 
 func (Pause) Descriptor() protoreflect.EnumDescriptor {
-	return file_minerva_app_v1_streams_proto_enumTypes[1].Descriptor()
+	return file_minerva_app_v1_streams_proto_enumTypes[2].Descriptor()
 }
 
 func (Pause) Type() protoreflect.EnumType {
-	return &file_minerva_app_v1_streams_proto_enumTypes[1]
+	return &file_minerva_app_v1_streams_proto_enumTypes[2]
 }
 
 func (x Pause) Number() protoreflect.EnumNumber {
@@ -160,7 +222,7 @@ func (x Pause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Pause.Descriptor instead.
 func (Pause) EnumDescriptor() ([]byte, []int) {
-	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{1}
+	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{2}
 }
 
 // Target selects streams.
@@ -1404,6 +1466,226 @@ func (x *ListResponse) GetCoverage() *Coverage {
 	return nil
 }
 
+// ListGroupRequest is the request of ListGroup. Added in 0.2.
+type ListGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Service of the group; empty selects `default`.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Name of the group.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// Maximum number of members on the page: 1 to 1000; 0 selects 100.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Empty for the first page, then ListGroupResponse.next_page_token. A token is valid at the core that issued it.
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// True to list members with CONNECTION_ABSENT, too.
+	WithAbsent    bool `protobuf:"varint,5,opt,name=with_absent,json=withAbsent,proto3" json:"with_absent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupRequest) Reset() {
+	*x = ListGroupRequest{}
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupRequest) ProtoMessage() {}
+
+func (x *ListGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupRequest.ProtoReflect.Descriptor instead.
+func (*ListGroupRequest) Descriptor() ([]byte, []int) {
+	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListGroupRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ListGroupRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ListGroupRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListGroupRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListGroupRequest) GetWithAbsent() bool {
+	if x != nil {
+		return x.WithAbsent
+	}
+	return false
+}
+
+// ListGroupResponse is the answer of ListGroup. Added in 0.2.
+type ListGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Members owned by this core.
+	Members []*GroupMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	// Token of the next page; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Coverage of this page.
+	Coverage      *Coverage `protobuf:"bytes,3,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupResponse) Reset() {
+	*x = ListGroupResponse{}
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupResponse) ProtoMessage() {}
+
+func (x *ListGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupResponse.ProtoReflect.Descriptor instead.
+func (*ListGroupResponse) Descriptor() ([]byte, []int) {
+	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListGroupResponse) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *ListGroupResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListGroupResponse) GetCoverage() *Coverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+// GroupMember is a stream in a group. Added in 0.2.
+type GroupMember struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the stream.
+	Stream uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Label; empty if there is none.
+	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	// Whether the client is connected.
+	Connection Connection `protobuf:"varint,3,opt,name=connection,proto3,enum=minerva.app.v1.Connection" json:"connection,omitempty"`
+	// Begin of the connection, or of the time without one, by the clock of the core, in milliseconds since 1970. After a
+	// move of the partition the time starts again.
+	SinceMs       uint64 `protobuf:"varint,4,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupMember) Reset() {
+	*x = GroupMember{}
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupMember) ProtoMessage() {}
+
+func (x *GroupMember) ProtoReflect() protoreflect.Message {
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
+func (*GroupMember) Descriptor() ([]byte, []int) {
+	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GroupMember) GetStream() uint64 {
+	if x != nil {
+		return x.Stream
+	}
+	return 0
+}
+
+func (x *GroupMember) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *GroupMember) GetConnection() Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return Connection_CONNECTION_UNSPECIFIED
+}
+
+func (x *GroupMember) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
 // StreamInfo is the state of a stream. The stream id is a secret and not included.
 type StreamInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1449,7 +1731,7 @@ type StreamInfo struct {
 
 func (x *StreamInfo) Reset() {
 	*x = StreamInfo{}
-	mi := &file_minerva_app_v1_streams_proto_msgTypes[19]
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1743,7 @@ func (x *StreamInfo) String() string {
 func (*StreamInfo) ProtoMessage() {}
 
 func (x *StreamInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_minerva_app_v1_streams_proto_msgTypes[19]
+	mi := &file_minerva_app_v1_streams_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1756,7 @@ func (x *StreamInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInfo.ProtoReflect.Descriptor instead.
 func (*StreamInfo) Descriptor() ([]byte, []int) {
-	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{19}
+	return file_minerva_app_v1_streams_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StreamInfo) GetStream() uint64 {
@@ -1687,7 +1969,26 @@ const file_minerva_app_v1_streams_proto_rawDesc = "" +
 	"\fListResponse\x124\n" +
 	"\astreams\x18\x01 \x03(\v2\x1a.minerva.app.v1.StreamInfoR\astreams\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x124\n" +
-	"\bcoverage\x18\x03 \x01(\v2\x18.minerva.app.v1.CoverageR\bcoverage\"\xa0\x05\n" +
+	"\bcoverage\x18\x03 \x01(\v2\x18.minerva.app.v1.CoverageR\bcoverage\"\x9f\x01\n" +
+	"\x10ListGroupRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x1f\n" +
+	"\vwith_absent\x18\x05 \x01(\bR\n" +
+	"withAbsent\"\xa8\x01\n" +
+	"\x11ListGroupResponse\x125\n" +
+	"\amembers\x18\x01 \x03(\v2\x1b.minerva.app.v1.GroupMemberR\amembers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x124\n" +
+	"\bcoverage\x18\x03 \x01(\v2\x18.minerva.app.v1.CoverageR\bcoverage\"\x92\x01\n" +
+	"\vGroupMember\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12:\n" +
+	"\n" +
+	"connection\x18\x03 \x01(\x0e2\x1a.minerva.app.v1.ConnectionR\n" +
+	"connection\x12\x19\n" +
+	"\bsince_ms\x18\x04 \x01(\x04R\asinceMs\"\xa0\x05\n" +
 	"\n" +
 	"StreamInfo\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x18\n" +
@@ -1722,13 +2023,20 @@ const file_minerva_app_v1_streams_proto_rawDesc = "" +
 	"\x12SEND_OUTCOME_ENDED\x10\x04\x12\x1a\n" +
 	"\x16SEND_OUTCOME_NOT_FOUND\x10\x05\x12\x1a\n" +
 	"\x16SEND_OUTCOME_NOT_OWNER\x10\x06\x12\x1c\n" +
-	"\x18SEND_OUTCOME_UNSUPPORTED\x10\a*|\n" +
+	"\x18SEND_OUTCOME_UNSUPPORTED\x10\a*\x89\x01\n" +
+	"\n" +
+	"Connection\x12\x1a\n" +
+	"\x16CONNECTION_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CONNECTION_ATTACHED\x10\x01\x12\x17\n" +
+	"\x13CONNECTION_DETACHED\x10\x02\x12\x15\n" +
+	"\x11CONNECTION_ABSENT\x10\x03\x12\x16\n" +
+	"\x12CONNECTION_UNKNOWN\x10\x04*|\n" +
 	"\x05Pause\x12\x15\n" +
 	"\x11PAUSE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13PAUSE_CLIENT_BEHIND\x10\x01\x12\x14\n" +
 	"\x10PAUSE_APP_BEHIND\x10\x02\x12\x15\n" +
 	"\x11PAUSE_NO_INSTANCE\x10\x03\x12\x16\n" +
-	"\x12PAUSE_NO_TRANSPORT\x10\x042\xcb\x04\n" +
+	"\x12PAUSE_NO_TRANSPORT\x10\x042\x9d\x05\n" +
 	"\rStreamService\x12A\n" +
 	"\x04Send\x12\x1b.minerva.app.v1.SendRequest\x1a\x1c.minerva.app.v1.SendResponse\x12M\n" +
 	"\bSendMany\x12\x1f.minerva.app.v1.SendManyRequest\x1a .minerva.app.v1.SendManyResponse\x12V\n" +
@@ -1737,7 +2045,8 @@ const file_minerva_app_v1_streams_proto_rawDesc = "" +
 	"\x05Leave\x12\x1c.minerva.app.v1.LeaveRequest\x1a\x1d.minerva.app.v1.LeaveResponse\x12D\n" +
 	"\x05Reset\x12\x1c.minerva.app.v1.ResetRequest\x1a\x1d.minerva.app.v1.ResetResponse\x12>\n" +
 	"\x03Get\x12\x1a.minerva.app.v1.GetRequest\x1a\x1b.minerva.app.v1.GetResponse\x12A\n" +
-	"\x04List\x12\x1b.minerva.app.v1.ListRequest\x1a\x1c.minerva.app.v1.ListResponseBQ\n" +
+	"\x04List\x12\x1b.minerva.app.v1.ListRequest\x1a\x1c.minerva.app.v1.ListResponse\x12P\n" +
+	"\tListGroup\x12 .minerva.app.v1.ListGroupRequest\x1a!.minerva.app.v1.ListGroupResponseBQ\n" +
 	"\x12dev.minerva.app.v1B\fStreamsProtoP\x01Z\x14minerva/app/v1;appv1\xa2\x02\x03MNA\xaa\x02\x0eMinerva.App.V1b\x06proto3"
 
 var (
@@ -1752,80 +2061,89 @@ func file_minerva_app_v1_streams_proto_rawDescGZIP() []byte {
 	return file_minerva_app_v1_streams_proto_rawDescData
 }
 
-var file_minerva_app_v1_streams_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_minerva_app_v1_streams_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_minerva_app_v1_streams_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_minerva_app_v1_streams_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_minerva_app_v1_streams_proto_goTypes = []any{
 	(SendOutcome)(0),            // 0: minerva.app.v1.SendOutcome
-	(Pause)(0),                  // 1: minerva.app.v1.Pause
-	(*Target)(nil),              // 2: minerva.app.v1.Target
-	(*Coverage)(nil),            // 3: minerva.app.v1.Coverage
-	(*SendRequest)(nil),         // 4: minerva.app.v1.SendRequest
-	(*SendResponse)(nil),        // 5: minerva.app.v1.SendResponse
-	(*SendResult)(nil),          // 6: minerva.app.v1.SendResult
-	(*SendManyRequest)(nil),     // 7: minerva.app.v1.SendManyRequest
-	(*SendManyResponse)(nil),    // 8: minerva.app.v1.SendManyResponse
-	(*SendToGroupRequest)(nil),  // 9: minerva.app.v1.SendToGroupRequest
-	(*SendToGroupResponse)(nil), // 10: minerva.app.v1.SendToGroupResponse
-	(*JoinRequest)(nil),         // 11: minerva.app.v1.JoinRequest
-	(*JoinResponse)(nil),        // 12: minerva.app.v1.JoinResponse
-	(*LeaveRequest)(nil),        // 13: minerva.app.v1.LeaveRequest
-	(*LeaveResponse)(nil),       // 14: minerva.app.v1.LeaveResponse
-	(*ResetRequest)(nil),        // 15: minerva.app.v1.ResetRequest
-	(*ResetResponse)(nil),       // 16: minerva.app.v1.ResetResponse
-	(*GetRequest)(nil),          // 17: minerva.app.v1.GetRequest
-	(*GetResponse)(nil),         // 18: minerva.app.v1.GetResponse
-	(*ListRequest)(nil),         // 19: minerva.app.v1.ListRequest
-	(*ListResponse)(nil),        // 20: minerva.app.v1.ListResponse
-	(*StreamInfo)(nil),          // 21: minerva.app.v1.StreamInfo
-	(*Message)(nil),             // 22: minerva.app.v1.Message
-	(TransportKind)(0),          // 23: minerva.app.v1.TransportKind
-	(*Ended)(nil),               // 24: minerva.app.v1.Ended
+	(Connection)(0),             // 1: minerva.app.v1.Connection
+	(Pause)(0),                  // 2: minerva.app.v1.Pause
+	(*Target)(nil),              // 3: minerva.app.v1.Target
+	(*Coverage)(nil),            // 4: minerva.app.v1.Coverage
+	(*SendRequest)(nil),         // 5: minerva.app.v1.SendRequest
+	(*SendResponse)(nil),        // 6: minerva.app.v1.SendResponse
+	(*SendResult)(nil),          // 7: minerva.app.v1.SendResult
+	(*SendManyRequest)(nil),     // 8: minerva.app.v1.SendManyRequest
+	(*SendManyResponse)(nil),    // 9: minerva.app.v1.SendManyResponse
+	(*SendToGroupRequest)(nil),  // 10: minerva.app.v1.SendToGroupRequest
+	(*SendToGroupResponse)(nil), // 11: minerva.app.v1.SendToGroupResponse
+	(*JoinRequest)(nil),         // 12: minerva.app.v1.JoinRequest
+	(*JoinResponse)(nil),        // 13: minerva.app.v1.JoinResponse
+	(*LeaveRequest)(nil),        // 14: minerva.app.v1.LeaveRequest
+	(*LeaveResponse)(nil),       // 15: minerva.app.v1.LeaveResponse
+	(*ResetRequest)(nil),        // 16: minerva.app.v1.ResetRequest
+	(*ResetResponse)(nil),       // 17: minerva.app.v1.ResetResponse
+	(*GetRequest)(nil),          // 18: minerva.app.v1.GetRequest
+	(*GetResponse)(nil),         // 19: minerva.app.v1.GetResponse
+	(*ListRequest)(nil),         // 20: minerva.app.v1.ListRequest
+	(*ListResponse)(nil),        // 21: minerva.app.v1.ListResponse
+	(*ListGroupRequest)(nil),    // 22: minerva.app.v1.ListGroupRequest
+	(*ListGroupResponse)(nil),   // 23: minerva.app.v1.ListGroupResponse
+	(*GroupMember)(nil),         // 24: minerva.app.v1.GroupMember
+	(*StreamInfo)(nil),          // 25: minerva.app.v1.StreamInfo
+	(*Message)(nil),             // 26: minerva.app.v1.Message
+	(TransportKind)(0),          // 27: minerva.app.v1.TransportKind
+	(*Ended)(nil),               // 28: minerva.app.v1.Ended
 }
 var file_minerva_app_v1_streams_proto_depIdxs = []int32{
-	2,  // 0: minerva.app.v1.SendRequest.target:type_name -> minerva.app.v1.Target
-	22, // 1: minerva.app.v1.SendRequest.contents:type_name -> minerva.app.v1.Message
-	6,  // 2: minerva.app.v1.SendResponse.results:type_name -> minerva.app.v1.SendResult
-	3,  // 3: minerva.app.v1.SendResponse.coverage:type_name -> minerva.app.v1.Coverage
+	3,  // 0: minerva.app.v1.SendRequest.target:type_name -> minerva.app.v1.Target
+	26, // 1: minerva.app.v1.SendRequest.contents:type_name -> minerva.app.v1.Message
+	7,  // 2: minerva.app.v1.SendResponse.results:type_name -> minerva.app.v1.SendResult
+	4,  // 3: minerva.app.v1.SendResponse.coverage:type_name -> minerva.app.v1.Coverage
 	0,  // 4: minerva.app.v1.SendResult.outcome:type_name -> minerva.app.v1.SendOutcome
-	22, // 5: minerva.app.v1.SendManyRequest.contents:type_name -> minerva.app.v1.Message
-	6,  // 6: minerva.app.v1.SendManyResponse.results:type_name -> minerva.app.v1.SendResult
-	22, // 7: minerva.app.v1.SendToGroupRequest.contents:type_name -> minerva.app.v1.Message
-	3,  // 8: minerva.app.v1.SendToGroupResponse.coverage:type_name -> minerva.app.v1.Coverage
-	2,  // 9: minerva.app.v1.JoinRequest.target:type_name -> minerva.app.v1.Target
-	3,  // 10: minerva.app.v1.JoinResponse.coverage:type_name -> minerva.app.v1.Coverage
-	2,  // 11: minerva.app.v1.LeaveRequest.target:type_name -> minerva.app.v1.Target
-	3,  // 12: minerva.app.v1.LeaveResponse.coverage:type_name -> minerva.app.v1.Coverage
-	2,  // 13: minerva.app.v1.ResetRequest.target:type_name -> minerva.app.v1.Target
-	3,  // 14: minerva.app.v1.ResetResponse.coverage:type_name -> minerva.app.v1.Coverage
-	2,  // 15: minerva.app.v1.GetRequest.target:type_name -> minerva.app.v1.Target
-	21, // 16: minerva.app.v1.GetResponse.streams:type_name -> minerva.app.v1.StreamInfo
-	3,  // 17: minerva.app.v1.GetResponse.coverage:type_name -> minerva.app.v1.Coverage
-	21, // 18: minerva.app.v1.ListResponse.streams:type_name -> minerva.app.v1.StreamInfo
-	3,  // 19: minerva.app.v1.ListResponse.coverage:type_name -> minerva.app.v1.Coverage
-	23, // 20: minerva.app.v1.StreamInfo.primary_transport:type_name -> minerva.app.v1.TransportKind
-	1,  // 21: minerva.app.v1.StreamInfo.pauses:type_name -> minerva.app.v1.Pause
-	24, // 22: minerva.app.v1.StreamInfo.ended:type_name -> minerva.app.v1.Ended
-	4,  // 23: minerva.app.v1.StreamService.Send:input_type -> minerva.app.v1.SendRequest
-	7,  // 24: minerva.app.v1.StreamService.SendMany:input_type -> minerva.app.v1.SendManyRequest
-	9,  // 25: minerva.app.v1.StreamService.SendToGroup:input_type -> minerva.app.v1.SendToGroupRequest
-	11, // 26: minerva.app.v1.StreamService.Join:input_type -> minerva.app.v1.JoinRequest
-	13, // 27: minerva.app.v1.StreamService.Leave:input_type -> minerva.app.v1.LeaveRequest
-	15, // 28: minerva.app.v1.StreamService.Reset:input_type -> minerva.app.v1.ResetRequest
-	17, // 29: minerva.app.v1.StreamService.Get:input_type -> minerva.app.v1.GetRequest
-	19, // 30: minerva.app.v1.StreamService.List:input_type -> minerva.app.v1.ListRequest
-	5,  // 31: minerva.app.v1.StreamService.Send:output_type -> minerva.app.v1.SendResponse
-	8,  // 32: minerva.app.v1.StreamService.SendMany:output_type -> minerva.app.v1.SendManyResponse
-	10, // 33: minerva.app.v1.StreamService.SendToGroup:output_type -> minerva.app.v1.SendToGroupResponse
-	12, // 34: minerva.app.v1.StreamService.Join:output_type -> minerva.app.v1.JoinResponse
-	14, // 35: minerva.app.v1.StreamService.Leave:output_type -> minerva.app.v1.LeaveResponse
-	16, // 36: minerva.app.v1.StreamService.Reset:output_type -> minerva.app.v1.ResetResponse
-	18, // 37: minerva.app.v1.StreamService.Get:output_type -> minerva.app.v1.GetResponse
-	20, // 38: minerva.app.v1.StreamService.List:output_type -> minerva.app.v1.ListResponse
-	31, // [31:39] is the sub-list for method output_type
-	23, // [23:31] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	26, // 5: minerva.app.v1.SendManyRequest.contents:type_name -> minerva.app.v1.Message
+	7,  // 6: minerva.app.v1.SendManyResponse.results:type_name -> minerva.app.v1.SendResult
+	26, // 7: minerva.app.v1.SendToGroupRequest.contents:type_name -> minerva.app.v1.Message
+	4,  // 8: minerva.app.v1.SendToGroupResponse.coverage:type_name -> minerva.app.v1.Coverage
+	3,  // 9: minerva.app.v1.JoinRequest.target:type_name -> minerva.app.v1.Target
+	4,  // 10: minerva.app.v1.JoinResponse.coverage:type_name -> minerva.app.v1.Coverage
+	3,  // 11: minerva.app.v1.LeaveRequest.target:type_name -> minerva.app.v1.Target
+	4,  // 12: minerva.app.v1.LeaveResponse.coverage:type_name -> minerva.app.v1.Coverage
+	3,  // 13: minerva.app.v1.ResetRequest.target:type_name -> minerva.app.v1.Target
+	4,  // 14: minerva.app.v1.ResetResponse.coverage:type_name -> minerva.app.v1.Coverage
+	3,  // 15: minerva.app.v1.GetRequest.target:type_name -> minerva.app.v1.Target
+	25, // 16: minerva.app.v1.GetResponse.streams:type_name -> minerva.app.v1.StreamInfo
+	4,  // 17: minerva.app.v1.GetResponse.coverage:type_name -> minerva.app.v1.Coverage
+	25, // 18: minerva.app.v1.ListResponse.streams:type_name -> minerva.app.v1.StreamInfo
+	4,  // 19: minerva.app.v1.ListResponse.coverage:type_name -> minerva.app.v1.Coverage
+	24, // 20: minerva.app.v1.ListGroupResponse.members:type_name -> minerva.app.v1.GroupMember
+	4,  // 21: minerva.app.v1.ListGroupResponse.coverage:type_name -> minerva.app.v1.Coverage
+	1,  // 22: minerva.app.v1.GroupMember.connection:type_name -> minerva.app.v1.Connection
+	27, // 23: minerva.app.v1.StreamInfo.primary_transport:type_name -> minerva.app.v1.TransportKind
+	2,  // 24: minerva.app.v1.StreamInfo.pauses:type_name -> minerva.app.v1.Pause
+	28, // 25: minerva.app.v1.StreamInfo.ended:type_name -> minerva.app.v1.Ended
+	5,  // 26: minerva.app.v1.StreamService.Send:input_type -> minerva.app.v1.SendRequest
+	8,  // 27: minerva.app.v1.StreamService.SendMany:input_type -> minerva.app.v1.SendManyRequest
+	10, // 28: minerva.app.v1.StreamService.SendToGroup:input_type -> minerva.app.v1.SendToGroupRequest
+	12, // 29: minerva.app.v1.StreamService.Join:input_type -> minerva.app.v1.JoinRequest
+	14, // 30: minerva.app.v1.StreamService.Leave:input_type -> minerva.app.v1.LeaveRequest
+	16, // 31: minerva.app.v1.StreamService.Reset:input_type -> minerva.app.v1.ResetRequest
+	18, // 32: minerva.app.v1.StreamService.Get:input_type -> minerva.app.v1.GetRequest
+	20, // 33: minerva.app.v1.StreamService.List:input_type -> minerva.app.v1.ListRequest
+	22, // 34: minerva.app.v1.StreamService.ListGroup:input_type -> minerva.app.v1.ListGroupRequest
+	6,  // 35: minerva.app.v1.StreamService.Send:output_type -> minerva.app.v1.SendResponse
+	9,  // 36: minerva.app.v1.StreamService.SendMany:output_type -> minerva.app.v1.SendManyResponse
+	11, // 37: minerva.app.v1.StreamService.SendToGroup:output_type -> minerva.app.v1.SendToGroupResponse
+	13, // 38: minerva.app.v1.StreamService.Join:output_type -> minerva.app.v1.JoinResponse
+	15, // 39: minerva.app.v1.StreamService.Leave:output_type -> minerva.app.v1.LeaveResponse
+	17, // 40: minerva.app.v1.StreamService.Reset:output_type -> minerva.app.v1.ResetResponse
+	19, // 41: minerva.app.v1.StreamService.Get:output_type -> minerva.app.v1.GetResponse
+	21, // 42: minerva.app.v1.StreamService.List:output_type -> minerva.app.v1.ListResponse
+	23, // 43: minerva.app.v1.StreamService.ListGroup:output_type -> minerva.app.v1.ListGroupResponse
+	35, // [35:44] is the sub-list for method output_type
+	26, // [26:35] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_minerva_app_v1_streams_proto_init() }
@@ -1844,8 +2162,8 @@ func file_minerva_app_v1_streams_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_minerva_app_v1_streams_proto_rawDesc), len(file_minerva_app_v1_streams_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   20,
+			NumEnums:      3,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

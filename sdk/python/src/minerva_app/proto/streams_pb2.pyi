@@ -19,6 +19,14 @@ class SendOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SEND_OUTCOME_NOT_OWNER: _ClassVar[SendOutcome]
     SEND_OUTCOME_UNSUPPORTED: _ClassVar[SendOutcome]
 
+class Connection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONNECTION_UNSPECIFIED: _ClassVar[Connection]
+    CONNECTION_ATTACHED: _ClassVar[Connection]
+    CONNECTION_DETACHED: _ClassVar[Connection]
+    CONNECTION_ABSENT: _ClassVar[Connection]
+    CONNECTION_UNKNOWN: _ClassVar[Connection]
+
 class Pause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PAUSE_UNSPECIFIED: _ClassVar[Pause]
@@ -34,6 +42,11 @@ SEND_OUTCOME_ENDED: SendOutcome
 SEND_OUTCOME_NOT_FOUND: SendOutcome
 SEND_OUTCOME_NOT_OWNER: SendOutcome
 SEND_OUTCOME_UNSUPPORTED: SendOutcome
+CONNECTION_UNSPECIFIED: Connection
+CONNECTION_ATTACHED: Connection
+CONNECTION_DETACHED: Connection
+CONNECTION_ABSENT: Connection
+CONNECTION_UNKNOWN: Connection
 PAUSE_UNSPECIFIED: Pause
 PAUSE_CLIENT_BEHIND: Pause
 PAUSE_APP_BEHIND: Pause
@@ -223,6 +236,42 @@ class ListResponse(_message.Message):
     next_page_token: str
     coverage: Coverage
     def __init__(self, streams: _Optional[_Iterable[_Union[StreamInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ...) -> None: ...
+
+class ListGroupRequest(_message.Message):
+    __slots__ = ("service", "group", "page_size", "page_token", "with_absent")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WITH_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    group: str
+    page_size: int
+    page_token: str
+    with_absent: bool
+    def __init__(self, service: _Optional[str] = ..., group: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., with_absent: bool = ...) -> None: ...
+
+class ListGroupResponse(_message.Message):
+    __slots__ = ("members", "next_page_token", "coverage")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[GroupMember]
+    next_page_token: str
+    coverage: Coverage
+    def __init__(self, members: _Optional[_Iterable[_Union[GroupMember, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ...) -> None: ...
+
+class GroupMember(_message.Message):
+    __slots__ = ("stream", "label", "connection", "since_ms")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    stream: int
+    label: str
+    connection: Connection
+    since_ms: int
+    def __init__(self, stream: _Optional[int] = ..., label: _Optional[str] = ..., connection: _Optional[_Union[Connection, str]] = ..., since_ms: _Optional[int] = ...) -> None: ...
 
 class StreamInfo(_message.Message):
     __slots__ = ("stream", "service", "label", "groups", "started_at_ms", "primary_transport", "transports", "max_idle_ms", "instance_id", "served", "next_unacknowledged_event", "next_event", "inbox_bytes", "inbox_messages", "outbox_bytes", "outbox_messages", "pauses", "ended")
