@@ -59,7 +59,9 @@ impl Stream {
             let (stream, epoch) = (self.number, Epoch::default());
             turn.effects.app(session, AppOutput::Lost { stream, epoch });
         }
-        if held.is_some() && !is_other {
+        // A holder of an earlier assignment has not received the events of the dead instance.
+        let is_last = self.state.instance() == Some(instance);
+        if held.is_some() && !is_other && is_last {
             self.on_instance_returned();
         }
         let is_lost = !is_other && held.is_some_and(|held| self.lacks_held(held));

@@ -310,6 +310,16 @@ async fn the_return_of_an_instance_takes_the_recorded_death_back() {
 }
 
 #[tokio::test]
+async fn a_holder_of_an_earlier_assignment_does_not_take_the_death_of_the_next_instance_back() {
+    let (harness, one) = with_poison(&TestStore::free(), options()).await;
+    end(&harness, &one, SessionEnd::Died).await;
+    // This instance has had the stream before, and has not received the release.
+    let mut two = harness.join(2, "two", &[POISON]);
+    run_until_idle().await;
+    assert_eq!(attempts(&mut two), [(POISON, 2)]);
+}
+
+#[tokio::test]
 async fn below_version_3_the_count_is_kept_in_memory_only() {
     let store = TestStore::free();
     let (harness, one) = with_poison(&store, options()).await;
