@@ -38,8 +38,9 @@ const MAX_VIOLATIONS: usize = 20;
 pub(crate) struct Checker {
     pub(crate) durable: DurableState,
     clients: Vec<ClientRecord>,
-    /// By number, since an id may be reused after the end of the stream.
-    streams: BTreeMap<StreamNumber, StreamRecord>,
+    /// By number, since an id may be reused after the end of the stream, and by client, since a rollback may give the
+    /// number of a lost stream to another client while an instance still holds the lost one.
+    streams: BTreeMap<(StreamNumber, usize), StreamRecord>,
     /// The instance by stream and number of the assignment.
     assignments: BTreeMap<(StreamNumber, u64), String>,
     /// The last assignment of each stream.
@@ -94,8 +95,6 @@ struct ClientRecord {
 /// Knowledge about one stream.
 #[derive(Debug, Default)]
 struct StreamRecord {
-    /// The client. After a rollback a number may be reused.
-    client: Option<usize>,
     /// First event without effects, for an application that stores event numbers with its effects.
     applied: EventNumber,
     /// Next event by life of an instance.
@@ -238,7 +237,7 @@ impl Checker {
     /// Whether all messages of a client's stream have arrived, in both directions, or the stream has ended.
     pub(crate) fn is_drained(&self, client: usize) -> bool {
         let record = &self.clients[client];
-        let app = record.stream.and_then(|number| self.streams.get(&number));
+        let app = record.stream.and_then(|number| self.streams.get(&(number, client)));
         record.ended.is_some()
             || app.is_some_and(|s| s.applied.0 == self.total + 1)
                 && (record.received == self.total || self.is_excused(client))
@@ -264,7 +263,7 @@ impl Checker {
     /// Whether client and app have received the end of the stream.
     pub(crate) fn is_over(&self, client: usize) -> bool {
         let record = &self.clients[client];
-        let app = record.stream.and_then(|number| self.streams.get(&number));
+        let app = record.stream.and_then(|number| self.streams.get(&(number, client)));
         record.ended.is_some()
             && (record.has_lost_finisher
                 || app.is_none_or(|stream| stream.ended.is_some())
@@ -279,7 +278,7 @@ impl Checker {
     /// Progress of a client, for the trace.
     pub(crate) fn describe(&self, client: usize) -> String {
         let record = &self.clients[client];
-        let app = record.stream.and_then(|number| self.streams.get(&number));
+        let app = record.stream.and_then(|number| self.streams.get(&(number, client)));
         let (app, expected) = (app.map(|s| (s.applied, &s.ended)), record.pushed.expected());
         format!("received {}, expected pushes {expected:?}, at the app {app:?}", record.received)
     }

@@ -2,7 +2,7 @@
 
 use minerva_proto::{EventNumber, StreamNumber};
 
-use super::{Checker, StreamRecord};
+use super::Checker;
 use crate::end::{End, FINISHED, FINISHED_BY_OLD_APP};
 use crate::messages::{Body, c2s_message, service_of, stream_id};
 use crate::observation::Assigned;
@@ -29,10 +29,7 @@ impl Checker {
             }
         }
         let is_lost = self.durable.has_lost(client);
-        let stream = self.streams.entry(number).or_default();
-        if stream.client.replace(client).is_some_and(|before| before != client) {
-            *stream = StreamRecord { client: Some(client), ..StreamRecord::default() };
-        }
+        let stream = self.streams.entry((number, client)).or_default();
         let answered = next_send.0;
         stream.next.insert(instance, next.max(EventNumber(1)));
         stream.applied = stream.applied.max(EventNumber(1));
@@ -63,7 +60,7 @@ impl Checker {
         event: EventNumber,
         message: &Body,
     ) {
-        let stream = self.streams.entry(number).or_default();
+        let stream = self.streams.entry((number, client)).or_default();
         let next = stream.next.entry(instance).or_insert(event);
         let expected = *next;
         *next = event.next();
@@ -88,7 +85,7 @@ impl Checker {
         event: EventNumber,
         ended: &End,
     ) {
-        let stream = self.streams.entry(number).or_default();
+        let stream = self.streams.entry((number, client)).or_default();
         let expected = stream.next.insert(instance, event.next());
         let before = stream.ended.replace((event, ended.clone()));
         let is_lost = self.durable.has_lost(client);
@@ -124,5 +121,37 @@ impl Checker {
         if !is_same {
             self.violation(format!("client {client} and its app received different ends"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minerva_proto::MessageNumber;
+
+    use super::*;
+    use crate::checker::ClientRecord;
+    use crate::end::EndedBy;
+
+    #[test]
+    fn the_end_of_a_lost_stream_is_separate_from_the_next_stream_with_its_number() {
+        let clients = (0..2).map(|_| ClientRecord::default()).collect();
+        let mut checker = Checker { clients, ..Checker::default() };
+        checker.versions.services = 1;
+        let (number, next_event, next_send) = (StreamNumber(5), EventNumber(0), MessageNumber(0));
+        let assigned = Assigned { number, next_event, next_send };
+        for (client, instance) in [(0, 3), (1, 2)] {
+            checker.on_assigned(client, instance, 0, assigned);
+        }
+        let end = End {
+            reason: String::from("state lost"),
+            application_level: false,
+            by: EndedBy::Server,
+        };
+        let mut misnumbered = |event| {
+            checker.on_app_ended(0, number, 3, EventNumber(event), &end);
+            checker.violations().iter().any(|text| text.contains("Ended has number"))
+        };
+        assert!(!misnumbered(1), "the first instance still holds the lost stream");
+        assert!(misnumbered(3));
     }
 }

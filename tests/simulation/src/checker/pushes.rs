@@ -89,8 +89,9 @@ impl Checker {
     /// Whether the app has finished a stream while a live core may read an older stored version: the owner then keeps the
     /// finish in memory.
     fn may_finish_in_memory(&self, number: StreamNumber) -> bool {
-        let client = self.streams.get(&number).and_then(|stream| stream.client);
-        let is_finished = client.is_some_and(|c| self.clients[c].finished_after.is_some());
+        let mut holders = self.streams.range((number, 0)..=(number, usize::MAX));
+        let is_finished =
+            holders.any(|((_, client), _)| self.clients[*client].finished_after.is_some());
         self.stored_version < FINISHING_VERSION && is_finished
     }
 
