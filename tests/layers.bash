@@ -414,7 +414,7 @@ short_browsers() {
 
 # Also 1,000 page loads of sessions, and 16 bad networks in both browsers, with measurements in a table.
 long_browsers() {
-  for _ in 1 2; do (SWITCH_SECONDS=120 RELOADS=170 short_browsers); done
+  for _ in 1 2; do (SWITCH_SECONDS=120 RELOADS=170 RENEWAL_SECONDS=60 RENEWAL_STREAMS=12 short_browsers); done
   cd tests/browsers
   MINERVA_BIN=../../target/release/minerva NETWORKS_SECONDS=80 node --test --test-reporter=spec networks.test.mjs
 }

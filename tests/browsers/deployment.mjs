@@ -59,15 +59,15 @@ class Process {
 const ECHO = { name: 'examples/echo', options: [] };
 
 export class Deployment {
-  /** Starts all processes; `app` is an example of the application SDK that serves `default`, `edgeOptions` are more options. */
-  static async start(app = ECHO, edgeOptions = []) {
+  /** Starts all processes; `app` is an example of the application SDK that serves `default`, `edgeOptions` and `moreCoreOptions` are more options. */
+  static async start(app = ECHO, edgeOptions = [], moreCoreOptions = []) {
     const deployment = new Deployment();
     deployment.dir = mkdtempSync(join(tmpdir(), 'minerva-deployment-'));
     const ports = await Promise.all(Array.from({ length: 5 }, freePort));
     const [link, api, coreAdmin, listen, edgeAdmin] = ports.map((port) => `127.0.0.1:${port}`);
     deployment.port = ports[3];
     deployment.coreAdmin = coreAdmin;
-    const coreOptions = ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${deployment.dir}`];
+    const coreOptions = ['--link', link, '--api', api, '--admin', coreAdmin, '--store', `redb:${deployment.dir}`, ...moreCoreOptions];
     deployment.core = new Process('minerva-core', coreOptions, /ready/);
     deployment.edge = new Process('minerva-edge', ['--listen', listen, '--core', link, '--admin', edgeAdmin, ...edgeOptions], /ready/);
     deployment.app = new Process(app.name, ['--api', `http://${api}`, ...app.options], /serving/);
