@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use minerva_edge::{Config, Cores, Edge, LinkState, Metrics, Pages};
+use minerva_runtime::doctor::Finding;
+use minerva_runtime::tls::{MtlsOptions, TlsClient};
 use minerva_runtime::{
     Admin, AdminAccess, AdminConfig, ConfigError, LogConfig, Readiness, ReloadSignals, StopSignals,
     Subcommand, ThreadConfig, address, doctor, health, program,
@@ -33,6 +35,9 @@ struct Options {
         default_value = "127.0.0.1:7403"
     )]
     core: Vec<String>,
+
+    #[command(flatten)]
+    mtls: MtlsOptions,
 
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, help_heading = "Operation", env = "MINERVA_ADMIN", value_name = "ADDR", global = true,
@@ -62,6 +67,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             let needs = doctor::Requirements { clients, has_redis: false };
             let mut findings = doctor::check_machine(needs).await;
             findings.extend(options.edge.examine_tls());
+            findings.extend(examine_link_certificates(&options.mtls));
             return Ok(doctor::report(&findings)?);
         }
         None => {}
@@ -70,7 +76,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("cannot listen for signals")?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
-    let cores = Cores::at(&options.core)?;
+    let mut cores = Cores::at(&options.core)?;
+    if let Some(certificates) = link_certificates(&options.mtls)? {
+        follow_files(certificates.clone())?;
+        cores = cores.with_tls(certificates);
+    }
     let readiness = Readiness::starting();
     let admin = Admin::bind(options.admin)
         .await
@@ -102,6 +112,45 @@ async fn run(options: Options) -> anyhow::Result<()> {
         () = signals.next() => tracing::info!("second signal: stopping immediately"),
         () = running => tracing::info!("drained"),
     }
+    Ok(())
+}
+
+/// The certificates of the links; `None` without TLS.
+fn link_certificates(options: &MtlsOptions) -> Result<Option<TlsClient>, ConfigError> {
+    let Some(files) = options.files()? else { return Ok(None) };
+    if files.identity.is_none() {
+        let problem = "the certificate of the edge is missing: a core accepts no link without one";
+        let fix = "give --mtls-cert and --mtls-key, too";
+        return Err(ConfigError::new("--mtls-cert (MINERVA_MTLS_CERT)", problem, fix));
+    }
+    TlsClient::client(files).map(Some)
+}
+
+/// The check of the certificates in `minerva-edge doctor`; `None` without TLS.
+fn examine_link_certificates(options: &MtlsOptions) -> Option<Finding> {
+    const SUBJECT: &str = "TLS certificate of the links";
+    match link_certificates(options) {
+        Ok(certificates) => certificates.map(|_| Finding::ok(SUBJECT, "usable")),
+        Err(error) => Some(Finding::config_error(SUBJECT, error)),
+    }
+}
+
+/// Loads changed certificates of the links within a second, and at each SIGHUP, for the life of the process.
+fn follow_files(certificates: TlsClient) -> anyhow::Result<()> {
+    let report = |outcome| match outcome {
+        Ok(()) => tracing::info!("certificates of the links reloaded"),
+        Err(error) => tracing::error!(
+            %error, "cannot reload the certificates of the links; the previous ones stay in use"
+        ),
+    };
+    let mut hangups = ReloadSignals::listen().context("cannot listen for signals")?;
+    tokio::spawn(certificates.clone().follow(report));
+    tokio::spawn(async move {
+        loop {
+            hangups.next().await;
+            report(certificates.reload());
+        }
+    });
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 //! connections use the new certificate; open connections stay.
 
 mod client;
+mod connector;
 mod error;
 mod files;
 #[cfg(feature = "process")]
@@ -17,6 +18,7 @@ mod server;
 mod tests;
 
 pub use client::{TlsClient, server_name};
+pub use connector::{TlsConnection, TlsConnector};
 pub use error::{HandshakeError, explain};
 pub use files::TlsFiles;
 #[cfg(feature = "process")]

@@ -1,6 +1,6 @@
 //! Addresses of the cores: parsing of `--core` and name resolution. Used by `dial.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use http::uri::{Scheme, Uri};
 use minerva_runtime::ConfigError;
 use minerva_runtime::recurring::RecurringFaults;
+use minerva_runtime::tls::TlsClient;
 use tonic::transport::Channel;
 
 use crate::clock;
@@ -41,6 +42,8 @@ type Lookup = dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<Socke
 pub(super) struct Names {
     names: Vec<(String, Vec<SocketAddr>)>,
     lookup: Arc<Lookup>,
+    /// Certificates of the links; `None` without TLS.
+    pub(super) tls: Option<TlsClient>,
 }
 
 impl Cores {
@@ -65,7 +68,16 @@ impl Cores {
             return Err(wrong("the list of cores is empty".to_owned()));
         }
         let names = names.into_iter().map(|name| (name, Vec::new())).collect();
-        Ok(Self(Source::Names(Names { names, lookup: Arc::new(system_lookup) })))
+        Ok(Self(Source::Names(Names { names, lookup: Arc::new(system_lookup), tls: None })))
+    }
+
+    /// Links over TLS, with these certificates.
+    #[must_use]
+    pub fn with_tls(mut self, certificates: TlsClient) -> Self {
+        if let Source::Names(names) = &mut self.0 {
+            names.tls = Some(certificates);
+        }
+        self
     }
 
     /// Resolves names by `lookup`, which receives host and port, instead of the system resolver.
@@ -101,8 +113,9 @@ impl fmt::Debug for Cores {
 }
 
 impl Names {
-    /// Resolves all names. After a failure, a name keeps its previous addresses.
-    pub(super) async fn resolve(&mut self) -> BTreeSet<SocketAddr> {
+    /// Resolves all names: addresses, each with its host and port by name. After a failure, a name keeps its previous
+    /// addresses.
+    pub(super) async fn resolve(&mut self) -> BTreeMap<SocketAddr, String> {
         let look_up = |(name, _): &(String, _)| {
             tokio::time::timeout(LOOKUP_TIMEOUT, (self.lookup)(name.clone()))
         };
@@ -113,7 +126,10 @@ impl Names {
                 Err(error) => warn_unresolved(name, &error),
             }
         }
-        self.names.iter().flat_map(|(_, addresses)| addresses).copied().collect()
+        let named = |(name, addresses): &(String, Vec<SocketAddr>)| {
+            addresses.iter().map(|&address| (address, name.clone())).collect::<Vec<_>>()
+        };
+        self.names.iter().flat_map(named).collect()
     }
 }
 

@@ -53,7 +53,7 @@ impl TlsClient {
         let connector = TlsConnector::from(Arc::clone(&*self.current()));
         connector.connect(name, socket).await.map_err(|error| match explain(&error) {
             Some(problem) => io::Error::new(error.kind(), problem),
-            None => error,
+            None => io::Error::new(error.kind(), no_handshake(&error)),
         })
     }
 }
@@ -65,6 +65,14 @@ pub fn server_name(host: &str) -> ServerName<'static> {
     let parsed = ServerName::try_from(host.to_owned()).ok();
     let parsed = parsed.or_else(|| ServerName::try_from("core.invalid").ok());
     parsed.unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()))
+}
+
+/// A peer without TLS closes the connection, or sends no handshake.
+fn no_handshake(error: &io::Error) -> String {
+    format!(
+        "the peer ended the TLS handshake ({error}); give the core --mtls-ca, --mtls-cert and --mtls-key, or remove \
+         these options here"
+    )
 }
 
 fn build(files: &TlsFiles) -> Result<Arc<ClientConfig>, ConfigError> {
