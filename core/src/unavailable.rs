@@ -51,27 +51,31 @@ fn usual_wait(reason: &str) -> Duration {
     })
 }
 
+/// All reasons with the wait in seconds, for tests.
+#[cfg(test)]
+pub(crate) const WAITS: [(&str, u64); 13] = [
+    (BUSY, 5),
+    (NO_ROOM_BEHIND_GAP, 1),
+    (UNSERVED, 5),
+    (NO_APPLICATION, 5),
+    (TOO_MANY_STREAMS, 10),
+    (ADDRESS_FULL, 10),
+    (TOO_MANY_TRANSPORTS, 1),
+    (TOO_MANY_REJOINS, 5),
+    (TOO_MANY_BATCHES, 1),
+    (OLD_CORES, 5),
+    (KEYS, 1),
+    (NEW_OWNER, 1),
+    (OVERLOADED, 1),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_refusal_has_a_wait() {
-        for (reason, seconds) in [
-            (BUSY, 5),
-            (NO_ROOM_BEHIND_GAP, 1),
-            (UNSERVED, 5),
-            (NO_APPLICATION, 5),
-            (TOO_MANY_STREAMS, 10),
-            (ADDRESS_FULL, 10),
-            (TOO_MANY_TRANSPORTS, 1),
-            (TOO_MANY_REJOINS, 5),
-            (TOO_MANY_BATCHES, 1),
-            (OLD_CORES, 5),
-            (KEYS, 1),
-            (NEW_OWNER, 1),
-            (OVERLOADED, 1),
-        ] {
+        for (reason, seconds) in WAITS {
             let retry_after = Duration::from_secs(seconds);
             let reason_text = reason.to_owned();
             let expected = CloseCause::Unavailable { reason: reason_text, retry_after };

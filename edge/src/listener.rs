@@ -18,6 +18,7 @@ use crate::admission::Admittance;
 use crate::clock;
 use crate::http;
 use crate::http::connection::Connection;
+use crate::metrics::{Metrics, TlsFailure};
 use crate::shared::{Phase, Shared};
 use crate::socket::proxy_line::{self, Source};
 use crate::socket::{ConnectionPermit, Rewind, Socket};
@@ -181,12 +182,24 @@ async fn accept_preamble(
         ListenerKind::Tls(certificates) => match certificates.accept(stream).await {
             Ok(socket) => Some((socket, peer)),
             Err(error) => {
-                if error == HandshakeError::Garbage {
-                    shared.metrics.garbage.inc();
-                }
+                note_failed_handshake(&error, peer, &shared.metrics);
                 None
             }
         },
+    }
+}
+
+/// Counts a failed TLS handshake; logs a refused one, one line per cause at growing intervals.
+fn note_failed_handshake(error: &HandshakeError, peer: IpAddr, metrics: &Metrics) {
+    static FAULTS: RecurringFaults = RecurringFaults::new();
+    let cause = error.cause();
+    metrics.tls_failures.get_or_create(&TlsFailure { cause }).inc();
+    if !error.is_refusal() {
+        return;
+    }
+    metrics.garbage.inc();
+    if let Some(failures) = FAULTS.record(cause, clock::now()) {
+        tracing::warn!(cause, failures, %peer, %error, "a TLS handshake has failed");
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Metrics {
     pub(crate) waiting_bytes: Gauge,
     pub(crate) refused: Family<Refused, Counter>,
     pub(crate) garbage: Counter,
+    pub(crate) tls_failures: Family<TlsFailure, Counter>,
     pub(crate) refused_frames: Family<Refusal, Counter>,
     pub(crate) refusals: Family<RefusalCode, Counter>,
     /// Frames and enum values of later releases, received and skipped.
@@ -99,6 +100,13 @@ pub(crate) enum Limit {
     takeovers,
     /// Bytes of unfinished frames.
     unfinished_frames,
+}
+
+/// Label `cause` of failed TLS handshakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TlsFailure {
+    /// See `tls::HandshakeError`.
+    pub(crate) cause: &'static str,
 }
 
 /// Label: why a frame of a core was refused.
@@ -174,6 +182,8 @@ impl Metrics {
         all.register("refused", refused, metrics.refused.clone());
         let garbage = "Connections with an unknown protocol";
         all.register("garbage", garbage, metrics.garbage.clone());
+        let failures = "Failed TLS handshakes of clients, by cause";
+        all.register("tls_failures", failures, metrics.tls_failures.clone());
         let refused = "Frames of cores that break the contract, by reason";
         all.register("link_frames_refused", refused, metrics.refused_frames.clone());
         let refusals = "Transports of version 3 refused, by code";

@@ -2,9 +2,9 @@
 //! handshake. Used by `listener.rs` and `edge.rs`.
 
 mod examine;
+mod handshake_error;
 mod validity;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::socket::Socket;
 pub(crate) use examine::examine;
+pub(crate) use handshake_error::HandshakeError;
 
 /// Option names, for errors.
 const CERTIFICATE: &str = "--tls-certificate";
@@ -102,21 +103,10 @@ impl Certificates {
         let acceptor = self.acceptor.borrow().clone();
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Ok(Socket::Tls(Box::new(stream))),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(HandshakeError::Garbage)
-            }
-            Ok(Err(_)) | Err(_) => Err(HandshakeError::Silence),
+            Ok(Err(error)) => Err(HandshakeError::of(error)),
+            Err(_) => Err(HandshakeError::Timeout),
         }
     }
-}
-
-/// Reason for a failed handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HandshakeError {
-    /// Not TLS, no common version or cipher, or the client rejects the certificate.
-    Garbage,
-    /// Time limit exceeded, or the client disconnected.
-    Silence,
 }
 
 impl Files {

@@ -146,7 +146,23 @@ async fn a_connection_without_tls_is_closed() {
         let read = String::from_utf8_lossy(&client.read);
         assert!(client.read.len() <= 7, "an answer: {read:?}");
         rig.counts("garbage_total", number as u64 + 1).await;
+        rig.counts("tls_failures_total{cause=\"not_tls\"}", number as u64 + 1).await;
     }
+}
+
+#[tokio::test]
+async fn failed_handshakes_are_counted_by_cause() {
+    let (rig, files, _) = rig(|_| {}).await;
+    let other = Trust::of(&files).with_alpn(&["h2"]);
+    assert!(other.dial(rig.address).await.is_err());
+    rig.counts("tls_failures_total{cause=\"incompatible\"}", 1).await;
+    let stranger = Trust::of(&Files::make());
+    assert!(stranger.dial(rig.address).await.is_err(), "the certificate is of another authority");
+    rig.counts("tls_failures_total{cause=\"rejected_by_client\"}", 1).await;
+    rig.counts("garbage_total", 2).await;
+    drop(rig.connect().await);
+    rig.counts("tls_failures_total{cause=\"disconnected\"}", 1).await;
+    rig.counts("garbage_total", 2).await;
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct Counters {
     /// Transports closed with a request to retry later.
     pub unavailable: AtomicU64,
     /// These transports by reason, see [`Counters::REFUSED_FOR`].
-    pub refused: [AtomicU64; 10],
+    pub refused: [AtomicU64; 13],
     /// Transports that replaced an open one of their stream.
     pub takeovers: AtomicU64,
     /// Transports killed for a protocol error.
@@ -71,7 +71,7 @@ impl Counters {
         ["client", "app", "idle", "slow", "lost", "subprotocol", "silent", "budget", "failed"];
 
     /// Reasons of the entries of `refused`, see [`Counters::unavailable`]; the last one is any other reason.
-    pub const REFUSED_FOR: [&str; 10] = [
+    pub const REFUSED_FOR: [&str; 13] = [
         reason::BUSY,
         reason::NO_ROOM_BEHIND_GAP,
         reason::UNSERVED,
@@ -79,7 +79,10 @@ impl Counters {
         reason::TOO_MANY_STREAMS,
         reason::ADDRESS_FULL,
         reason::TOO_MANY_TRANSPORTS,
+        reason::TOO_MANY_REJOINS,
         reason::TOO_MANY_BATCHES,
+        reason::OLD_CORES,
+        reason::KEYS,
         reason::NEW_OWNER,
         "other",
     ];
@@ -118,4 +121,26 @@ pub(super) fn subtract(counter: &AtomicU64, count: u64) {
 pub(super) fn replace(gauge: &AtomicU64, old: usize, new: usize) {
     add(gauge, new as u64);
     subtract(gauge, old as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_counted_by_its_reason() {
+        // Without a partition's turn: the mailbox is full.
+        let is_counted = |reason: &&&str| **reason != reason::OVERLOADED;
+        for reason in reason::WAITS.map(|(reason, _)| reason).iter().filter(is_counted) {
+            let counters = Counters::default();
+            counters.count_unavailable(reason);
+            let counts: Vec<_> = Counters::REFUSED_FOR.iter().zip(&counters.refused).collect();
+            let counted: Vec<&str> = counts
+                .iter()
+                .filter(|(_, count)| count.load(Ordering::Relaxed) > 0)
+                .map(|(reason, _)| **reason)
+                .collect();
+            assert_eq!(counted, [*reason]);
+        }
+    }
 }

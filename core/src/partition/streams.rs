@@ -19,6 +19,7 @@ mod memory;
 mod output_routing;
 mod push_batch;
 mod reassignment;
+mod recurring_lines;
 mod resume_key;
 mod retained_budget;
 mod service_selection;

@@ -60,6 +60,13 @@ pub struct StreamState {
 #[error("inconsistent stream state: {0}")]
 pub struct InconsistentError(pub(super) &'static str);
 
+#[cfg(test)]
+impl InconsistentError {
+    pub(crate) fn of_test(reason: &'static str) -> Self {
+        Self(reason)
+    }
+}
+
 impl StreamState {
     /// The state of a new stream, created under the claim with `tag`.
     pub fn new(origin: Arc<Origin>, max_idle_ms: u64, tag: ClaimTag) -> Self {

@@ -150,7 +150,7 @@ impl Stream {
         if let Err(inconsistent) = self.state.apply(&record, turn.tag) {
             // A defect of this program. Appending the record would also make recovery fail.
             debug_assert!(false, "{inconsistent}");
-            tracing::error!(stream = %self.number, %inconsistent, "record dropped");
+            turn.effects.dropped.push((self.number, inconsistent));
             return;
         }
         turn.effects.record(self.number, record);

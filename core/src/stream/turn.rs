@@ -5,7 +5,7 @@ use minerva_proto::{ClaimTag, Payload, StreamNumber};
 
 use super::{AppOutput, LinkId, Millis, SessionId, StreamCallId, StreamReply, TransportKey};
 use crate::limits::Limits;
-use crate::state::Record;
+use crate::state::{InconsistentError, Record};
 
 /// The context in which a stream machine handles an input.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub struct Effects {
     pub proves_rollback: bool,
     /// Number of transports that replaced an open one.
     pub takeovers: u64,
+    /// Records that contradict the state of their stream, by a defect of this program. They are not appended.
+    pub dropped: Vec<(StreamNumber, InconsistentError)>,
     /// Bytes of messages in `records`.
     record_bytes: usize,
 }

@@ -7,6 +7,8 @@ use minerva_proto::StreamNumber;
 use super::super::assignment::{Grace, ISOLATED, Suspicion};
 use super::super::mailbox::{SessionEnd, SessionHandle};
 use super::PartitionStreams;
+use super::recurring_lines::SuspectDelivery;
+use crate::clock;
 use crate::stream::{Blame, Effects, Millis, SessionId};
 
 impl PartitionStreams {
@@ -93,10 +95,10 @@ impl PartitionStreams {
         self.with_stream(number, now, effects, |stream, turn| {
             let deaths = stream.redeliveries();
             if deaths >= ISOLATED {
-                let attempt = deaths.saturating_add(1);
-                let stream = stream.state().origin().id.short_hash();
                 let (service, instance) = (&*session.service, &*session.instance_id);
-                tracing::warn!(%stream, service, instance, attempt, "app instances died with this stream in delivery");
+                let (stream, attempt) =
+                    (stream.state().origin().id.short_hash(), deaths.saturating_add(1));
+                SuspectDelivery { stream, service, instance, attempt }.warn(clock::now());
             }
             stream.on_assigned(session.id, &session.instance_id, session.window, turn);
         });

@@ -7,8 +7,9 @@ use super::super::assignment::NeededInstance;
 use super::super::counters::{add, subtract};
 use super::super::mailbox::MailReceiver;
 use super::super::recovery::ForgottenStream;
-use super::PartitionStreams;
 use super::waiting_mail::WaitingMail;
+use super::{PartitionStreams, recurring_lines};
+use crate::clock;
 use crate::state::{EndedBy, Record};
 use crate::stream::{
     AppOutput, Effects, Intake, Millis, Output, RefusedReason, Stream, TransportKey,
@@ -174,6 +175,9 @@ impl PartitionStreams {
     fn count(&mut self, effects: &Effects) {
         self.note_rollback(effects.proves_rollback);
         add(&self.counters.takeovers, effects.takeovers);
+        for (stream, error) in &effects.dropped {
+            recurring_lines::report_dropped(*stream, error, clock::now());
+        }
         effects.records.iter().for_each(|(_, record)| self.count_record(record));
         effects.outputs.iter().for_each(|output| self.count_output(output));
         self.budgets.blocked.export();
