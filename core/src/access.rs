@@ -3,6 +3,7 @@
 //! `api.rs` and `link.rs` identify each caller and ask for permission; `core.rs` keeps the tokens up to date. The content
 //! of calls is out of scope.
 
+mod book;
 mod command;
 mod decide;
 mod file;

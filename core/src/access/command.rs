@@ -1,17 +1,17 @@
 //! The command `minerva-core token`: creates, lists and revokes API tokens in a store or a token file.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use minerva_proto::ServiceName;
 use minerva_runtime::duration;
 
-use super::file::{self, TokenFileError};
+use super::book::{Book, Revocation};
+use super::file::TokenFileError;
 use super::now_seconds;
 use super::rights::{Right, Rights, Scope};
 use super::token::{NoRandomBytesError, TokenRecord, is_id};
-use crate::store::{self, OperatorStore, StoreError, StoreUrl};
+use crate::store::{StoreError, StoreUrl};
 
 const DAY: u64 = 24 * 3600;
 /// Longest validity of a token: ten years.
@@ -39,11 +39,15 @@ pub enum TokenCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Revoke a token: all cores refuse the token and end its calls within a second.
+    /// Revoke a token: all cores refuse the token and end its calls within a second. A service whose last token with
+    /// the right to serve is revoked stays closed to callers without a token.
     Revoke {
         /// The id of the token: the characters between the first and the last `_`.
         #[arg(value_name = "ID", value_parser = id)]
         id: String,
+        /// Open the service to callers without a token again, if no other token permits to serve it.
+        #[arg(long)]
+        reopen: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -54,7 +58,7 @@ pub enum TokenCommand {
 pub struct Place {
     /// Use this token file, see --token-file of the core, instead of the store.
     #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
 }
 
 /// Time for which a token is valid; `None` for ever.
@@ -78,6 +82,11 @@ pub enum TokenCommandError {
     /// The options do not fit together.
     #[error("{0}")]
     Options(String),
+    /// The token is revoked already; its record guards the service.
+    #[error(
+        "token {0} is revoked already; `token revoke --reopen {0}` opens its service to callers without a token"
+    )]
+    Revoked(String),
     /// There is no such token.
     #[error("there is no token {0}; `minerva-core token list` shows all")]
     NotFound(String),
@@ -92,12 +101,12 @@ impl TokenCommandError {
         match self {
             Self::Store { error, .. } => matches!(error, StoreError::Config(_)),
             Self::File(_) | Self::Options(_) => true,
-            Self::NotFound(_) | Self::Random(_) => false,
+            Self::NotFound(_) | Self::Revoked(_) | Self::Random(_) => false,
         }
     }
 }
 
-const REDB_HINT: &str = "; while a core uses the file, keep tokens in a token file: --file FILE here, and --token-file \
+pub(super) const REDB_HINT: &str = "; while a core uses the file, keep tokens in a token file: --file FILE here, and --token-file \
                          FILE at the core";
 
 /// Runs a command and returns the text to print: `print` for standard output, `note` for people.
@@ -114,7 +123,7 @@ pub async fn run(
         TokenCommand::Create { service, can, expires, place } => {
             let (record, token) = create(service.as_deref(), can, *expires)?;
             let book = Book::open(place, url).await?;
-            book.add(&record).await?;
+            book.set(&record).await?;
             print(&format!("{token}\n"));
             note(&format!("{}\nThe token is not shown again.\n", describe(&record)));
         }
@@ -123,11 +132,9 @@ pub async fn run(
                 print(&format!("{}\n", describe(&record)));
             }
         }
-        TokenCommand::Revoke { id, place } => {
-            if !Book::open(place, url).await?.remove(id).await? {
-                return Err(TokenCommandError::NotFound(id.clone()));
-            }
-            note(&format!("token {id} is revoked\n"));
+        TokenCommand::Revoke { id, reopen, place } => {
+            let revocation = Book::open(place, url).await?.revoke(id, *reopen).await?;
+            note(&describe_revocation(id, &revocation));
         }
     }
     Ok(())
@@ -153,11 +160,23 @@ fn create(
     Ok(TokenRecord::create(scope, rights, now, expires)?)
 }
 
+fn describe_revocation(id: &str, revocation: &Revocation) -> String {
+    let text = format!("token {id} is revoked\n");
+    match revocation {
+        Revocation::Removed => text,
+        Revocation::Guarded { scope, guard } => format!(
+            "{text}Service {scope} stays closed to callers without a token. To open the service again: \
+             token revoke --reopen {guard}\n"
+        ),
+    }
+}
+
 /// Id, service, rights and validity.
 fn describe(record: &TokenRecord) -> String {
     let TokenRecord { id, scope, rights, .. } = record;
     let now = now_seconds();
     let validity = match record.expires {
+        _ if record.is_revoked => "revoked, the service stays closed".to_owned(),
         None => "never expires".to_owned(),
         Some(end) if end <= now => "has expired".to_owned(),
         Some(end) if end - now >= 2 * DAY => {
@@ -166,68 +185,6 @@ fn describe(record: &TokenRecord) -> String {
         Some(end) => format!("expires in {} minutes", (end - now).div_ceil(60)),
     };
     format!("{id}  service {scope}  can {rights}  {validity}")
-}
-
-/// The place of all tokens.
-enum Book<'a> {
-    File(&'a Path),
-    Store { store: Arc<dyn OperatorStore>, is_redb: bool },
-}
-
-impl<'a> Book<'a> {
-    async fn open(place: &'a Place, url: &StoreUrl) -> Result<Self, TokenCommandError> {
-        if let Some(path) = &place.file {
-            return Ok(Self::File(path));
-        }
-        let is_redb = matches!(url, StoreUrl::Redb(_));
-        let failed = |error| TokenCommandError::Store { error, is_redb };
-        if matches!(url, StoreUrl::Memory) {
-            let text = "--store memory: has no data outside of its process; use --file FILE";
-            return Err(TokenCommandError::Options(text.to_owned()));
-        }
-        let url = url.clone();
-        let opened = tokio::task::spawn_blocking(move || store::open(&url)).await;
-        let store = opened.map_err(|error| failed(StoreError::Unavailable(error.to_string())))?;
-        Ok(Self::Store { store: store.map_err(failed)?, is_redb })
-    }
-
-    async fn add(&self, record: &TokenRecord) -> Result<(), TokenCommandError> {
-        match self {
-            Self::File(path) => Ok(file::add(path, record)?),
-            Self::Store { store, is_redb } => {
-                let blob = record.encode().into();
-                let added = store.set_token(&record.id, Some(blob)).await;
-                added.map(|_| ()).map_err(|error| failed(error, *is_redb))
-            }
-        }
-    }
-
-    async fn remove(&self, id: &str) -> Result<bool, TokenCommandError> {
-        match self {
-            Self::File(path) => Ok(file::remove(path, id)?),
-            Self::Store { store, is_redb } => {
-                store.set_token(id, None).await.map_err(|error| failed(error, *is_redb))
-            }
-        }
-    }
-
-    /// All readable tokens in the order of their creation.
-    async fn all(&self) -> Result<Vec<TokenRecord>, TokenCommandError> {
-        let mut records: Vec<TokenRecord> = match self {
-            Self::File(path) => file::parse(path, &file::read(path)?)?,
-            Self::Store { store, is_redb } => {
-                let stored = store.tokens(0).await.map_err(|error| failed(error, *is_redb))?;
-                let blobs = stored.unwrap_or_default().records.into_iter();
-                blobs.filter_map(|(_, blob)| TokenRecord::decode(&blob).ok()).collect()
-            }
-        };
-        records.sort_by_key(|record| record.created);
-        Ok(records)
-    }
-}
-
-fn failed(error: StoreError, is_redb: bool) -> TokenCommandError {
-    TokenCommandError::Store { error, is_redb }
 }
 
 fn service(text: &str) -> Result<String, String> {
@@ -298,10 +255,38 @@ mod tests {
             assert_eq!(list, format!("{id}  service chat  can serve,send  expires in 90 days\n"));
             let revoke = format!("revoke {id} {place}");
             assert_eq!(run_at(url, &revoke).await, Ok(String::new()));
-            assert_eq!(run_at(url, &format!("list {place}")).await, Ok(String::new()));
+            let list = run_at(url, &format!("list {place}")).await.unwrap();
+            let guard = "service chat  can serve  revoked, the service stays closed";
+            assert_eq!(list, format!("{id}  {guard}\n"));
             let again = run_at(url, &revoke).await.unwrap_err();
+            assert!(again.contains("revoked already") && again.contains("--reopen"), "{again}");
+            let reopen = format!("{revoke} --reopen");
+            assert_eq!(run_at(url, &reopen).await, Ok(String::new()));
+            assert_eq!(run_at(url, &format!("list {place}")).await, Ok(String::new()));
+            let again = run_at(url, &reopen).await.unwrap_err();
             assert!(again.contains("there is no token"), "{again}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_stays_closed_by_one_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = format!("--file {}", directory.path().join("tokens").display());
+        let create = async |options: &str| {
+            let token = run_at("memory:", &format!("create {options} {place}")).await.unwrap();
+            id(token.trim()).unwrap()
+        };
+        let first = create("--service chat --can serve").await;
+        let second = create("--service chat --can serve,read").await;
+        let sender = create("--service chat --can send").await;
+        let other = create("--service news --can serve").await;
+        for id in [&sender, &second, &first, &other] {
+            run_at("memory:", &format!("revoke {id} {place}")).await.unwrap();
+        }
+        let list = run_at("memory:", &format!("list {place}")).await.unwrap();
+        let services: Vec<&str> = list.lines().filter_map(|l| l.split("  ").nth(1)).collect();
+        assert_eq!(services.len(), 2, "{list}");
+        assert!(services.contains(&"service chat") && services.contains(&"service news"), "{list}");
     }
 
     #[tokio::test]

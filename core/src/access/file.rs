@@ -72,20 +72,26 @@ pub(crate) fn parse(path: &Path, content: &str) -> Result<Vec<TokenRecord>, Toke
     }
 }
 
-/// Appends a record; creates the file, readable for its owner only, if there is none.
-pub(crate) fn add(path: &Path, record: &TokenRecord) -> Result<(), TokenFileError> {
+/// Replaces the record of a token or appends one; creates the file, readable for its owner only, if there is none.
+pub(crate) fn set(path: &Path, record: &TokenRecord) -> Result<(), TokenFileError> {
     let failed = |error| TokenFileError::Io { path: path.to_owned(), error };
-    let mut content = match read(path) {
+    let content = match read(path) {
         Err(TokenFileError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
             String::new()
         }
         content => content?,
     };
-    if !content.is_empty() && !content.ends_with('\n') {
-        content.push('\n');
+    let (encoded, mut is_replaced) = (record.encode(), false);
+    let mut lines: Vec<&str> = content.lines().collect();
+    for line in &mut lines {
+        if is_of(line, &record.id) {
+            (*line, is_replaced) = (&encoded, true);
+        }
     }
-    content.push_str(&record.encode());
-    content.push('\n');
+    if !is_replaced {
+        lines.push(&encoded);
+    }
+    let content: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
     parse(path, &content)?;
     replace(path, &content).map_err(failed)
 }
@@ -94,10 +100,7 @@ pub(crate) fn add(path: &Path, record: &TokenRecord) -> Result<(), TokenFileErro
 pub(crate) fn remove(path: &Path, id: &str) -> Result<bool, TokenFileError> {
     let content = read(path)?;
     parse(path, &content)?;
-    let is_removed = |line: &&str| {
-        TokenRecord::decode(line.trim().as_bytes()).is_ok_and(|record| record.id == id)
-    };
-    let kept: Vec<&str> = content.lines().filter(|line| !is_removed(line)).collect();
+    let kept: Vec<&str> = content.lines().filter(|line| !is_of(line, id)).collect();
     if kept.len() == content.lines().count() {
         return Ok(false);
     }
@@ -105,6 +108,11 @@ pub(crate) fn remove(path: &Path, id: &str) -> Result<bool, TokenFileError> {
     let failed = |error| TokenFileError::Io { path: path.to_owned(), error };
     replace(path, &kept).map_err(failed)?;
     Ok(true)
+}
+
+/// Whether a line is the record of this token.
+fn is_of(line: &str, id: &str) -> bool {
+    TokenRecord::decode(line.trim().as_bytes()).is_ok_and(|record| record.id == id)
 }
 
 /// Replaces the file in one step, so that a core never reads half of it.
@@ -137,12 +145,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens");
         let (first, second) = (record(), record());
-        add(&path, &first).unwrap();
+        set(&path, &first).unwrap();
         let content = format!("# of the shop\n\n{}", first.encode());
         fs::write(&path, &content).unwrap();
-        add(&path, &second).unwrap();
-        let parsed = parse(&path, &read(&path).unwrap()).unwrap();
-        assert_eq!(parsed, [first.clone(), second.clone()]);
+        set(&path, &second).unwrap();
+        let parsed = || parse(&path, &read(&path).unwrap()).unwrap();
+        assert_eq!(parsed(), [first.clone(), second.clone()]);
+        let guard = first.clone().into_guard();
+        set(&path, &guard).unwrap();
+        assert_eq!(parsed(), [guard, second.clone()], "the line is replaced");
         assert!(remove(&path, &first.id).unwrap() && !remove(&path, &first.id).unwrap());
         assert_eq!(read(&path).unwrap(), format!("# of the shop\n\n{}\n", second.encode()));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file");
@@ -154,7 +165,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens");
-        add(&path, &record()).unwrap();
+        set(&path, &record()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -51,7 +51,7 @@ impl TokenTable {
     ) -> Result<Arc<TokenRecord>, InvalidTokenError> {
         let (id, secret) = parse(token).ok_or(InvalidTokenError::Unknown)?;
         let record = self.by_id.get(id).ok_or(InvalidTokenError::Unknown)?;
-        if !record.is_secret(&secret) {
+        if record.is_revoked || !record.is_secret(&secret) {
             return Err(InvalidTokenError::Unknown);
         }
         self.check(record, now_seconds)?;
@@ -65,15 +65,17 @@ impl TokenTable {
         now_seconds: u64,
     ) -> Result<(), InvalidTokenError> {
         match self.by_id.get(&record.id) {
-            Some(known) if known == record && known.has_expired(now_seconds) => {
+            Some(known)
+                if known == record && !known.is_revoked && known.has_expired(now_seconds) =>
+            {
                 Err(InvalidTokenError::Expired)
             }
-            Some(known) if known == record => Ok(()),
+            Some(known) if known == record && !known.is_revoked => Ok(()),
             Some(_) | None => Err(InvalidTokenError::Unknown),
         }
     }
 
-    /// Whether only holders of a token serve this service. An expired token guards its service up to the revocation.
+    /// Whether only holders of a token serve this service. An expired or revoked token guards its service, too.
     pub(crate) fn is_guarded(&self, service: &str) -> bool {
         self.all_guarded || self.guarded.contains(service)
     }
@@ -120,5 +122,17 @@ mod tests {
         assert!(table.is_guarded("chat") && !table.is_guarded("news"));
         assert!(TokenTable::new([serve, all]).is_guarded("news"));
         assert!(!TokenTable::default().is_guarded("chat"));
+    }
+
+    #[test]
+    fn a_revoked_token_is_unknown_and_guards_its_service() {
+        let (record, token) = created(chat(), Right::Serve, None);
+        let guard = Arc::unwrap_or_clone(Arc::clone(&record)).into_guard().shared();
+        let table = TokenTable::new([Arc::clone(&guard)]);
+        assert!(table.is_guarded("chat") && !table.is_guarded("news"));
+        assert_eq!(table.authenticate(&token, 1), Err(InvalidTokenError::Unknown));
+        for known in [&record, &guard] {
+            assert_eq!(table.check(known, 1), Err(InvalidTokenError::Unknown), "calls end");
+        }
     }
 }

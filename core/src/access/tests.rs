@@ -127,7 +127,7 @@ async fn new_and_revoked_tokens_are_known_within_a_second() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens");
     let (of_file, file_token) = token(Scope::All, Right::Read, None);
-    file::add(&path, &of_file).unwrap();
+    file::set(&path, &of_file).unwrap();
     let store = MemoryStore::new();
     let (access, source) = access(&store, &format!("--token-file {}", path.display())).await;
     let watching = tokio::spawn(source.watch());
@@ -153,7 +153,7 @@ async fn new_and_revoked_tokens_are_known_within_a_second() {
     }
     assert!(caller(&text).is_err() && caller(&file_token).is_err());
     // A damaged file changes nothing.
-    file::add(&path, &of_file).unwrap();
+    file::set(&path, &of_file).unwrap();
     sleep(Duration::from_secs(1)).await;
     std::fs::write(&path, "damaged").unwrap();
     sleep(Duration::from_secs(1)).await;

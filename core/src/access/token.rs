@@ -37,6 +37,13 @@ struct StoredToken {
     /// Seconds since 1970; `None` if the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires: Option<u64>,
+    /// Whether the record guards the service of a revoked token. Earlier releases read an expired token, which guards too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    revoked: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A token without the secret.
@@ -48,6 +55,8 @@ pub(crate) struct TokenRecord {
     pub(crate) rights: Rights,
     pub(crate) created: u64,
     pub(crate) expires: Option<u64>,
+    /// Whether nobody can use the token any more. The record keeps the service closed to callers without a token.
+    pub(crate) is_revoked: bool,
 }
 
 /// A stored token that cannot be used.
@@ -80,7 +89,7 @@ impl TokenRecord {
         let (id, secret) = random.split_at(ID_CHARS / 2);
         let (id, hash) = (hex(id), hash(secret));
         let token = format!("{PREFIX}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
-        Ok((Self { id, hash, scope, rights, created, expires }, token))
+        Ok((Self { id, hash, scope, rights, created, expires, is_revoked: false }, token))
     }
 
     /// Parses a stored record.
@@ -106,7 +115,14 @@ impl TokenRecord {
             rights: Rights::from_names(stored.can.iter().map(String::as_str)),
             created: stored.created,
             expires: stored.expires,
+            is_revoked: stored.revoked,
         })
+    }
+
+    /// The record after the revocation: no token, but a guard of the service.
+    pub(crate) fn into_guard(self) -> Self {
+        let rights = [Right::Serve].into_iter().collect();
+        Self { rights, expires: Some(0), is_revoked: true, ..self }
     }
 
     /// The stored form.
@@ -119,6 +135,7 @@ impl TokenRecord {
             can: self.rights.iter().map(|right| right.name().to_owned()).collect(),
             created: self.created,
             expires: self.expires,
+            revoked: self.is_revoked,
         };
         // A struct of strings and numbers is always serializable.
         serde_json::to_string(&stored).unwrap_or_default()
@@ -217,6 +234,18 @@ mod tests {
         assert_eq!(record.rights.to_string(), "serve,send");
         assert_eq!((record.created, record.expires), (1_800_000_000, Some(1_807_776_000)));
         assert_eq!(record.encode(), GOLDEN.trim());
+    }
+
+    /// The stored form of a revoked token. Never changed.
+    const GUARD: &str = include_str!("golden/token-guard-1.json");
+
+    #[test]
+    fn the_stored_form_of_a_guard_is_an_expired_token_for_earlier_releases() {
+        let guard = TokenRecord::decode(GOLDEN.trim().as_bytes()).unwrap().into_guard();
+        assert_eq!(guard.encode(), GUARD.trim());
+        let read = TokenRecord::decode(GUARD.trim().as_bytes()).unwrap();
+        assert!(read == guard && read.has_expired(0) && read.is_revoked);
+        assert_eq!(read.served(), Some(&Scope::One("chat".into())));
     }
 
     #[test]
