@@ -53,6 +53,12 @@ pub enum StartError {
         "the token is not one line of the characters 0x21-0x7E: use the output of `minerva-core token create`"
     )]
     Token,
+    /// A file of TLS cannot be used.
+    #[error("TLS to the cores: {problem}")]
+    Tls {
+        /// The file, its problem and the fix.
+        problem: String,
+    },
     /// A core has refused the registration.
     #[error("a core refused the registration: {reason}")]
     Refused {

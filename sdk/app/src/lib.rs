@@ -91,6 +91,7 @@ mod stream;
 mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 mod token;
 
 pub use accepts::Accepts;
@@ -108,6 +109,7 @@ pub use streams::{
     Backlog, Connection, GroupMember, GroupSend, GroupSendResult, Pause, SendOutcome, SendResult,
     StreamState, Streams, StreamsError, Target,
 };
+pub use tls::Tls;
 
 /// Compiles the example service of the README.
 #[cfg(doctest)]

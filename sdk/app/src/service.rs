@@ -35,13 +35,14 @@ use self::channel::BoxChannel;
 #[cfg(feature = "testing")]
 pub(crate) use self::channel::boxed;
 use self::context::Context;
-pub(crate) use self::endpoint::endpoint;
+pub(crate) use self::endpoint::CoreEndpoint;
 use self::phase::Phase;
 pub(crate) use self::resolve::resolve;
 use self::shared::Shared;
 use crate::error::StartError;
 use crate::random;
 use crate::stream::{AppStream, Supervisor};
+use crate::tls::{Certificates, Tls};
 use crate::token::{Authorization, Token};
 
 /// Default window: bytes of unacknowledged messages per stream.
@@ -105,6 +106,7 @@ pub struct ServiceBuilder {
     instance_id: String,
     window: u32,
     token: Option<Token>,
+    tls: Option<Tls>,
     channel: Option<BoxChannel>,
 }
 
@@ -129,6 +131,7 @@ impl Service {
             instance_id: random::instance_id(),
             window: STREAM_WINDOW_BYTES,
             token: None,
+            tls: None,
             channel: None,
         }
     }
@@ -265,6 +268,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Calls the cores over TLS. Without this call the files of the environment variables `MINERVA_MTLS_CA`,
+    /// `MINERVA_MTLS_CERT` and `MINERVA_MTLS_KEY` are used, if set. See [`Tls`] for an example.
+    pub fn tls(mut self, files: Tls) -> Self {
+        self.tls = Some(files);
+        self
+    }
+
     /// Carries every call over `channel` and dials no address.
     #[cfg(feature = "testing")]
     pub(crate) fn with_channel(mut self, channel: BoxChannel) -> Self {
@@ -281,7 +291,7 @@ impl ServiceBuilder {
     /// future cancels the start.
     ///
     /// # Errors
-    /// If an address, a name, an id or the token is invalid, or if a core refuses the registration before another core
+    /// If an address, a name, an id, the token or a file of TLS is invalid, or if a core refuses the registration before another core
     /// accepts one. Later refusals are logged and retried.
     pub async fn start(self) -> Result<Service, StartError> {
         let (name, addresses) = (self.name.clone(), self.addresses.to_string());
@@ -309,14 +319,13 @@ impl ServiceBuilder {
             return Err(StartError::InstanceId { id: self.instance_id });
         }
         let addresses = self.addresses.parse()?;
-        let authorization = Authorization::new(self.token.as_ref())?;
+        let access = (Authorization::new(self.token.as_ref())?, Certificates::load(self.tls)?);
         let shared = Shared::new(self.window as usize);
         let service = Service { handle: ServiceHandle { shared: Arc::clone(&shared) } };
         let (started, registered) = oneshot::channel();
         let names = (self.name, self.instance_id);
         let stop = driver::StopOnDrop(Arc::clone(&shared));
-        let context =
-            Context::new(shared, names, self.window, (self.channel, authorization), started);
+        let context = Context::new(shared, names, self.window, (self.channel, access), started);
         tokio::spawn(driver::run(context, addresses, stop));
         Ok((service, registered))
     }

@@ -30,6 +30,7 @@ use crate::contents::Contents;
 use crate::error::StartError;
 use crate::random;
 use crate::service::Addresses;
+use crate::tls::{Certificates, Tls};
 use crate::token::Authorization;
 
 /// Default deadline of a request, including retries.
@@ -122,11 +123,22 @@ impl Streams {
     /// [`Service::connect`](crate::Service::connect). See [`Streams`] for an example.
     ///
     /// # Errors
-    /// If an address is invalid. The first request connects.
+    /// If an address is invalid, or a file of TLS of the environment. The first request connects.
     pub fn at(addresses: impl Into<Addresses>) -> Result<Self, StartError> {
         let authorization = Authorization::new(None)?;
-        let cores = Arc::new(ScatterGather::new(addresses.into().parse()?, authorization));
+        let (addresses, certificates) = (addresses.into().parse()?, Certificates::load(None)?);
+        let cores = Arc::new(ScatterGather::new(addresses, authorization, certificates));
         Ok(Self { cores, timeout: REQUEST_TIMEOUT })
+    }
+
+    /// Calls the cores over TLS. Without this call the files of the environment variables `MINERVA_MTLS_CA`,
+    /// `MINERVA_MTLS_CERT` and `MINERVA_MTLS_KEY` are used, if set. See [`Tls`] for an example.
+    ///
+    /// # Errors
+    /// If a file cannot be used.
+    pub fn tls(self, files: Tls) -> Result<Self, StartError> {
+        let certificates = Certificates::load(Some(files))?;
+        Ok(Self { cores: Arc::new(self.cores.with_certificates(certificates)), ..self })
     }
 
     /// Sets the API token of `minerva-core token create`, with the rights `send`, `read` and `reset` as needed. Without

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::sleep;
-use tonic::transport::Endpoint;
 
 use super::addresses::Address;
 use super::backoff::Backoff;
@@ -14,7 +13,7 @@ use super::call::{self, CallError, RegisteredCall};
 use super::channel::{self, BoxChannel};
 use super::context::Context;
 use super::core_locks::CoreLock;
-use super::endpoint::endpoint;
+use super::endpoint::CoreEndpoint;
 use crate::error::StartError;
 use crate::random;
 
@@ -25,7 +24,7 @@ pub(super) type ResolvedAddresses = Arc<Mutex<HashSet<SocketAddr>>>;
 pub(super) struct Connector {
     context: Arc<Context>,
     socket: SocketAddr,
-    endpoint: Result<Endpoint, tonic::transport::Error>,
+    endpoint: Result<CoreEndpoint, tonic::transport::Error>,
     /// Key of the core in the lock table: the core's id once known, the configured address before.
     core: String,
     resolved: ResolvedAddresses,
@@ -38,7 +37,7 @@ impl Connector {
         socket: SocketAddr,
         resolved: &ResolvedAddresses,
     ) -> Self {
-        let endpoint = endpoint(address, socket);
+        let endpoint = CoreEndpoint::new(address, socket, &context.certificates);
         let (context, resolved) = (Arc::clone(context), Arc::clone(resolved));
         Self { context, socket, endpoint, core: address.key(), resolved }
     }
@@ -49,8 +48,10 @@ impl Connector {
         let mut backoff = Backoff::default();
         loop {
             let Err(error) = self.call(&mut backoff).await else { return self.socket };
+            let fault = self.endpoint.as_ref().ok().and_then(|endpoint| endpoint.fault(&error));
+            let reason = fault.unwrap_or_else(|| error.to_string());
             if error.is_refusal() {
-                let reason = error.to_string();
+                let reason = reason.clone();
                 if self.context.on_started(Err(StartError::Refused { reason })) {
                     self.context.shared.stop_now();
                     return self.socket;
@@ -63,7 +64,7 @@ impl Connector {
                 continue;
             }
             let pause = backoff.next(random::up_to);
-            tracing::warn!(core = %self.socket, %error, ?pause, "the call to a core failed");
+            tracing::warn!(core = %self.socket, error = reason, ?pause, "the call to a core failed");
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.context.shared.until_drained() => return self.socket,

@@ -8,6 +8,7 @@ use super::channel::BoxChannel;
 use super::core_locks::CoreLocks;
 use super::shared::Shared;
 use crate::error::StartError;
+use crate::tls::Certificates;
 use crate::token::Authorization;
 
 /// The options and shared state of a running service.
@@ -21,6 +22,8 @@ pub(super) struct Context {
     pub(super) instance_id: String,
     /// Token of each call.
     pub(super) authorization: Authorization,
+    /// Certificates of each connection.
+    pub(super) certificates: Certificates,
     /// Bytes of unacknowledged messages per stream.
     pub(super) window: u32,
     /// Completed once, by the first registration or refusal.
@@ -35,9 +38,10 @@ impl Context {
         shared: Arc<Shared>,
         (service, instance_id): (String, String),
         window: u32,
-        (channel, authorization): (Option<BoxChannel>, Authorization),
+        (channel, access): (Option<BoxChannel>, (Authorization, Certificates)),
         started: StartSender,
     ) -> Arc<Self> {
+        let (authorization, certificates) = access;
         let (core_locks, started) = (Arc::default(), Mutex::new(Some(started)));
         Arc::new(Self {
             shared,
@@ -46,6 +50,7 @@ impl Context {
             service,
             instance_id,
             authorization,
+            certificates,
             window,
             started,
         })

@@ -19,7 +19,8 @@ use super::core_request::{
 };
 use super::error::StreamsError;
 use crate::random;
-use crate::service::{Address, Backoff, endpoint, resolve};
+use crate::service::{Address, Backoff, CoreEndpoint, resolve};
+use crate::tls::Certificates;
 use crate::token::Authorization;
 
 /// Largest accepted response in bytes: a page of a thousand streams in 64 groups each.
@@ -35,17 +36,28 @@ pub(super) struct ScatterGather {
     addresses: Vec<Address>,
     /// Token of each call.
     authorization: Authorization,
+    /// Certificates of each connection.
+    certificates: Certificates,
     channels: Mutex<HashMap<SocketAddr, Channel>>,
 }
 
 impl ScatterGather {
-    pub(super) fn new(addresses: Vec<Address>, authorization: Authorization) -> Self {
-        Self { addresses, authorization, channels: Mutex::default() }
+    pub(super) fn new(
+        addresses: Vec<Address>,
+        authorization: Authorization,
+        certificates: Certificates,
+    ) -> Self {
+        Self { addresses, authorization, certificates, channels: Mutex::default() }
     }
 
     /// The same cores with another token.
     pub(super) fn with_authorization(&self, authorization: Authorization) -> Self {
-        Self::new(self.addresses.clone(), authorization)
+        Self::new(self.addresses.clone(), authorization, self.certificates.clone())
+    }
+
+    /// The same cores with other certificates.
+    pub(super) fn with_certificates(&self, certificates: Certificates) -> Self {
+        Self::new(self.addresses.clone(), self.authorization.clone(), certificates)
     }
 
     /// Sends a request to all cores, with back-off between the attempts, until the responses cover all
@@ -183,8 +195,8 @@ impl ScatterGather {
         let current: HashMap<SocketAddr, Channel> = found
             .filter_map(|(address, at)| {
                 let known = channels.get(&at).cloned();
-                let channel = known.or_else(|| Some(endpoint(address, at).ok()?.connect_lazy()))?;
-                Some((at, channel))
+                let new = || CoreEndpoint::new(address, at, &self.certificates).ok();
+                Some((at, known.or_else(|| Some(new()?.connect_lazy()))?))
             })
             .collect();
         channels.clone_from(&current);
@@ -249,6 +261,7 @@ mod tests {
         let cores = ScatterGather::new(
             crate::Addresses::from(cores).parse().unwrap(),
             Authorization::default(),
+            Certificates::default(),
         );
         cores.request(&request, deadline).await
     }

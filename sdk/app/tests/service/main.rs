@@ -20,6 +20,7 @@ mod releases;
 mod settings;
 mod stderr;
 mod streams;
+mod tls;
 
 use minerva_app::{AppStream, Service};
 
