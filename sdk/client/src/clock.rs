@@ -41,3 +41,9 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which a send fails while the inbox is full, the application takes no message and the server none either.
 pub(crate) const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time limit for one call of a token source.
+pub(crate) const RENEWAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Delay before the second call of a token source that has failed; doubles up to [`MAX_TOKEN_DELAY`].
+pub(crate) const TOKEN_DELAY: Duration = Duration::from_millis(200);
+/// Longest delay between calls of a failing token source.
+pub(crate) const MAX_TOKEN_DELAY: Duration = Duration::from_secs(10);

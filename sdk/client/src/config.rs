@@ -7,6 +7,7 @@ use minerva_proto::{ServiceName, StreamId};
 pub use minerva_proto::{TransportKind, UnknownTransportError};
 
 use crate::proxy::ProxyChoice;
+use crate::renewal::TokenSource;
 use crate::session::{Rewind, SessionFile};
 use crate::tls::Tls;
 
@@ -89,6 +90,9 @@ pub struct Config {
     pub fallbacks: Vec<TransportKind>,
     /// Credentials for the application, sent at the start of the stream; at most 8 KiB.
     pub credentials: Option<String>,
+    /// Source of credentials: called before the first hello unless [`Config::credentials`] are set, and when the server asks
+    /// for new ones (version 3). Without a source the stream ends with its token.
+    pub token_source: Option<TokenSource>,
     /// Stream id; random if `None`. The id is a secret that gives access to the stream. Each stream needs a new id: a
     /// later process continues the stream of an earlier one with [`Config::session`] only.
     pub id: Option<StreamId>,
@@ -141,6 +145,7 @@ impl Config {
             version: Version::Auto,
             fallbacks: Vec::new(),
             credentials: None,
+            token_source: None,
             id: None,
             session: None,
             rewind: Rewind::default(),

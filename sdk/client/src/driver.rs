@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use minerva_proto::TransportNumber;
+use minerva_proto::hello::MAX_CRED;
 use tokio::task::JoinSet;
-use tracing::debug;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
 
-use crate::clock::CLOSE_TIMEOUT;
+use crate::clock::{CLOSE_TIMEOUT, MAX_TOKEN_DELAY, RENEWAL_TIMEOUT, TOKEN_DELAY};
 use crate::config::TransportKind;
 use crate::http::{self, HttpTarget};
 use crate::problem::Problem;
+use crate::renewal::TokenSource;
 use crate::stream::{End, Output, Role};
 use crate::stream_state::{Closing, Link, State, StreamState};
 use crate::transport::TransportError;
@@ -19,6 +22,7 @@ use crate::{tcp, websocket};
 
 pub(crate) async fn run(shared: Arc<StreamState>, targets: Vec<HttpTarget>) {
     let mut transports = JoinSet::new();
+    first_credentials(&shared).await;
     shared.with(|machine, now| machine.on_timeout(now));
     loop {
         let (timeout, ended) = {
@@ -37,7 +41,7 @@ pub(crate) async fn run(shared: Arc<StreamState>, targets: Vec<HttpTarget>) {
     }
     // Transports close with their handshakes; after the time limit they are dropped with the set.
     let all = async { while transports.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, all).await;
+    let _ = timeout(CLOSE_TIMEOUT, all).await;
 }
 
 fn execute_outputs(
@@ -57,8 +61,42 @@ fn execute_outputs(
             }
             Output::Close { number } => close(state, number, Closing::Gently),
             Output::Drop { number } => close(state, number, Closing::Drop),
+            Output::Renew => {
+                transports.spawn(renew(Arc::clone(shared)));
+            }
         }
     }
+}
+
+/// Gets the credentials of the first hello from the token source, and repeats a failed call with a delay that doubles.
+async fn first_credentials(shared: &StreamState) {
+    let mut delay = TOKEN_DELAY;
+    loop {
+        let Some(source) = shared.lock().machine.wanted_source() else { return };
+        if let Some(credentials) = call(&source).await {
+            return shared.with(|machine, now| machine.renew(now, Some(credentials)));
+        }
+        let stream = shared.lock().machine.id().short_hash();
+        warn!(%stream, ?delay, "the token source gave no credentials; the stream waits and calls the source again");
+        sleep(delay).await;
+        delay = MAX_TOKEN_DELAY.min(delay * 2);
+    }
+}
+
+/// Answers a request of the server for new credentials.
+async fn renew(shared: Arc<StreamState>) {
+    let source = shared.lock().machine.token_source();
+    let credentials = match source {
+        Some(source) => call(&source).await,
+        None => None,
+    };
+    shared.with(|machine, now| machine.renew(now, credentials));
+}
+
+/// Credentials of the source, unless they are too late or invalid.
+async fn call(source: &TokenSource) -> Option<String> {
+    let credentials = timeout(RENEWAL_TIMEOUT, source.get()).await.ok().flatten();
+    credentials.filter(|text| !text.is_empty() && text.len() <= MAX_CRED)
 }
 
 fn close(state: &mut State, number: TransportNumber, how: Closing) {

@@ -52,6 +52,7 @@ mod inbox;
 mod problem;
 mod proxy;
 mod refusal;
+mod renewal;
 mod senders;
 mod session;
 #[cfg(feature = "simulation")]
@@ -76,6 +77,7 @@ pub use minerva_proto::{
 };
 pub use problem::{FailedAttempt, Problem, ProblemCode};
 pub use proxy::{EnvironmentError, Proxy, ProxyChoice, ProxyParseError};
+pub use renewal::TokenSource;
 pub use rustls;
 pub use session::{Rejoin, Rewind, SessionError, SessionFile};
 pub use stream::Counters;

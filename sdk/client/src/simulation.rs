@@ -81,6 +81,8 @@ impl Machine {
             }
             Output::Close { number } => Action::Close(number),
             Output::Drop { number } => Action::Drop(number),
+            // Machines of the simulation have no token source.
+            Output::Renew => return self.next_action(),
         })
     }
 

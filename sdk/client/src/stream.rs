@@ -13,7 +13,9 @@ mod events_in;
 mod frames_out;
 mod negotiation;
 mod refusals;
+mod renewal;
 mod resumption;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -32,6 +34,7 @@ use minerva_proto::{
     WindowLimits,
 };
 use negotiation::Negotiation;
+use renewal::Renewal;
 use resumption::Resumption;
 pub(crate) use resumption::{Adopted, SessionStart};
 use transport::Transport;
@@ -39,7 +42,7 @@ pub(crate) use transport::{End, Role};
 use transport_ranking::TransportRanking;
 
 use crate::config::{Config, TransportKind};
-use crate::error::{Ended, EndedBy, SendError};
+use crate::error::{Ended, EndedBy};
 use crate::problem::{FailedAttempt, Problem};
 use crate::time::Time;
 use crate::wire::WireVersion;
@@ -74,6 +77,8 @@ pub(crate) enum Output {
     Close { number: TransportNumber },
     /// Drop a transport with the data in flight, like a network failure.
     Drop { number: TransportNumber },
+    /// Call the token source and pass the result to [`StreamMachine::renew`].
+    Renew,
 }
 
 /// Counters of a stream, from [`Stream::counters`](crate::Stream::counters). See [`Stream`](crate::Stream) for an
@@ -137,6 +142,7 @@ pub(crate) struct StreamMachine {
     /// Reset of the application that is not confirmed yet, and the deadline of the confirmation.
     resetting: Option<(Reset, Time)>,
     ended: Option<Ended>,
+    renewal: Renewal,
     /// Whether the driver reads the transports; silence counts only while reading.
     reading: bool,
     outputs: VecDeque<Output>,
@@ -174,64 +180,13 @@ impl StreamMachine {
             may_exist: false,
             resetting: None,
             ended: None,
+            renewal: Renewal::Idle,
             reading: true,
             outputs: VecDeque::new(),
             counters: Counters::default(),
             config,
             id,
         }
-    }
-
-    /// Queues a message. Refused after a reset, because the repeated reset follows all unacknowledged messages.
-    pub(crate) fn push(&mut self, now: Time, message: Message) -> Result<MessageNumber, SendError> {
-        if let Some(ended) = &self.ended {
-            return Err(ended.clone().into());
-        }
-        if self.is_resetting() {
-            return Err(SendError::Resetting);
-        }
-        self.check(&message)?;
-        if !self.has_room(message.len()) {
-            return Err(SendError::Full);
-        }
-        self.negotiation.on_queued(&message);
-        let number = self.queue.push(message);
-        self.plan(now);
-        Ok(number)
-    }
-
-    /// Checks that the version of the stream carries a message.
-    pub(crate) fn check(&self, message: &Message) -> Result<(), SendError> {
-        self.negotiation.check(message)
-    }
-
-    /// Whether a message of `length` bytes fits into the send queue. An empty queue accepts every message.
-    pub(crate) fn has_room(&self, length: usize) -> bool {
-        let bytes = self.queue.bytes().saturating_add(length);
-        if self.resumption.is_adopting() {
-            // The server names the first number for new messages.
-            return false;
-        }
-        self.queue.is_empty()
-            || (self.queue.len() < self.config.max_queued_messages
-                && bytes <= self.config.max_queued_bytes)
-    }
-
-    /// Whether [`Self::push`] accepts messages, if the queue has room.
-    pub(crate) fn accepts_messages(&self) -> bool {
-        !self.is_resetting() && self.ended.is_none()
-    }
-
-    /// The version of an open transport.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn version_of(&self, number: TransportNumber) -> Option<WireVersion> {
-        self.transports.get(&number).map(|transport| transport.version)
-    }
-
-    /// Whether a message was received, popped or not.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn holds(&self, number: MessageNumber) -> bool {
-        number < self.window.next() || self.window.waiting().any(|(waiting, _)| waiting == number)
     }
 
     /// Takes the next deliverable message, with its number.

@@ -52,6 +52,10 @@ pub enum Frame {
     Kill(KillReason),
     /// Version 3: the server ends this transport.
     Refusal(Refusal),
+    /// Version 3: the server asks for new credentials.
+    CredentialsWanted,
+    /// Version 3: new credentials of the client.
+    Credentials(String),
     /// Version 3: messages of the client, with their numbers, to be compressed if worth it.
     Run(Vec<Self>),
 }
@@ -117,7 +121,12 @@ fn encode_v2(framing: Framing, frame: Frame, dst: &mut BytesMut) {
         Frame::Reset(reset) => Wire::Reset(reset),
         Frame::Kill(reason) => Wire::TransportKill(reason),
         // Do not exist in version 2.
-        Frame::Welcome(_) | Frame::ClaimTag(_) | Frame::Refusal(_) | Frame::Run(_) => return,
+        Frame::Welcome(_)
+        | Frame::ClaimTag(_)
+        | Frame::Refusal(_)
+        | Frame::CredentialsWanted
+        | Frame::Credentials(_)
+        | Frame::Run(_) => return,
     };
     framing.put(&frame, dst);
 }
@@ -136,6 +145,9 @@ fn encode_v3(frame: Frame, dst: &mut BytesMut) {
         Frame::Comment(text) => Wire::Comment(text),
         Frame::Reset(reset) => Wire::Reset(reset),
         Frame::Refusal(refusal) => Wire::Refusal(refusal),
+        Frame::Credentials(new) => Wire::Renewal(v3::Renewal::Credentials(new)),
+        // A request of servers.
+        Frame::CredentialsWanted => return,
         // Do not exist in version 3.
         Frame::Hello(_) | Frame::Created | Frame::Kill(_) => return,
     };
@@ -201,7 +213,7 @@ fn decode_v2(bytes: Bytes) -> Result<Frame, FrameError> {
     })
 }
 
-/// Decodes one frame of version 3; `None` for an addition, and for a request to renew credentials.
+/// Decodes one frame of version 3; `None` for an addition.
 fn decode_v3(raw: v3::RawFrame) -> Result<Option<Frame>, v3::FrameError> {
     use v3::Frame as Wire;
     if raw.frame_type == FrameType::Text {
@@ -221,7 +233,9 @@ fn decode_v3(raw: v3::RawFrame) -> Result<Option<Frame>, v3::FrameError> {
         Wire::ClaimTag(tag) => Frame::ClaimTag(tag),
         Wire::Refusal(refusal) => Frame::Refusal(refusal),
         Wire::Reset(reset) => Frame::Reset(reset),
-        Wire::Renewal(_) | Wire::Extension(_) => return Ok(None),
+        Wire::Renewal(v3::Renewal::Wanted(_)) => Frame::CredentialsWanted,
+        Wire::Renewal(v3::Renewal::Credentials(new)) => Frame::Credentials(new),
+        Wire::Extension(_) => return Ok(None),
         // A run has no run inside.
         Wire::Compressed(_) => return Err(v3::FrameError::Compressed),
     }))

@@ -38,8 +38,11 @@ impl StreamMachine {
             Frame::Kill(reason) => self.on_kill(now, number, reason),
             Frame::Refusal(refusal) => self.on_refusal(now, number, &refusal),
             Frame::Reset(reset) => self.on_reset(reset),
-            // A server never sends a hello, and the codec inflates runs.
-            Frame::Hello(_) | Frame::Run(_) => self.close(now, number, End::Failed),
+            Frame::CredentialsWanted => self.on_credentials_wanted(),
+            // A server never sends a hello or credentials, and the codec inflates runs.
+            Frame::Hello(_) | Frame::Credentials(_) | Frame::Run(_) => {
+                self.close(now, number, End::Failed)
+            }
         }
         self.plan(now);
     }

@@ -58,6 +58,7 @@ impl StreamMachine {
         let carries_reset = is_first && self.resetting.is_some();
         if is_upload || (is_carrier && (transport.is_socket() || carries_reset)) {
             if !transport.reset_sent {
+                self.write_credentials(transport, frames);
                 self.write_messages(transport, frames);
                 self.write_reset(transport, frames);
             }

@@ -1,5 +1,6 @@
 mod http;
 mod model;
+mod renewal;
 mod resets;
 mod resumption;
 mod retries;
@@ -17,6 +18,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Version;
+use crate::error::SendError;
 use crate::wire::{self, Frame};
 
 const SECOND: Time = Duration::from_secs(1);

@@ -117,7 +117,7 @@ impl StreamMachine {
         // A poll's SACK is sent with the next poll, which follows immediately.
         let sack =
             self.kind == TransportKind::HttpStream && self.sack_due.is_some_and(|due| due <= now);
-        !self.queue.is_empty() || sack || self.resetting.is_some()
+        !self.queue.is_empty() || sack || self.resetting.is_some() || self.has_credentials()
     }
 
     fn open(&mut self, now: Time, role: Role) {

@@ -43,7 +43,8 @@ fn a_run_is_compressed_if_a_quarter_is_saved() {
 fn frames_of_servers_are_decoded_and_additions_skipped() {
     let frames = decoded(b"W\x02{}A\x03|-1\x80\x01xt\x09{\"by\":10}m\x00b\x00^\x00Y\x00").unwrap();
     let messages = [Message::from(""), Message::from(Vec::new())].map(Frame::Message);
-    let first = [Frame::Welcome(Welcome::default()), Frame::Sack(Sack::NONE)];
+    let first =
+        [Frame::Welcome(Welcome::default()), Frame::Sack(Sack::NONE), Frame::CredentialsWanted];
     let last = [Frame::Comment(Bytes::new()), Frame::YouCloseIt];
     assert_eq!(frames, first.into_iter().chain(messages).chain(last).collect::<Vec<_>>());
 }

@@ -29,7 +29,10 @@ fn vectors3_frames_decode_and_encode() {
             "compressed" => {
                 assert!(decoded(&wire).is_err(), "{name}: another length than declared")
             }
-            "renewal" => assert_eq!(decoded(&wire), Ok(vec![]), "{name}"),
+            // The request is from servers, so the client does not encode it.
+            "renewal" if entry["decoded"].get("by").is_some() => {
+                assert_eq!(decoded(&wire), Ok(vec![Frame::CredentialsWanted]), "{name}");
+            }
             _ => {
                 let frames = decoded(&wire).unwrap();
                 assert_eq!((frames.len(), &encoded(frames)[..]), (1, &wire[..]), "{name}");

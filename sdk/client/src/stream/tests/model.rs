@@ -166,6 +166,7 @@ impl World {
             match output {
                 Output::Open { number, kind, role, .. } => self.open(number, kind, role),
                 Output::Close { number } | Output::Drop { number } => self.forget(number),
+                Output::Renew => panic!("no token source is set"),
             }
         }
         for (&number, pipe) in &mut self.pipes {
@@ -283,6 +284,8 @@ impl World {
             | Frame::Comment(_)
             | Frame::Welcome(_)
             | Frame::Refusal(_)
+            | Frame::CredentialsWanted
+            | Frame::Credentials(_)
             | Frame::Run(_)
             | Frame::Kill(_) => panic!("not sent here: {frame:?}"),
         }

@@ -52,6 +52,8 @@ fn sack_in(frame: &Frame) -> Option<Sack> {
         | Frame::Welcome(_)
         | Frame::ClaimTag(_)
         | Frame::Refusal(_)
+        | Frame::CredentialsWanted
+        | Frame::Credentials(_)
         | Frame::Run(_)
         | Frame::Reset(_)
         | Frame::Kill(_) => None,

@@ -48,6 +48,8 @@ impl Pipe {
                 | Frame::Welcome(_)
                 | Frame::ClaimTag(_)
                 | Frame::Refusal(_)
+                | Frame::CredentialsWanted
+                | Frame::Credentials(_)
                 | Frame::Run(_)
                 | Frame::Kill(_) => {}
             }
