@@ -10,9 +10,13 @@ mod peer;
 #[path = "version3/server.rs"]
 mod server;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use minerva_client::{
     Config, ConnectError, EndedBy, Message, ProblemCode, RefusalCode, SendError, Stream,
-    TransportKind, Version,
+    TokenSource, TransportKind, Version,
 };
 use minerva_proto::MAX_MESSAGE;
 use minerva_proto::v3::{Refusal, RefusalCode as Code};
@@ -114,5 +118,30 @@ async fn a_refusal_ends_the_stream_with_its_code() {
         let stream = Stream::connect(config(&server, kind, Version::Auto)).unwrap();
         let ended = soon(stream.closed()).await;
         assert_eq!((ended.reason.as_str(), ended.by), ("gone", EndedBy::Server), "{kind}");
+    }
+}
+
+/// The first call of the source fails, and so the second call gives the token of the hello.
+#[tokio::test]
+async fn a_token_source_gives_the_first_token_and_new_ones() {
+    for kind in TransportKind::ALL {
+        let server = Server::with_tokens().await;
+        let calls = Arc::new(AtomicUsize::new(0));
+        let source = TokenSource::new(move || {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            async move { (call > 0).then(|| format!("token {call}")) }
+        });
+        let config = Config { token_source: Some(source), ..config(&server, kind, Version::V3) };
+        let stream = soon(Stream::open(config)).await.unwrap();
+        stream.send("hi").await.unwrap();
+        assert_eq!(soon(stream.recv()).await, Some("hi".into()), "{kind}");
+        let renewed = async {
+            while server.credentials().len() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(renewed).await;
+        assert_eq!(server.credentials()[..2], ["token 1", "token 2"], "{kind}");
+        assert_eq!((stream.counters().reconnects, stream.ended()), (0, None), "{kind}");
     }
 }

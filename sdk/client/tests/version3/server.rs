@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use minerva_proto::v3::{AnyHello, Frame, Refusal, StreamCreation, Welcome, cut};
+use minerva_proto::v3::{AnyHello, Frame, Refusal, Renewal, StreamCreation, Welcome, cut};
 use minerva_proto::{
     Eeds, Framing, MAX_FRAME, MessageNumber, ReceiveWindow, Sack, SendQueue, WindowLimits,
 };
@@ -28,6 +29,8 @@ struct Shared {
     version: u64,
     refusal: Option<Refusal>,
     hellos: AtomicUsize,
+    /// Credentials of the client, if the server asks for new ones behind each hello of a primary.
+    credentials: Option<Mutex<Vec<String>>>,
     stream: Mutex<Echo>,
     changed: watch::Sender<()>,
 }
@@ -40,19 +43,34 @@ struct Echo {
 
 impl Server {
     pub(crate) async fn version_2() -> Self {
-        Self::new(2, None).await
+        Self::new(2, None, None).await
     }
 
     pub(crate) async fn version_3() -> Self {
-        Self::new(3, None).await
+        Self::new(3, None, None).await
     }
 
     /// A server that refuses each hello.
     pub(crate) async fn refusing(refusal: Refusal) -> Self {
-        Self::new(3, Some(refusal)).await
+        Self::new(3, Some(refusal), None).await
     }
 
-    async fn new(version: u64, refusal: Option<Refusal>) -> Self {
+    /// A server that asks for new credentials.
+    pub(crate) async fn with_tokens() -> Self {
+        Self::new(3, None, Some(Mutex::default())).await
+    }
+
+    /// The received credentials, in order.
+    pub(crate) fn credentials(&self) -> Vec<String> {
+        let credentials = self.shared.credentials.as_ref();
+        credentials.map(|all| all.lock().unwrap().clone()).unwrap_or_default()
+    }
+
+    async fn new(
+        version: u64,
+        refusal: Option<Refusal>,
+        credentials: Option<Mutex<Vec<String>>>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limits = WindowLimits { messages: 5000, bytes: 32 << 20 };
@@ -61,6 +79,7 @@ impl Server {
             version,
             refusal,
             hellos: AtomicUsize::new(0),
+            credentials,
             stream: Mutex::new(stream),
             changed: watch::Sender::new(()),
         });
@@ -140,6 +159,10 @@ impl<'a> Session<'a> {
                 Frame::Welcome(Welcome { born, ..Welcome::default() }).encode(out);
                 session.is_primary = hello.common.eeds != Eeds::Absent;
                 hello.common.sack.iter().for_each(|sack| session.on_sack(sack));
+                hello.common.cred.into_iter().for_each(|first| session.on_credentials(first));
+                if session.is_primary && shared.credentials.is_some() {
+                    Frame::Renewal(Renewal::Wanted(Duration::from_secs(60))).encode(out);
+                }
             }
         }
         session
@@ -147,6 +170,12 @@ impl<'a> Session<'a> {
 
     fn on_sack(&self, sack: &Sack) {
         self.shared.stream.lock().unwrap().outbox.apply(sack).unwrap();
+    }
+
+    fn on_credentials(&self, new: String) {
+        if let Some(credentials) = &self.shared.credentials {
+            credentials.lock().unwrap().push(new);
+        }
     }
 
     /// Handles the received frames of version 3.
@@ -169,6 +198,7 @@ impl<'a> Session<'a> {
                     self.next_c2s += 1;
                     has_messages = true;
                 }
+                Frame::Renewal(Renewal::Credentials(new)) => self.on_credentials(new),
                 Frame::ClaimTag(_) | Frame::Comment(_) => {}
                 other => panic!("{other:?}"),
             }
