@@ -1,12 +1,14 @@
-//! The API port: identifies callers and routes requests to the application API, health checks and reflection.
+//! The API port: identifies callers and routes requests to the application API, the HTTP API, health checks and
+//! reflection.
 //!
-//! The latter two serve load balancers and `grpcurl`. tonic's own router would add a web framework.
+//! Health checks and reflection serve load balancers and `grpcurl`. tonic's own router would add a web framework.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use minerva_proto::app::DESCRIPTORS;
@@ -22,6 +24,8 @@ use tower::{Service, ServiceExt};
 use crate::access::{Access, AccessError, Caller, Right};
 use crate::app::AppServer;
 use crate::config::MAX_GRPC_MESSAGE;
+use crate::http_api::HttpApi;
+use crate::metrics::Metrics;
 use crate::stream_service::StreamServer;
 
 type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -31,6 +35,7 @@ type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 pub(crate) struct Api {
     services: Arc<HashMap<&'static str, BoxedService>>,
     access: Access,
+    http: HttpApi,
 }
 
 impl Api {
@@ -39,7 +44,10 @@ impl Api {
         app: AppServer,
         streams: StreamServer,
         access: Access,
+        metrics: Metrics,
     ) -> Result<(Self, HealthReporter), Status> {
+        let http = HttpApi::new(streams.clone(), access.clone(), metrics)
+            .map_err(|error| Status::internal(error.to_string()))?;
         let app = AppServiceServer::new(app)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
             .max_encoding_message_size(MAX_GRPC_MESSAGE);
@@ -57,7 +65,7 @@ impl Api {
                 .with_service_name(stream_service_server::SERVICE_NAME)
         };
         let internal = |error: tonic_reflection::server::Error| Status::internal(error.to_string());
-        let mut api = Self { services: Arc::default(), access };
+        let mut api = Self { services: Arc::default(), access, http };
         api.add(app);
         api.add(streams);
         api.add(health);
@@ -126,6 +134,9 @@ impl Service<Request<Body>> for Api {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if HttpApi::handles(&request) {
+            return Box::pin(self.http.clone().respond(request).map(Ok));
+        }
         let mut request = request;
         let caller = match self.identify(&request) {
             Ok(caller) => caller,

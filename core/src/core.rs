@@ -39,7 +39,7 @@ use crate::metrics::Metrics;
 use crate::ownership::{self, CoreContext, Ownership, ServiceState};
 use crate::partition::PartitionTable;
 use crate::peer::{self, Established};
-use crate::server;
+use crate::server::{self, HttpVersions};
 use crate::stop::{StopSource, StopToken};
 use crate::store::metered::MeteredStore;
 use crate::store::{PartitionLayout, Store, StoreError};
@@ -284,8 +284,8 @@ impl Core {
         let service = LinkServiceServer::new(server)
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
             .max_encoding_message_size(MAX_GRPC_MESSAGE);
-        let (stop, timeout) = (self.stop.token(), server::EDGE_TIMEOUT);
-        self.servers.spawn(server::serve(service, incoming, establish, timeout, stop));
+        let (stop, port) = (self.stop.token(), (server::EDGE_TIMEOUT, HttpVersions::Two));
+        self.servers.spawn(server::serve(service, incoming, establish, port, stop));
     }
 
     /// The certificates of the ports, which a program loads again at SIGHUP; `None` without TLS.
@@ -296,9 +296,10 @@ impl Core {
     /// Serves application services.
     pub fn serve_api(&mut self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let (stop, timeout, tls) = (self.stop.token(), self.app_timeout, self.tls.clone());
+        let (stop, tls) = (self.stop.token(), self.tls.clone());
+        let port = (self.app_timeout, HttpVersions::OneAndTwo);
         let establish = move |socket| peer::establish(socket, tls.clone(), Port::Api);
-        self.servers.spawn(server::serve(self.api.clone(), incoming, establish, timeout, stop));
+        self.servers.spawn(server::serve(self.api.clone(), incoming, establish, port, stop));
     }
 
     /// Stops gracefully: partitions finish their turns in flight, write a checkpoint and are released; then calls end.
@@ -369,10 +370,16 @@ async fn new_api(
     limits: &Limits,
     (access, metrics, stopping): (Access, Metrics, StopToken),
 ) -> Result<(Api, HealthReporter), StartError> {
-    let app =
-        AppServer::new(partitions.clone(), core_id, limits, access.clone(), metrics, stopping);
+    let app = AppServer::new(
+        partitions.clone(),
+        core_id,
+        limits,
+        access.clone(),
+        metrics.clone(),
+        stopping,
+    );
     let streams = StreamServer::new(partitions.clone(), access.clone());
-    let created = Api::new(app, streams, access).await;
+    let created = Api::new(app, streams, access, metrics).await;
     created.map_err(|status| StartError::Api(status.message().to_owned()))
 }
 

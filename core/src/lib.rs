@@ -15,6 +15,7 @@ mod durability;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod http_api;
 pub mod inspect;
 mod jwt;
 pub mod limits;

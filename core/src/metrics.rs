@@ -30,6 +30,8 @@ pub struct Metrics {
     pub(crate) link_frames_refused: Family<[(&'static str, &'static str); 1], Counter>,
     /// Calls without the necessary token or certificate.
     pub(crate) calls_refused: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Requests of the HTTP API by method and status.
+    pub(crate) http_requests: Family<[(&'static str, String); 2], Counter>,
     /// Frames, commands and enum values of later releases, received and skipped.
     pub(crate) unknown_received: Family<[(&'static str, &'static str); 1], Counter>,
     /// Currently registered app instances.
@@ -72,6 +74,7 @@ impl Metrics {
             link_frames_in: Counter::default(),
             link_frames_refused: Family::default(),
             calls_refused: Family::default(),
+            http_requests: Family::default(),
             unknown_received: Family::default(),
             instances: Gauge::default(),
             app_commands: Counter::default(),
@@ -105,6 +108,12 @@ impl Metrics {
         self.count_unknown(APP_TO_CORE, count);
     }
 
+    /// Counts a request of the HTTP API. `method` is one of a fixed set.
+    pub(crate) fn count_http_request(&self, method: &str, status: u16) {
+        let labels = [("method", method.to_owned()), ("status", status.to_string())];
+        self.http_requests.get_or_create(&labels).inc();
+    }
+
     fn count_unknown(&self, direction: &'static str, count: u64) {
         if count > 0 {
             self.unknown_received.get_or_create(&[("direction", direction)]).inc_by(count);
@@ -117,6 +126,7 @@ impl Metrics {
             link_frames_in,
             link_frames_refused,
             calls_refused,
+            http_requests,
             unknown_received,
             instances,
             app_commands,
@@ -140,6 +150,8 @@ impl Metrics {
         into.register("link_frames_refused", refused, link_frames_refused);
         let refused = "Calls without the necessary token or certificate, by reason";
         into.register("calls_refused", refused, calls_refused);
+        let requests = "Requests of the HTTP API by method and HTTP status";
+        into.register("http_requests", requests, http_requests);
         let unknown = "Unknown frames, commands and enum values, by direction";
         for direction in [EDGE_TO_CORE, APP_TO_CORE] {
             // Exported from the start, as 0.
@@ -197,6 +209,7 @@ mod tests {
         "link_frames_in",
         "link_frames_refused",
         "calls_refused",
+        "http_requests",
         "unknown_received",
         "app_instances",
         "app_commands",
@@ -240,6 +253,7 @@ mod tests {
         metrics.store_errors.get_or_create(&[("kind", "fenced")]).inc();
         metrics.link_frames_refused.get_or_create(&[("reason", "batch")]).inc();
         metrics.calls_refused.get_or_create(&[("reason", "TOKEN_MISSING")]).inc();
+        metrics.count_http_request("send", 200);
         metrics.count_unknown_from_edge(2);
         metrics.links.inc();
         let begin = clock::now() - std::time::Duration::from_secs(3600);
@@ -253,6 +267,7 @@ mod tests {
             "minerva_core_links 1",
             "minerva_core_link_frames_refused_total{reason=\"batch\"} 1",
             "minerva_core_calls_refused_total{reason=\"TOKEN_MISSING\"} 1",
+            "minerva_core_http_requests_total{method=\"send\",status=\"200\"} 1",
             "minerva_core_unknown_received_total{direction=\"edge_to_core\"} 2",
             "minerva_core_unknown_received_total{direction=\"app_to_core\"} 0",
             "minerva_core_streams 3",

@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use minerva_runtime::recurring::RecurringFaults;
@@ -34,6 +34,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Time in which a dead edge is detected, before clients give up.
 pub(crate) const EDGE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for the headers of an HTTP/1.1 request, and limit of an idle HTTP/1.1 connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, which may be freed soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,7 +48,7 @@ pub(crate) async fn serve<S, A, IO, E>(
     service: S,
     incoming: impl Stream<Item = io::Result<A>>,
     establish: impl Fn(A) -> E,
-    peer_timeout: Duration,
+    (peer_timeout, versions): (Duration, HttpVersions),
     mut stopping: StopToken,
 ) where
     E: Future<Output = Established<IO>> + Send + 'static,
@@ -55,7 +57,7 @@ pub(crate) async fn serve<S, A, IO, E>(
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let http = http(peer_timeout);
+    let http = http(peer_timeout, versions);
     let connections = GracefulShutdown::new();
     let (watchers, http, stop) = (&connections, &http, stopping.clone());
     let accept_all = async move {
@@ -107,18 +109,32 @@ fn warn_accept(error: &io::Error) {
     }
 }
 
+/// The versions of HTTP of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HttpVersions {
+    /// gRPC alone.
+    Two,
+    /// gRPC, and the HTTP API for HTTP/1.1.
+    OneAndTwo,
+}
+
 /// A ping follows a quarter of `peer_timeout` without a received frame, and must be answered within half of it. The rest
 /// is for delays of the timers.
-fn http(peer_timeout: Duration) -> http2::Builder<Spawner> {
-    let mut http = http2::Builder::new(Spawner);
-    http.timer(TokioTimer::new())
+fn http(peer_timeout: Duration, versions: HttpVersions) -> auto::Builder<Spawner> {
+    let mut http = auto::Builder::new(Spawner);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http.http2()
+        .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         // Concurrent calls of an application are bounded by the mailboxes of the partitions.
         .max_concurrent_streams(None)
         .keep_alive_interval(peer_timeout / 4)
         .keep_alive_timeout(peer_timeout / 2);
-    http
+    match versions {
+        HttpVersions::Two => http.http2_only(),
+        HttpVersions::OneAndTwo => http,
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +160,7 @@ mod tests {
         let incoming = stream::iter([Err(failure), Ok(server)]).chain(stream::once(pending()));
         let service = service_fn(|_| ready(Ok(Response::new(Body::empty()))));
         let stop = StopSource::new();
-        let serving = tokio::spawn(serve(service, incoming, local, EDGE_TIMEOUT, stop.token()));
+        let serving = tokio::spawn(serve(service, incoming, local, LINK, stop.token()));
         let mut client = Some(TokioIo::new(client));
         let once = service_fn(move |_: Uri| ready(client.take().ok_or("there is one")));
         let mut channel =
@@ -169,11 +185,13 @@ mod tests {
             ready(Ok(Response::new(Body::new(StreamBody::new(data)))))
         });
         tokio::spawn(async move {
-            serve(service, incoming, local, PEER_TIMEOUT, StopSource::new().token()).await;
+            serve(service, incoming, local, API, StopSource::new().token()).await;
         });
     }
 
     const PEER_TIMEOUT: Duration = Duration::from_secs(8);
+    const LINK: (Duration, HttpVersions) = (EDGE_TIMEOUT, HttpVersions::Two);
+    const API: (Duration, HttpVersions) = (PEER_TIMEOUT, HttpVersions::OneAndTwo);
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_answers_no_pings_is_disconnected_within_the_timeout() {

@@ -6,6 +6,8 @@
 mod access;
 #[path = "serve/calls.rs"]
 mod calls;
+#[path = "serve/http_api.rs"]
+mod http_api;
 #[path = "serve/invalid_frames.rs"]
 mod invalid_frames;
 #[path = "serve/message_kinds.rs"]

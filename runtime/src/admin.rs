@@ -20,7 +20,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-pub use self::access::{AdminAccess, AdminConfig};
+pub use self::access::{AdminAccess, AdminConfig, is_local_host};
 
 /// Time limit of a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -32,7 +32,7 @@ struct Program {
 }
 
 /// Runs `minerva-core token` with the token file; returns the printed token.
-async fn token(file: &Path, arguments: &str) -> String {
+pub(crate) async fn token(file: &Path, arguments: &str) -> String {
     let arguments = std::iter::once("token").chain(arguments.split(' '));
     let program = Program::parse_from(arguments.chain(["--file", file.to_str().unwrap()]));
     let printed = std::sync::Mutex::new(String::new());
@@ -42,7 +42,7 @@ async fn token(file: &Path, arguments: &str) -> String {
 }
 
 /// A core with this token file.
-async fn serve(file: &Path, require_tokens: bool) -> Served {
+pub(crate) async fn serve(file: &Path, require_tokens: bool) -> Served {
     let mut config = Config { partitions: 4, ..Config::default() };
     config.access.require_tokens = require_tokens;
     config.access.token_file = Some(file.to_owned());

@@ -84,7 +84,7 @@ impl fmt::Debug for AdminAccess {
 }
 
 /// Whether a `Host` is an IP address or `localhost`, which no page can claim by DNS.
-fn is_local_host(host: &HeaderValue) -> bool {
+pub fn is_local_host(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
     if host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok() {
         return true;
