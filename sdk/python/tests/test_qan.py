@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minerva_app import Content, Stream
+from minerva_app import Content, Message, Stream
 from minerva_app.qan import MAX_HELD_EVENTS, MAX_HOLD, Frame, KnownError, Peer, Qan, Unanswered
 
 from .minerva_process import BIN, Client, MinervaProcess, running
@@ -50,6 +51,80 @@ def test_the_hold_is_bounded_in_time_count_and_bytes() -> None:
         assert outcomes[-1] == given_up
     held = Unanswered()
     assert [held.on_event(n, size, 0, question=n) for n, size in [(1, 60_000), (2, 5_536), (3, 1)]] == [None, None, 1]
+
+
+class FullStream:
+    """A stream without room, until `room` is set. Records what is sent and acknowledged."""
+
+    id, first_event, first_send = "stream", 1, 0
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self.room = asyncio.Event()
+        self.done: list[object] = []
+
+    def acknowledge_manually(self) -> None:
+        pass
+
+    async def next_event(self) -> Any:
+        return await self.events.get()
+
+    def acknowledge(self, event: int) -> None:
+        self.done.append(event)
+
+    async def ready(self) -> None:
+        await self.room.wait()
+
+    async def send(self, content: Content) -> None:
+        await self.room.wait()
+        self.done.append(content)
+
+    async def answer(self, event: int, content: Content) -> None:
+        await self.room.wait()
+        self.done.append((event, content))
+
+    def try_send(self, content: Content) -> None:
+        self.done.append(content)
+
+    def deliver(self, event: int, content: str) -> None:
+        self.events.put_nowait(Message(event, content))
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_no_acknowledgement_overtakes_an_answer_that_waits_for_room() -> None:
+    async def run() -> None:
+        stream = FullStream()
+        serving = asyncio.create_task(Qan(cast(Stream, stream)).serve(on_question))
+        stream.deliver(1, "a|1Q")
+        await settle()
+        stream.deliver(2, "b#")
+        stream.deliver(3, "c|2Q")
+        await settle()
+        assert stream.done == []
+        stream.room.set()
+        await settle()
+        assert stream.done == [(2, "a answered|1K"), (3, "c answered|2K")]
+        stream.events.put_nowait(None)
+        assert await serving is None
+
+    asyncio.run(run())
+
+
+def test_a_stop_sends_the_answer_that_waits_for_room() -> None:
+    async def run() -> None:
+        stream = FullStream()
+        serving = asyncio.create_task(Qan(cast(Stream, stream)).serve(on_question))
+        stream.deliver(1, "a|1Q")
+        await settle()
+        stream.events.put_nowait(None)
+        assert await serving is None
+        assert stream.done == ["a answered|1K", 1]
+
+    asyncio.run(run())
 
 
 @pytest.fixture(scope="module")

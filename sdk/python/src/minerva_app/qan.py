@@ -301,8 +301,18 @@ class Qan:
             except Exception:
                 _log.exception("a question of stream %s failed", short_hash(self._stream.id))
                 answer = Frame("U", number, "Uncaught exception")
-        if self._questions.pop(number, None) is None:
+        if number not in self._questions:
             return  # interrupted
+        self._questions[number] = answer, self._questions[number][1]
+        try:
+            # The question stays open while its answer waits for room: no acknowledgement overtakes the answer.
+            await self._stream.ready()
+        except SendError:
+            self._questions.pop(number, None)
+            return  # over or finished
+        # From here to the queueing of the answer nothing else runs: the room is still there.
+        if self._questions.pop(number, None) is None:
+            return
         due = self._unanswered.on_answered(number)
         try:
             await self._send(answer, due)
@@ -331,9 +341,12 @@ class Qan:
             self._acknowledge(self._unanswered.on_time(time.monotonic()))
 
     def _interrupt(self, number: int) -> None:
-        _cancel(self._questions.pop(number))
+        handled = self._questions.pop(number)
+        _cancel(handled)
+        # An answer that waits for room is known already.
+        answer = handled[0] if isinstance(handled[0], Frame) else Frame("U", number, "interrupted")
         # Without room the question stays unacknowledged, and the next instance answers it.
-        if _try(lambda: self._stream.try_send(Frame("U", number, "interrupted").encode())):
+        if _try(lambda: self._stream.try_send(answer.encode())):
             self._acknowledge(self._unanswered.on_answered(number))
 
     def _acknowledge(self, due: int | None) -> None:
@@ -356,6 +369,6 @@ def _cancel(question: tuple[Answer, asyncio.Task[None]]) -> None:
 def _try(send: Callable[[], None]) -> bool:
     try:
         send()
-    except SendError:
+    except (SendError, TypeError):
         return False
     return True
