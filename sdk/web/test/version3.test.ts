@@ -1,6 +1,8 @@
 /** Version 3 of the protocol on real sockets: text of any characters, binary messages, and the selection of the version. */
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { encodeOut } from '../src/frames3.js';
 import { MinervaStream, type MinervaOptions } from '../src/client.js';
 import { Qan } from '../src/qan.js';
 import { Random } from './random.js';
@@ -178,3 +180,27 @@ test('QAN: the kind of a message is the kind of its body', async () => {
   assert.deepEqual(notified, [Uint8Array.of(5)]);
   assert.deepEqual(failed, []);
 });
+
+for (const kind of ['http-stream', 'long-poll'] as const) {
+  test(`${kind}: a server that has ended the stream answers with the end alone, without a welcome`, async () => {
+    const latin1 = new TextDecoder('latin1');
+    const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+      let body = '';
+      for await (const piece of request) body += latin1.decode(piece);
+      response.writeHead(200, { 'content-type': 'application/octet-stream' });
+      const isReset = body.includes('bye|1', body.indexOf('\n'));
+      response.write(latin1.decode(encodeOut(isReset ? 'bye|1!' : '{}W')));
+      // A download goes on.
+      if (isReset || body.includes('"ming":false')) response.end();
+    };
+    const server = createServer((request, response) => void answer(request, response));
+    const port = await new Promise<number>((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
+    const stream = new MinervaStream(`http://127.0.0.1:${port}/_minerva/`, { transport: kind });
+    await within(5000, 'the welcome', () => stream.state === 'open');
+    stream.reset('bye');
+    await within(2000, 'the end', () => stream.end !== null);
+    assert.deepEqual(stream.end, { reason: 'bye', applicationLevel: true, by: 'client' });
+    server.close();
+    server.closeAllConnections();
+  });
+}

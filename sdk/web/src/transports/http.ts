@@ -50,7 +50,8 @@ export function openHttp(
           refusal = NO_VERSION_3;
           return;
         }
-        isOwn = 'WR'.includes(first);
+        // A welcome, a refusal, or the end of a stream that is over.
+        isOwn = 'WR!'.includes(first);
         if (!isOwn) break;
       }
       if (VERSION_3 && frames3) received.push(...frames3.push(value));
