@@ -91,8 +91,10 @@ async fn streams_of_all_cores_are_reached() {
     streams.list_group("default", "all", |page| members.extend(page)).await.unwrap();
     members.sort_unstable_by_key(|member| member.stream);
     assert!(members.iter().map(|member| member.stream).eq(numbers.iter().copied()), "{members:?}");
+    // The cores may still hand partitions over, and this edge does not attach again.
     let is_ann = |member: &GroupMember| {
-        (member.label.as_deref(), member.connection) == (Some("ann"), Connection::Attached)
+        member.label.as_deref() == Some("ann")
+            && matches!(member.connection, Connection::Attached | Connection::Unknown)
     };
     assert!(members.iter().all(is_ann), "{members:?}");
     assert_eq!(streams.reset(numbers[0], "bye").await.unwrap(), [numbers[0]]);
