@@ -22,15 +22,15 @@ const RUNTIMES = {
 let deployment;
 
 before(async () => {
-  deployment = await Deployment.start();
+  deployment = await Deployment.start(undefined, ['--max-version', '3'], ['--max-version', '3']);
 });
 
 after(() => deployment?.stop());
 
 /** Runs the client; `onEchoed` is called once all messages have returned. Returns the printed cause of the end. */
-async function runClient([command, ...options], transport, reason, onEchoed = () => {}) {
+async function runClient([command, ...options], version, transport, reason, onEchoed = () => {}) {
   const url = `http://127.0.0.1:${deployment.port}/_minerva/`;
-  const program = [...options, at('client.mjs'), url, transport, MESSAGES, ...(reason ? [reason] : [])];
+  const program = [...options, at('client.mjs'), version, url, transport, MESSAGES, ...(reason ? [reason] : [])];
   const child = spawn(command, program, { stdio: ['ignore', 'pipe', 'inherit'], timeout: CLIENT_TIMEOUT });
   let output = '';
   const exited = new Promise((resolve) => child.on('close', (code, signal) => resolve(code ?? signal)));
@@ -51,16 +51,18 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
   }
   console.log(`${name} ${/\d+\.\d+\.\d+/.exec(stdout)}`);
 
-  for (const transport of ['websocket', 'http-stream', 'long-poll', 'auto']) {
-    test(`${name}, ${transport}: messages return, and the stream is closed`, async () => {
-      const end = await runClient(command, transport, 'done');
-      const counts = { count: MESSAGES, acknowledged: MESSAGES, reconnects: 0 };
-      assert.deepEqual(end, { reason: 'done', applicationLevel: true, by: 'client', ...counts });
-    });
+  for (const version of ['2', '3']) {
+    for (const transport of ['websocket', 'http-stream', 'long-poll', 'auto']) {
+      test(`${name}, version ${version}, ${transport}: messages return, and the stream is closed`, async () => {
+        const end = await runClient(command, version, transport, 'done');
+        const counts = { count: MESSAGES, acknowledged: MESSAGES, reconnects: 0 };
+        assert.deepEqual(end, { reason: 'done', applicationLevel: true, by: 'client', ...counts });
+      });
+    }
   }
 
   test(`${name}: the server loses the stream, and the client has the reason`, async () => {
-    const end = await runClient(command, 'auto', '', async () => {
+    const end = await runClient(command, '2', 'auto', '', async () => {
       await deployment.core.kill();
       rmSync(deployment.dir, { recursive: true });
       await deployment.core.run();
