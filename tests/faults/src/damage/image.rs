@@ -77,7 +77,7 @@ impl Image {
 
     /// Whether a Redis store has a stored version above the first one.
     pub(super) fn has_version(&self) -> bool {
-        self.0.keys().any(|row| row.name() == "format")
+        self.0.keys().any(|row| row.name() == "format" && row.key == b"version")
     }
 
     /// The rows of these owners.
