@@ -1,93 +1,33 @@
 //! Links over TLS: certificates of edge and core, their faults in the log, and changed files.
 #![allow(clippy::unwrap_used, reason = "these are tests, too")]
 
+#[path = "../../runtime/tests/support/authority.rs"]
+mod authority;
 mod support;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use authority::{Authority, terminate_tls};
 use minerva_edge::{Config, Cores};
-use minerva_runtime::tls::{Port, TlsClient, TlsFiles, TlsServer};
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-    date_time_ymd,
-};
+use minerva_runtime::tls::{Port, TlsClient, TlsFiles};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use support::{Core, Rig, TIMEOUT, hello};
-use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-/// A private CA with a directory for its files.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    directory: TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        std::fs::write(directory.path().join("ca.pem"), pem).unwrap();
-        Self { issuer: Issuer::new(params, key), directory }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Writes certificate and key of a role, valid until the begin of a year.
-    fn make_until(&self, role: &str, year: i32) -> TlsFiles {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.subject_alt_names.push(SanType::URI(role.try_into().unwrap()));
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate().unwrap();
-        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
-        let name = role.replace(':', "-");
-        let file = |kind: &str| self.path().join(format!("{name}-{year}-{kind}.pem"));
-        std::fs::write(file("cert"), pem).unwrap();
-        std::fs::write(file("key"), key.serialize_pem()).unwrap();
-        TlsFiles { ca: self.path().join("ca.pem"), identity: Some((file("cert"), file("key"))) }
-    }
-
-    fn make(&self, role: &str) -> TlsFiles {
-        self.make_until(role, 4000)
-    }
-
-    fn edge(&self) -> TlsClient {
-        TlsClient::client(self.make("minerva:edge")).unwrap()
-    }
-}
 
 /// Terminates TLS in front of a scripted core, as a core does on its link port.
 async fn core_with(files: TlsFiles, core: SocketAddr) -> SocketAddr {
-    let server = TlsServer::server(files).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (socket, _) = listener.accept().await.unwrap();
-            let server = server.clone();
-            tokio::spawn(async move {
-                let Ok((mut edge, _)) = server.accept(socket, Port::Link).await else { return };
-                let mut core = TcpStream::connect(core).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut edge, &mut core).await;
-            });
-        }
-    });
-    address
+    terminate_tls(files, Port::Link, core).await
+}
+
+fn edge_of(authority: &Authority) -> TlsClient {
+    TlsClient::client(authority.make("minerva:edge")).unwrap()
 }
 
 /// A TLS server whose certificate has expired: a core does not start with one, but runs on with one.
@@ -160,7 +100,7 @@ async fn a_link_over_tls_serves_clients() {
     let authority = Authority::new();
     let core = Core::listen().await;
     let address = core_with(authority.make("minerva:core"), core.address).await;
-    let cores = at(address).with_tls(authority.edge());
+    let cores = at(address).with_tls(edge_of(&authority));
     let mut rig = Rig::between(Config::default(), cores, core);
     rig.core.greet().await;
     rig.is_hindered_by(None).await;
@@ -185,9 +125,9 @@ async fn each_fault_of_a_certificate_is_logged_with_its_fix_and_the_edge_is_not_
     let expired = expired_core(authority.make_until("minerva:core", 2020)).await;
     drop(core);
     for (address, certificates, texts) in [
-        (wrong_role, Some(authority.edge()), ["has the role minerva:operator", "give the core"]),
-        (other_ca, Some(authority.edge()), ["peer is of another CA", "--mtls-ca"]),
-        (expired, Some(authority.edge()), ["the peer has expired", "docs/security.md"]),
+        (wrong_role, Some(edge_of(&authority)), ["has the role minerva:operator", "give the core"]),
+        (other_ca, Some(edge_of(&authority)), ["peer is of another CA", "--mtls-ca"]),
+        (expired, Some(edge_of(&authority)), ["the peer has expired", "docs/security.md"]),
         (good, Some(stranger), ["the peer refused", "of another CA"]),
         (good, None, ["the peer needs TLS on this port", "--mtls-cert"]),
     ] {
@@ -206,7 +146,7 @@ async fn each_fault_of_a_certificate_is_logged_with_its_fix_and_the_edge_is_not_
 async fn a_core_without_tls_is_named_in_the_log_of_an_edge_with_tls() {
     let (log, _guard) = Log::start();
     let core = Core::listen().await;
-    let cores = at(core.address).with_tls(Authority::new().edge());
+    let cores = at(core.address).with_tls(edge_of(&Authority::new()));
     let mut rig = Rig::between(Config::default(), cores, core);
     log.has(&["cannot establish the link", "give the core --mtls-ca"]).await;
     rig.is_hindered_by(Some("no link to a core")).await;

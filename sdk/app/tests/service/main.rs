@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod answers;
+#[path = "../../../../runtime/tests/support/authority.rs"]
+mod authority;
 mod cores;
 mod dead_address;
 #[allow(dead_code, reason = "shared with the tests of clients and cores")]
