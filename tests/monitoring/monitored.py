@@ -103,6 +103,3 @@ class Prometheus(Process):
     def firing(self):
         alerts = json.loads(get(f"http://{self.address}/api/v1/alerts"))["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
-    def wait_for(self, condition, seconds, what="Prometheus"):
-        return wait_for(condition, seconds, what)

@@ -25,14 +25,14 @@ impl Instance {
         application: &Arc<Application>,
     ) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let handle = runtime.handle().clone();
         let instance = Self(Some(runtime));
-        let runtime = instance.0.as_ref().context("the runtime has ended")?;
-        let registered = runtime.spawn(Service::connect(api.to_string()).name("default").start());
+        let registered = handle.spawn(Service::connect(api.to_string()).name("default").start());
         let service = timeout(REGISTRATION, registered)
             .await
             .context("the application cannot register")???;
         let application = Arc::clone(application);
-        runtime.spawn(service.run(move |stream| Arc::clone(&application).attend(stream)));
+        handle.spawn(service.run(move |stream| Arc::clone(&application).attend(stream)));
         Ok(instance)
     }
 
